@@ -38,7 +38,7 @@ def bin_features(
     edges = edges.clamp(min=first[:, None]).minimum(last[:, None])  # (R, m + 1)
     bases = edges.diff().clamp(min=0)
     means = sums / bases.clamp(min=1)[:, :, None]
-    return torch.log(means + 1), bases
+    return torch.log((means + 1).double()).to(sums.dtype), bases  # rounded once, so the same bits on every machine
 
 # %% ../../nbs/data/batches.ipynb #821ff1ec
 def place_in_window(
@@ -141,7 +141,7 @@ class GeneDataset:
         inside[minus] = self.window - inside[minus][:, ::-1]
 
         def here(values):
-            return torch.as_tensor(np.ascontiguousarray(values), device=self.device)
+            return torch.tensor(np.ascontiguousarray(values), device=self.device)
 
         self._promoter_first, self._minus, self._span = here(first_bin[promoter]), here(minus), here(inside)
         self._pcre_first, self._pcre_length = here(first_bin[pcre_region]), here(length[pcre_region])
