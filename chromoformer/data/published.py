@@ -114,7 +114,7 @@ def import_regions(
     *,
     channels: Sequence[str] = PUBLISHED_MARKS,  # names of the marks, in the order of the arrays' rows
     window: int = 40_000,  # bp
-    bin_size: int = 100,  # finest bin, bp
+    bin_sizes: Sequence[int] = (2000, 500, 100),  # resolutions, bp
     genome: str = "hg19",
     force: bool = False,  # replace an existing store
     progress: bool = True,
@@ -133,16 +133,16 @@ def import_regions(
             region = Region(row.chrom, row.start, row.end)
             if region.start < 0:
                 raise InputError(f"{region} begins before its chromosome", file=meta, remedy="the published layout has no such window")
-            blocks.append(read_region_sums(folder, region, len(channels), bin_size))
+            blocks.append(read_region_sums(folder, region, len(channels), min(bin_sizes)))
             path = region_file(folder, region)
             digests[path.name] = sha256(path)
         return np.concatenate(blocks)
 
     inputs = {"metadata": file_record(meta), "regions": {"folder": Path(folder).name, "files": digests}}
-    write_store(out, genes=genes, pcres=pcres, signal_of=signal_of, channels=channels, bin_size=bin_size, window=window,
+    write_store(out, genes=genes, pcres=pcres, signal_of=signal_of, channels=channels, bin_sizes=bin_sizes, window=window,
                 genome=genome, inputs=inputs)  # fmt: skip
     record(
         Path(out).with_suffix(".provenance.json"), what="store from the published layout",
         inputs={"metadata": meta}, outputs={"store": out}, watch=watch,
-        parameters={"channels": list(channels), "window": window, "bin_size": bin_size, "genome": genome},
+        parameters={"channels": list(channels), "window": window, "bin_sizes": list(bin_sizes), "genome": genome},
     )  # fmt: skip

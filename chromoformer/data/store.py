@@ -40,9 +40,11 @@ def lay_out_regions(
     unknown = pcres.loc[~pcres["gene_id"].isin(row_of.index), "gene_id"]
     if len(unknown):
         raise InputError(f"contacts of genes that are not in the gene table: {some(unknown.unique())}")
-    for pcre in pcres.itertuples():
-        region = Region(pcre.chrom, pcre.start, pcre.end)
-        check_inside(region, chrom_sizes or {pcre.chrom: pcre.end}, place=f"a pCRE of gene {pcre.gene_id}")
+    ends = pcres["chrom"].map(chrom_sizes) if chrom_sizes else pcres["end"]
+    if (outside := (pcres["start"] < 0) | ~(pcres["end"] <= ends)).any():
+        pcre = pcres[outside].iloc[0]
+        region = Region(pcre["chrom"], int(pcre["start"]), int(pcre["end"]))
+        check_inside(region, chrom_sizes or {pcre["chrom"]: pcre["end"]}, place=f"a pCRE of gene {pcre['gene_id']}")
     promoters = pd.DataFrame({
         "chrom": genes["chrom"], "start": genes["tss"] - window // 2, "end": genes["tss"] - window // 2 + window,
     })  # fmt: skip
@@ -74,13 +76,17 @@ def write_store(
     pcres: pd.DataFrame,  # gene_id, chrom, start, end, score, rank
     signal_of: Callable[[pd.DataFrame], np.ndarray],  # regions -> (all their bins, channels), sums of depth per bin
     channels: Sequence[str],  # names, in order
-    bin_size: int,  # bp
+    bin_sizes: Sequence[int],  # resolutions in bp that the store is made for; it keeps the finest
     window: int,  # bp
     genome: str,
     inputs: Mapping[str, Mapping[str, Any]],  # name -> size, sha256 and so on
     chrom_sizes: Mapping[str, int] | None = None,
 ) -> None:
     "Lay out the regions, ask for their signal and write the store in one step."
+    bin_size = min(bin_sizes)
+    if odd := [size for size in bin_sizes if size % bin_size or window % size]:
+        raise InputError(f"bins of {odd} bp are no multiples of {bin_size} bp that divide a window of {window} bp",
+                         remedy="change bin_sizes or the window")  # fmt: skip
     genes = _checked_genes(genes, chrom_sizes)
     regions, promoter, contacts = lay_out_regions(genes, pcres, window, bin_size, chrom_sizes)
     signal = np.ascontiguousarray(signal_of(regions), dtype=np.float32)
@@ -91,7 +97,7 @@ def write_store(
         with h5py.File(temporary, "w") as file:
             file.attrs.update({
                 "format": "chromoformer store", "version": FORMAT_VERSION, "genome": genome, "channels": list(channels),
-                "bin_size": bin_size, "window": window, "inputs": json.dumps(inputs, sort_keys=True, default=str),
+                "bin_size": bin_size, "bin_sizes": list(bin_sizes), "window": window, "inputs": json.dumps(inputs, sort_keys=True, default=str),
             })  # fmt: skip
             _write_table(file, "genes", genes[list(GENE_COLUMNS)].assign(promoter=promoter))
             _write_table(file, "regions", regions)
@@ -170,6 +176,7 @@ class Store:
         self.genome = str(file.attrs["genome"])
         self.channels = tuple(str(name) for name in file.attrs["channels"])
         self.bin_size, self.window = int(file.attrs["bin_size"]), int(file.attrs["window"])
+        self.bin_sizes = tuple(int(size) for size in file.attrs["bin_sizes"])
         self.inputs: dict[str, Any] = json.loads(file.attrs["inputs"])
         genes = _read_table(file, "genes")
         self.promoter_region = genes.pop("promoter").to_numpy()  # (genes,), row in `regions`
