@@ -79,13 +79,16 @@ def _read_parquet(path: Path, columns: Sequence[str], optional: Sequence[str]) -
 
 
 def _read_text(path: Path, columns: Sequence[str], optional: Sequence[str], names: Sequence[str] | None) -> pd.DataFrame:
-    header, rows, lines = list(names or ()), [], []
+    header, rows, lines, line = list(names or ()), [], [], 0
     chosen = list(columns) if names else []
     with open_text(path) as handle:
         reader = csv.reader(handle, delimiter=_delimiter(path))
         take = itemgetter(*map(header.index, chosen)) if names else None
         try:
             for row in reader:
+                if reader.line_num > line + 1:
+                    raise csv.Error("a field goes on over several lines")
+                line = reader.line_num
                 if not any(row):
                     continue
                 if row[0].startswith("#") and (header or not set(columns) <= {row[0].lstrip("# "), *row[1:]}):
@@ -99,13 +102,13 @@ def _read_text(path: Path, columns: Sequence[str], optional: Sequence[str], name
                     take = itemgetter(*map(header.index, chosen))
                     continue
                 if len(row) != len(header) and not _acceptable(row, len(header), open_ended=names is not None):
-                    raise _wrong_width(row, len(header), path, reader.line_num)
+                    raise _wrong_width(row, len(header), path, line)
                 rows.append(take(row))
-                lines.append(reader.line_num)
+                lines.append(line)
         except csv.Error as error:
             raise InputError(
-                f"this line cannot be read ({error})", file=path, place=f"line {reader.line_num}",
-                remedy="look for a stray quotation mark",
+                f"this line cannot be read ({error})", file=path, place=f"line {line + 1}",
+                remedy="look for a quotation mark that is never closed",
             ) from error  # fmt: skip
     if not header:
         raise InputError("this file is empty", file=path, remedy=f"give a table with the columns {', '.join(columns)}")
