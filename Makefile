@@ -21,7 +21,7 @@ $(INSTALLED): settings.ini setup.py constraints.txt
 install: $(INSTALLED)  ## set up the environment in .venv
 
 demo: $(INSTALLED)  ## simulate, build, train, evaluate, explain: a report in demo/
-	$(BIN)/chromoformer demo --out demo --resume
+	$(BIN)/chromoformer demo --out demo
 
 test: in-step lint types notebooks  ## everything that CI checks, in under ten minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"

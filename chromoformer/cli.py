@@ -9,9 +9,9 @@ __all__ = ['app', 'Force', 'Device', 'Threads', 'Seed', 'Precision', 'Task', 'DT
 # %% ../nbs/cli.ipynb #65c390ab
 import sys
 import warnings
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -22,14 +22,14 @@ app = typer.Typer(
 )  # fmt: skip
 
 
-class Task(str, Enum):
+class Task(StrEnum):
     "What is predicted."
 
     classification = "classification"
     regression = "regression"
 
 
-class DType(str, Enum):
+class DType(StrEnum):
     "Floating-point type of the computation."
 
     float32 = "float32"
@@ -38,7 +38,7 @@ class DType(str, Enum):
 
 Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps ...")]
-Threads = Annotated[Optional[int], typer.Option(min=1, help="CPU threads; default: all cores. The same number gives the same bits.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; default: all cores. The same number gives the same bits.")]
 Seed = Annotated[int, typer.Option(help="Decides everything that is random.")]
 Precision = Annotated[DType, typer.Option(help="Floating-point type.")]
 
@@ -87,9 +87,9 @@ def _read_config(path: Path | None) -> tuple[Any, Any]:
 @app.command(epilog="Example: `chromoformer simulate toy && chromoformer build toy/cellA.yaml --out cellA.h5`")
 def simulate(
     folder: Annotated[Path, typer.Argument(help="Folder to write.")],
-    genes: Annotated[Optional[int], typer.Option(min=8, help="Genes of the first species.")] = None,
+    genes: Annotated[int | None, typer.Option(min=8, help="Genes of the first species.")] = None,
     scale: Annotated[str, typer.Option(help="toy, or human for a genome of full size.")] = "toy",
-    cell_type: Annotated[Optional[list[str]], typer.Option(help="cellA, cellB or other; may be repeated. Default: all.")] = None,
+    cell_type: Annotated[list[str] | None, typer.Option(help="cellA, cellB or other; may be repeated. Default: all.")] = None,
     seed: Seed = 0,
     force: Force = False,
 ):
@@ -106,7 +106,7 @@ def coverage(
     reads: Annotated[list[Path], typer.Argument(help="Reads (tagAlign, BED, BAM; plain or gzipped) or one bedGraph; several files add up.")],
     chrom_sizes: Annotated[Path, typer.Option(help="Two columns: chromosome, length.")],
     out: Annotated[Path, typer.Option(help="bigWig to write.")],
-    kind: Annotated[Optional[str], typer.Option(help="tagalign, bed, bam or bedgraph; default: by the file's name.")] = None,
+    kind: Annotated[str | None, typer.Option(help="tagalign, bed, bam or bedgraph; default: by the file's name.")] = None,
     force: Force = False,
 ):
     "Turn reads into per-base coverage, a bigWig."
@@ -138,7 +138,7 @@ def import_regions(
     meta: Annotated[Path, typer.Argument(help="Metadata CSV of the published layout.")],
     region_dir: Annotated[Path, typer.Argument(help="Folder of region arrays, chrom:start-end.npy.")],
     out: Annotated[Path, typer.Option(help="Store to write, *.h5.")],
-    channels: Annotated[Optional[str], typer.Option(help="Marks in the order of the arrays' rows, joined by commas; default: the seven published.")] = None,
+    channels: Annotated[str | None, typer.Option(help="Marks in the order of the arrays' rows, joined by commas; default: the seven published.")] = None,
     window: Annotated[int, typer.Option(help="Promoter window, bp.")] = 40_000,
     bin_sizes: Annotated[str, typer.Option(help="Resolutions in bp, joined by commas.")] = "2000,500,100",
     genome: Annotated[str, typer.Option(help="Assembly's name.")] = "hg19",
@@ -166,9 +166,9 @@ def _whole_numbers(text: str) -> tuple[int, ...]:
 def import_weights(
     published: Annotated[Path, typer.Argument(help="Checkpoint of the published implementation, *.pt.")],
     out: Annotated[Path, typer.Option(help="Model folder to write.")],
-    fold: Annotated[Optional[int], typer.Option(min=1, max=4, help="The fold that the checkpoint held out, if known.")] = None,
+    fold: Annotated[int | None, typer.Option(min=1, max=4, help="The fold that the checkpoint held out, if known.")] = None,
     window: Annotated[int, typer.Option(help="Promoter window it was trained with, bp.")] = 40_000,
-    channels: Annotated[Optional[str], typer.Option(help="Names of its marks, joined by commas.")] = None,
+    channels: Annotated[str | None, typer.Option(help="Names of its marks, joined by commas.")] = None,
     force: Force = False,
 ):
     "Turn a published checkpoint into a model folder; sizes are read off its tensors."
@@ -204,8 +204,8 @@ def train(
     stores: Annotated[list[Path], typer.Argument(help="One store, or several for a model over cell types.")],
     out: Annotated[Path, typer.Option(help="Run folder to write; with --fold all, a folder of four: fold1 ... fold4.")],
     fold: Annotated[str, typer.Option(help="Fold to hold out, 1 to 4, or all.")] = "1",
-    task: Annotated[Optional[Task], typer.Option(help="Default: classification.")] = None,
-    config: Annotated[Optional[Path], typer.Option(help="YAML with the keys network and recipe.")] = None,
+    task: Annotated[Task | None, typer.Option(help="Default: classification.")] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML with the keys network and recipe.")] = None,
     validation: Annotated[str, typer.Option(help="Chromosomes for early stopping, joined by commas.")] = "",
     seed: Seed = 0,
     device: Device = "cpu",
@@ -269,7 +269,7 @@ def predict(
 def evaluate(
     runs: Annotated[list[Path], typer.Argument(help="Run folders.")],
     everything: Annotated[bool, typer.Option("--all-genes", help="Count genes that were trained on, too.")] = False,
-    out: Annotated[Optional[Path], typer.Option(help="Write the table as *.csv.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the table as *.csv.")] = None,
     force: Force = False,
 ):
     "Scores of the held-out genes with 95% intervals from resampled genes."
