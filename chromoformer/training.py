@@ -180,6 +180,10 @@ def outputs_of(
 
 # %% ../nbs/training.ipynb #2cd40406
 def _measure(model, data, rows, name, batch_size) -> dict[str, float]:
+    known = (data.target[rows].cpu() >= 0).numpy()  # -1 and NaN: expression not known
+    rows = rows[known]
+    if not len(rows):
+        return {}
     output = torch.from_numpy(outputs_of(model, data, rows, batch_size))
     target = data.target[rows].cpu()
     task = model.config.task
@@ -243,7 +247,7 @@ def fit(
                    "training_loss": _train_epoch(model, optimiser, data, rows, recipe, seed, state.epoch, bar)}  # fmt: skip
             if len(validation_rows):
                 row |= _measure(model, data, validation_rows, "validation", recipe.batch_size)
-            if measure and (config.task == "classification" or np.isfinite(data.target[held_out_rows].cpu().numpy()).all()):
+            if measure:
                 row |= _measure(model, data, held_out_rows, "held_out", recipe.batch_size)
             _finish_epoch(out, model, optimiser, state, recipe, row, settings)
             bar.set_postfix({name: f"{value:.3f}" for name, value in row.items() if name.split("_")[-1] in ("loss", "auc", "r")})
@@ -286,7 +290,7 @@ def _config_for(store: Store, config: ChromoformerConfig | None, task: str | Non
 
 def _prepare_folder(out: Path, settings: dict[str, Any], force: bool) -> None:
     "Refuse a folder that holds something else; a run that was cut off with the same settings goes on."
-    if force and out.exists() and (out / "config.json").exists():
+    if force:
         for name in ("metrics.json", "state.pt", "model.safetensors", "predictions.parquet", "history.csv", "provenance.json", "config.json"):
             (out / name).unlink(missing_ok=True)
     if (out / "metrics.json").exists():
