@@ -17,9 +17,9 @@ from ..data.store import PUBLISHED_MARKS
 from ..errors import InputError
 from chromoformer.model.attention import (
     EmbeddingTransformer,
+    PackedTokens,
     PairwiseTransformer,
     RegulationTransformer,
-    TokenLayout,
     sinusoidal_positions,
 )
 
@@ -139,19 +139,25 @@ class Chromoformer(nn.Module):
         self,
         batch: Batch,  # B genes
     ) -> Tensor:  # (B, 2) for the classifier, (B, 1) for the regressor
-        return self.explain(batch).output
+        return self._compute(batch).output
 
     def explain(self, batch: Batch) -> Explanation:
         "Output with everything that led to it."
+        told, packed = self._compute(batch), self._packed(batch)
+        told.regulation = [[packed.of_promoters(weights) for weights in layers] for layers in told.regulation]
+        return told
+
+    def _compute(self, batch: Batch) -> Explanation:
+        "As `explain`, with the attention of Regulation still as it was computed, for packed genes."
         self.check(batch)
-        layout = self._layout(batch)
+        packed = self._packed(batch)
         promoters, regulated = [], []
         told = Explanation(torch.empty(0), torch.empty(0), [], [], [], [])
         for size in self.config.bin_sizes:
             promoter, promoter_weights = self.embedding[str(size)](*self._promoter_inputs(batch, size))
             pcre, padding, start, positions = self._pcre_inputs(batch, size)
             pcre, pairwise_weights = self.pairwise[str(size)](promoter, batch.gene, pcre, padding, positions)
-            token, regulation_weights = self.regulation[str(size)](promoter, pcre, layout)
+            token, regulation_weights = self.regulation[str(size)](promoter, pcre, packed)
             promoters.append(promoter)
             regulated.append(token)
             told.promoter.append(promoter_weights)
@@ -165,12 +171,12 @@ class Chromoformer(nn.Module):
     def in_full(self, batch: Batch) -> Tensor:
         "The same output as the paper computes it: every query, every key, dummy pCREs included. For reading and tests."
         self.check(batch)
-        layout, slots = self._layout(batch), max(self.config.max_pcres, 1)
+        slots = max(self.config.max_pcres, 1)
         place = batch.gene * slots + batch.slot - 1
         dummy = torch.ones(len(batch), 1 + slots, dtype=torch.bool, device=place.device)
         dummy[:, 0] = False
         dummy[batch.gene, batch.slot] = False
-        contact = layout.contact.new_zeros(len(batch), 1 + slots, 1 + slots)
+        contact = self.head[0].weight.new_zeros(len(batch), 1 + slots, 1 + slots)
         if self.config.contacts:
             contact[batch.gene, 0, batch.slot] = batch.score.to(contact.dtype)
         centres, regulated = [], []
@@ -208,9 +214,9 @@ class Chromoformer(nn.Module):
             raise InputError(f"a pCRE of {int(batch.pcre_length.max())} bp is longer than the window of {config.window} bp",
                              remedy="choose pCREs with a smaller max_length")  # fmt: skip
 
-    def _layout(self, batch: Batch) -> TokenLayout:
+    def _packed(self, batch: Batch) -> PackedTokens:
         score = batch.score.to(self.head[0].weight.dtype)
-        return TokenLayout(len(batch), batch.gene, score if self.config.contacts else torch.zeros_like(score))
+        return PackedTokens(len(batch), batch.gene, score if self.config.contacts else torch.zeros_like(score))
 
     def _promoter_inputs(self, batch: Batch, size: int) -> tuple[Tensor, Tensor, Tensor]:
         features, padding = batch.promoter_features(size, self.config.promoter_window)
