@@ -165,9 +165,9 @@ def reads(
     cell: Cell,
     mark: str,
     seed: int = 0,
-) -> Iterator[tuple[str, np.ndarray]]:  # chromosome and sorted 0-based starts (reads,), one chromosome at a time
+) -> Iterator[tuple[str, np.ndarray]]:  # sorted by chromosome: name and sorted 0-based starts (reads,)
     "Draw the reads of one experiment."
-    for chrom, length in cell.genome.sizes.items():
+    for chrom, length in sorted(cell.genome.sizes.items()):
         rng = generator(seed, cell.genome.name, cell.name, mark, chrom)
         number = rng.poisson(expected_depth(cell, mark, chrom, rng) * (STEP / cell.rules.read_length))
         start = np.repeat(np.arange(len(number)) * STEP - cell.rules.read_length // 2, number)

@@ -41,7 +41,7 @@ class Rules:
 
     # Expression, log2 RPKM (the equation above)
     baseline: float = 2.0
-    promoter: float = 6.5  # from a silent (activity 0) to a fully active promoter (1)
+    promoter: float = 7.4  # from a silent (activity 0) to a fully active promoter (1)
     body: float = 3.4
     enhancer: float = 0.46  # per unit of activity times contact frequency (about 3)
     silencer: float = 0.46
@@ -60,9 +60,9 @@ class Rules:
     # Genome, bp
     gene_length: tuple[int, int, int] = (4_000, 14_000, 150_000)  # least, median, most; lognormal
     gene_length_sigma: float = 0.8
-    gap: int = 18_000  # least distance between neighbouring genes
-    mean_spare_gap: int = 10_000  # what comes on top of it, on average
-    sparse: float = 3.0  # spare gaps are this much wider in B
+    gap: int = 16_000  # least distance between neighbouring genes
+    mean_spare_gap: int = 14_000  # what comes on top of it, on average
+    sparse: float = 4.0  # spare gaps are this much wider in B
     domain_genes: tuple[int, int] = (12, 30)  # genes in a row that share a compartment, least and most
     gene_classes: tuple[float, float, float] = (0.2, 0.45, 0.35)  # shares
     fragment: tuple[int, int, int] = (600, 4_000, 10_000)  # restriction fragments: least, mean, most
@@ -89,7 +89,7 @@ class Rules:
 
     # Reads
     read_length: int = 36
-    background: float = 0.15  # mean depth where nothing is planted
+    background: float = 0.13  # mean depth where nothing is planted
     background_shape: float = 6.0  # gamma shape of its variation from kb to kb
     mark_noise: float = 0.2  # relative error with which each mark shows an activity
     intron_noise: float = 0.3  # relative error of the intronic H3K36me3
@@ -249,7 +249,7 @@ def make_genome(
         done_genes, done_elements = done_genes + len(here), done_elements + len(elements)
     whole = {key: pd.concat(parts, ignore_index=True) for key, parts in tables.items()}
     table = whole["genes"]
-    table["gene_id"] = [f"{prefix}G{i:08d}" for i in range(1, len(table) + 1)]
+    table["gene_id"] = [f"ENS{prefix}G{i:011d}" for i in range(1, len(table) + 1)]
     table["gene_name"] = [f"{prefix}{i}" for i in range(1, len(table) + 1)]
     whole["elements"]["element_id"] = [f"{prefix}E{i:08d}" for i in range(1, len(whole["elements"]) + 1)]
     return Genome(name, lengths, {fold: list(members) for fold, members in folds.items()}, **whole,
@@ -273,7 +273,7 @@ def _noncoding(genes: pd.DataFrame, prefix: str) -> pd.DataFrame:
     gap = (genes["start"].shift(-1) - genes["end"]).where(genes["chrom"] == genes["chrom"].shift(-1), 0)
     before = genes.loc[gap.nlargest(max(1, len(genes) // 40)).index].sort_index()
     start = (before["end"] + gap[before.index] // 2).astype(int)
-    ids = [f"{prefix}N{i:08d}" for i in range(1, len(before) + 1)]
+    ids = [f"ENS{prefix}N{i:011d}" for i in range(1, len(before) + 1)]
     return pd.DataFrame(dict(gene_id=ids, gene_name=[f"LINC{i}" for i in range(1, len(before) + 1)], chrom=before["chrom"],
                              start=start, end=start + 1500, strand="+"))  # fmt: skip
 
