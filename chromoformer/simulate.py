@@ -77,16 +77,22 @@ def _write_cell(folder: Path, cell: Cell, marks: Sequence[str], as_reads: Sequen
         bar.update()
     bar.set_description(f"{cell.name} contacts")
     _write_contacts(folder / cell.name / "contacts.tsv.gz", cell, seed)
+    sizes = hic_resolutions(genome)
     if hic:
-        sizes = hic_resolutions(genome)
         maps = {c: contact_map(cell, c, sizes[0], generator(seed, "hic", genome.name, cell.name, c)) for c in genome.sizes}
         files.write_mcool(folder / cell.name / "hic.mcool", genome.sizes, maps, sizes)
     bar.update()
-    manifest = _manifest(cell, [channel for channel in channels if channel["name"] != "CTCF"])
-    files.write_manifest(folder / f"{cell.name}.yaml", manifest, f"Toy cell type {cell.name}")
+    seven = _manifest(cell, [channel for channel in channels if channel["name"] != "CTCF"])
+    manifests = {"": seven}
     if "CTCF" in marks:
-        manifest = _manifest(cell, channels) | {"name": f"{cell.name}.ctcf"}
-        files.write_manifest(folder / f"{cell.name}.ctcf.yaml", manifest, f"Toy cell type {cell.name}, CTCF as a further channel")
+        manifests[".ctcf"] = _manifest(cell, channels)
+    if hic:
+        manifests[".cool"] = seven | {"contacts": {
+            "kind": "cool", "path": f"{cell.name}/hic.mcool", "resolution": sizes[0], "transform": "observed_over_expected",
+            "min_score": 2.5, "top": 8, "max_length": 40000, "min_distance": 20000,
+        }}  # fmt: skip
+    for ending, manifest in manifests.items():
+        files.write_manifest(folder / f"{cell.name}{ending}.yaml", manifest | {"name": cell.name + ending})
 
 
 def _manifest(cell: Cell, channels: list[dict[str, str]]) -> dict[str, Any]:
@@ -145,6 +151,7 @@ Nothing here was measured. Made by chromoformer.simulate; equal seeds give equal
 
 CELL.yaml              manifest of a cell type: chromoformer build CELL.yaml --out CELL.h5
 CELL.ctcf.yaml         the same with CTCF as an eighth channel
+CELL.cool.yaml         the same with contacts from the Hi-C map
 CELL/MARK.bigWig       read depth per base; .tagAlign.gz: the reads themselves (36 bp)
 CELL/contacts.tsv.gz   pairs of restriction fragments in contact, with their scores (threshold 1.5), as from promoter-capture Hi-C
 CELL/hic.mcool         Hi-C contact map at three resolutions, balanced

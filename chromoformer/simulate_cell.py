@@ -198,7 +198,7 @@ def contact_map(
     rules, compartment = cell.rules, compartment_of_bins(cell.genome, chrom, size)
     bins = np.arange(len(compartment))
     seen = np.exp(rules.hic_visibility * rng.standard_normal(len(bins)))
-    expected = rules.hic_depth / (1 + np.abs(bins[:, None] - bins)) * np.outer(seen, seen)
+    expected = rules.hic_depth * (1.0 + np.abs(bins[:, None] - bins)) ** -rules.hic_decay * np.outer(seen, seen)
     expected *= np.exp(rules.hic_compartment * np.outer(compartment, compartment))
     links = cell.links[cell.genes["chrom"].to_numpy()[cell.links["gene"]] == chrom]
     tss = cell.genes["tss"].to_numpy()[links["gene"]] // size

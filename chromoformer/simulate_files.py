@@ -44,13 +44,13 @@ def write_gtf(
         for kind, table in (("protein_coding", genes), ("lincRNA", noncoding)):
             for row, gene in enumerate(table.itertuples()):
                 blocks = of_gene[row] if kind == "protein_coding" else [[gene.start, gene.end]]
-                name = f'gene_id "{gene.gene_id}"; gene_type "{kind}"; gene_name "{gene.gene_name}";'
+                name = f'gene_id "{gene.gene_id}.1"; gene_type "{kind}"; gene_name "{gene.gene_name}";'
                 text.write(_gtf_line(gene, "gene", gene.start, gene.end, name))
                 variants = [blocks]
                 if len(blocks) >= 4:
                     variants.append(blocks[1:] if gene.strand == "+" else blocks[:-1])
                 for number, blocks in enumerate(variants, 1):
-                    transcript = f'{name} transcript_id "{gene.gene_id}-{number}"; transcript_type "{kind}";'
+                    transcript = f'{name} transcript_id "{gene.gene_id}-{number}.1"; transcript_type "{kind}";'
                     text.write(_gtf_line(gene, "transcript", blocks[0][0], blocks[-1][1], transcript))
                     for start, end in blocks:
                         text.write(_gtf_line(gene, "exon", start, end, transcript))
@@ -169,8 +169,6 @@ def _coarsen(counts: np.ndarray, factor: int) -> np.ndarray:
 def write_manifest(
     path: str | Path,  # .yaml
     content: Mapping,  # in the order in which it is to be read
-    note: str,  # a comment on top
 ) -> None:
     "Write what `chromoformer build` reads. Paths in it are relative to it."
-    text = yaml.safe_dump(dict(content), sort_keys=False, default_flow_style=None, width=120)
-    Path(path).write_text(f"# {note}\n{text}")
+    Path(path).write_text(yaml.safe_dump(dict(content), sort_keys=False, default_flow_style=None, width=120))

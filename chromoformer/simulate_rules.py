@@ -82,9 +82,10 @@ class Rules:
     weak: int = 3  # contacts a gene that score below the threshold of 1.5 and have no effect
 
     # Contact maps
-    hic_depth: float = 100.0  # counts on the diagonal, per bin of the finest resolution
+    hic_depth: float = 300.0  # counts on the diagonal of the finest map
+    hic_decay: float = 0.7  # counts fall with distance to this power; less steeply than in nature, so that a small map is deep
     hic_compartment: float = 0.35  # log enrichment within a compartment, and depletion between the two
-    hic_loop: float = 1.0  # enrichment at a planted contact, per unit of frequency
+    hic_loop: float = 2.0  # enrichment at a planted contact, per unit of frequency
     hic_visibility: float = 0.2  # log standard deviation of how well a bin is seen
 
     # Reads
