@@ -200,6 +200,8 @@ def simulate(
         raise InputError(f"no such scale: {scale!r}", remedy="say toy or human")
     human = scale == "human"
     chosen = list(cell_types or (CELL_TYPES[:1] if human else CELL_TYPES))
+    if unknown := [mark for mark in marks if mark not in (*MARKS, "CTCF")]:
+        raise InputError(f"no such mark: {some(unknown)}", remedy=f"choose among {some((*MARKS, 'CTCF'), 8)}")
     if unknown := [name for name in chosen if name not in CELL_TYPES]:
         raise InputError(f"no such cell type: {some(unknown)}", remedy=f"choose among {some(CELL_TYPES)}")
     refuse_existing(folder, force)
@@ -210,7 +212,9 @@ def simulate(
     cells = [make_cell(first, "cellA", rules, seed), make_cell(first, "cellB", rules, seed, changed=rules.changed)]
     if "other" in chosen:
         theirs = other_rules(rules)
-        second = make_genome("other", dict.fromkeys(chroms_of(OTHER_FOLDS)), OTHER_FOLDS, round(0.6 * number), theirs, seed, "OTH")
+        chroms = chroms_of(OTHER_FOLDS)
+        theirs_number = max(len(chroms), round(0.6 * number))
+        second = make_genome("other", dict.fromkeys(chroms), OTHER_FOLDS, theirs_number, theirs, seed, "OTH")
         cells.append(make_cell(second, "other", theirs, seed, ancestor=cells[0].latent[: len(second.genes)]))
     cells = [cell for cell in cells if cell.name in chosen]
     with atomic_path(folder) as target, tqdm(total=len(cells) * (len(marks) + 1), disable=not progress) as bar:

@@ -6,7 +6,8 @@
 __all__ = ['MARKS', 'CLASSES', 'KINDS', 'TOY_FOLDS', 'OTHER_FOLDS', 'Rules', 'other_rules', 'generator', 'Genome', 'make_genome',
            'chroms_of']
 
-# %% ../nbs/simulate_rules.ipynb #9d3079bb
+# %% ../nbs/simulate_rules.ipynb #da4fb761
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -42,10 +43,10 @@ class Rules:
     # Expression, log2 RPKM (the equation above)
     baseline: float = 2.0
     promoter: float = 7.4  # from a silent (activity 0) to a fully active promoter (1)
-    body: float = 3.4
+    body: float = 4.0
     enhancer: float = 0.46  # per unit of activity times contact frequency (about 3)
     silencer: float = 0.46
-    noise: float = 1.4  # standard deviation
+    noise: float = 1.55  # standard deviation
 
     # Activities: a logistic curve over a normal latent value, shifted by class and compartment
     spread: float = 1.6  # standard deviation of the latent value
@@ -115,8 +116,12 @@ def other_rules(
         depth=depth,
     )  # fmt: skip
 
-# %% ../nbs/simulate_rules.ipynb #950b4cec
-def generator(seed: int, *what: str) -> np.random.Generator:
+# %% ../nbs/simulate_rules.ipynb #c4f81eb7
+def generator(
+    seed: int,
+    *what: str,  # the name of what is drawn
+) -> np.random.Generator:
+    "Random numbers of one thing, independent of all others."
     return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in what)])
 
 
@@ -140,7 +145,7 @@ class Genome:
     contacts: pd.DataFrame  # gene, element, distance, frequency (0: below the threshold)
     ctcf: pd.DataFrame  # chrom, position, height
 
-
+# %% ../nbs/simulate_rules.ipynb #9d86b470
 def _place_genes(number: int, length: int | None, rules: Rules, rng: np.random.Generator) -> tuple[pd.DataFrame, int]:
     "Genes of one chromosome (start, end, strand, compartment), and its length where none was given."
     least, median, most = rules.gene_length
@@ -158,7 +163,7 @@ def _place_genes(number: int, length: int | None, rules: Rules, rng: np.random.G
     genes = pd.DataFrame(dict(start=start, end=start + span, strand=strand, compartment=compartment))
     return genes, int(length or gaps.sum() + span.sum())
 
-
+# %% ../nbs/simulate_rules.ipynb #84733571
 def _place_exons(genes: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     "Exons: the first and the last at the gene's ends, the others anywhere in their share of the gene."
     length = (genes["end"] - genes["start"]).to_numpy()
@@ -171,7 +176,7 @@ def _place_exons(genes: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     end = np.where(rank == number[gene] - 1, genes["end"].to_numpy()[gene], start + size)
     return pd.DataFrame(dict(gene=gene, start=start, end=end))
 
-
+# %% ../nbs/simulate_rules.ipynb #647f534c
 def _cut(length: int, rules: Rules, rng: np.random.Generator) -> np.ndarray:
     "Ends of the restriction fragments of one chromosome."
     least, mean, most = rules.fragment
@@ -191,7 +196,7 @@ def _place_elements(ends: np.ndarray, tss: np.ndarray, number: int, rules: Rules
     kind = rng.choice(KINDS, len(chosen), p=rules.element_kinds)
     return pd.DataFrame(dict(start=start[chosen], end=ends[chosen], kind=kind))
 
-
+# %% ../nbs/simulate_rules.ipynb #3a933380
 def _touch(genes: pd.DataFrame, elements: pd.DataFrame, rules: Rules, rng: np.random.Generator) -> pd.DataFrame:
     "Contacts on one chromosome: each gene draws partners by class, kind and distance, each with a frequency."
     centre, tss = ((elements["start"] + elements["end"]) // 2).to_numpy(), genes["tss"].to_numpy()
@@ -226,6 +231,8 @@ def make_genome(
     rng = generator(seed, name, "genome")
     share = np.array([length or 1.0 for length in sizes.values()], float)
     numbers = np.diff(np.round(np.cumsum(np.append(0, share)) / share.sum() * genes)).astype(int)
+    if numbers.min() < 1:
+        raise InputError(f"{genes} genes are too few: some of the {len(sizes)} chromosomes would have none", remedy="ask for more")
     tables: dict[str, list[pd.DataFrame]] = {key: [] for key in ("genes", "fragments", "elements", "contacts", "ctcf")}
     lengths: dict[str, int] = {}
     done_genes = done_elements = 0
@@ -283,5 +290,8 @@ TOY_FOLDS = {1: ["chr1", "chr5"], 2: ["chr7", "chr10"], 3: ["chr2", "chr3"], 4: 
 OTHER_FOLDS = {fold: [f"LG{fold}", f"LG{fold + 4}"] for fold in range(1, 5)}  # linkage groups, as in many species
 
 
-def chroms_of(folds: Mapping[int, Sequence[str]]) -> list[str]:
-    return sorted((c for members in folds.values() for c in members), key=lambda c: int(c.strip("chrLG")))
+def chroms_of(
+    folds: Mapping[int, Sequence[str]],  # fold -> chromosomes
+) -> list[str]:
+    "All chromosomes of the folds, in the order of their numbers."
+    return sorted((name for names in folds.values() for name in names), key=lambda name: int(re.sub(r"\D", "", name)))
