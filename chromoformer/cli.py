@@ -122,6 +122,7 @@ def coverage(
 def build(
     manifest: Annotated[Path, typer.Argument(help="YAML that names tracks, contacts, expression and annotation.")],
     out: Annotated[Path, typer.Option(help="Store to write, *.h5.")],
+    data: Annotated[Path | None, typer.Option(help="Folder that the manifest's paths are relative to; default: the manifest's own.")] = None,
     processes: Annotated[int, typer.Option(min=1, help="Tracks that are read at the same time.")] = 2,
     force: Force = False,
 ):
@@ -129,7 +130,7 @@ def build(
     from chromoformer.data.build import build_store
     from chromoformer.data.store import Store
 
-    build_store(manifest, out, processes=processes, force=force)
+    build_store(manifest, out, data=data, processes=processes, force=force)
     _done(str(Store(out)), f"Next: chromoformer train {out} --fold 1 --out runs/fold1")
 
 

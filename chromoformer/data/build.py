@@ -101,6 +101,7 @@ def build_store(
     manifest: str | Path | Manifest,  # YAML file, or what `read_manifest` returns
     out: str | Path,  # the store to write, *.h5
     *,
+    data: str | Path | None = None,  # folder that the manifest's paths are relative to; None: the manifest's own
     processes: int = 2,  # tracks that are read at the same time
     force: bool = False,  # replace an existing store
     progress: bool = True,
@@ -108,7 +109,7 @@ def build_store(
     "Build the store that a manifest describes, with a provenance.json beside it."
     watch = Stopwatch()
     refuse_existing(out, force)
-    manifest = manifest if isinstance(manifest, Manifest) else read_manifest(manifest)
+    manifest = manifest if isinstance(manifest, Manifest) else read_manifest(manifest, data)
     inputs = _input_files(manifest)
     chrom_sizes = read_chrom_sizes(files_of(manifest.chrom_sizes.path)[0])
     genes = genes_of(manifest, chrom_sizes)

@@ -114,6 +114,7 @@ class Manifest(_Entry):
 # %% ../../nbs/data/manifest.ipynb #e811feb3
 def read_manifest(
     path: str | Path,  # YAML
+    data: str | Path | None = None,  # folder that the manifest's paths are relative to; None: the manifest's own
 ) -> Manifest:
     "A manifest, checked, its paths made absolute; `InputError` names the key at fault."
     path = Path(path)
@@ -133,7 +134,7 @@ def read_manifest(
         remedy = {"extra_forbidden": "remove this key, or correct its spelling", "missing": "add this key"}.get(first["type"], "correct this value")
         found = f" (found {first['input']!r})" if first["type"] not in ("missing", "value_error") else ""
         raise InputError(f"{first['msg']}{found}", file=path, place=key, remedy=remedy) from error
-    return _absolute(manifest, path.parent.resolve())
+    return _absolute(manifest, Path(data or path.parent).resolve())
 
 
 def _absolute(manifest: Manifest, folder: Path) -> Manifest:

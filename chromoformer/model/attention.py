@@ -175,7 +175,7 @@ class PairwiseTransformer(nn.Module):
         padding: Tensor,  # (P, n), True where a bin is no data
         positions: Tensor,  # (n, width)
     ) -> tuple[Tensor, list[Tensor]]:  # (P, width); for each layer the weights (P, heads, n)
-        x, weights = self.promoter_input(promoter)[gene], []
+        x, weights = self.promoter_input(promoter).index_select(0, gene), []
         for layer in self.layers:
             query_map, key_map, value_map = layer.map_weights()
             attended, layer_weights = attend_from_one_query(
@@ -199,7 +199,20 @@ class PairwiseTransformer(nn.Module):
             weights.append(layer_weights)
         return x, weights
 
-# %% ../../nbs/model/attention.ipynb #06622cc6
+# %% ../../nbs/model/attention.ipynb #8cf3be8c
+class _Spread(torch.autograd.Function):
+    "Rows to the places where they stand; a place without a row shows some row, and no gradient comes from it."
+
+    @staticmethod
+    def forward(ctx, rows, row_of_place, place_of_row):
+        ctx.save_for_backward(place_of_row)
+        return rows.index_select(0, row_of_place)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient.index_select(0, ctx.saved_tensors[0]), None, None
+
+
 class TokenLayout:
     "Where the tokens of a batch stand: promoters first, then pCREs."
 
@@ -217,6 +230,8 @@ class TokenLayout:
         place[order] = torch.arange(len(gene), device=gene.device) - starts[gene[order]] + 1  # 1, 2, ... within a gene
         self.places = 1 + (int(counts.max()) if len(gene) else 0)  # S
         self.flat = gene * self.places + place  # (P,), the place of each pCRE in a list of all B * S places
+        promoters = torch.arange(0, genes * self.places, self.places, device=gene.device)
+        self.place = torch.cat([promoters, self.flat])  # (T,), the place of each token
         self.token = torch.zeros(genes * self.places, dtype=torch.long, device=gene.device)  # (B * S,), 0 where empty
         self.token[:: self.places] = torch.arange(genes, device=gene.device)
         self.token[self.flat] = genes + torch.arange(len(gene), device=gene.device)
@@ -228,13 +243,13 @@ class TokenLayout:
         contact[self.flat] = score
         self.contact = contact.view(genes, self.places)  # (B, S), 0 for the promoter itself
 
-    def to_places(self, tokens: Tensor) -> Tensor:  # (T, ...) -> (B, S, ...)
+    def to_places(self, tokens: Tensor) -> Tensor:  # (T, width) -> (B, S, width)
         "Spread a list of tokens over the places; empty places hold some token and must be masked."
-        return tokens[self.token].unflatten(0, (self.genes, self.places))
+        return _Spread.apply(tokens, self.token, self.place).unflatten(0, (self.genes, self.places))
 
-    def pcres(self, places: Tensor) -> Tensor:  # (B, S, ...) -> (P, ...)
+    def pcres(self, places: Tensor) -> Tensor:  # (B, S, width) -> (P, width)
         "The pCREs' rows of what stands in the places."
-        return places.flatten(0, 1)[self.flat]
+        return places.flatten(0, 1).index_select(0, self.flat)
 
 # %% ../../nbs/model/attention.ipynb #d366adc9
 class RegulationTransformer(nn.Module):
