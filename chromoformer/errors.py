@@ -72,6 +72,6 @@ def check_types(
     for field in fields(settings):
         value, allowed = getattr(settings, field.name), _NUMBERS.get(field.type)
         if allowed and (not isinstance(value, allowed) or isinstance(value, bool) and bool not in allowed):
-            kind = {int: "a whole number", float: "a number", bool: "true or false"}[allowed[0] if field.type not in (float, float | None) else float]
+            kind = "true or false" if bool in allowed else "a number" if float in allowed else "a whole number"
             remedy = "write 1.0e-3, not 1e-3, which YAML takes for text" if isinstance(value, str) and "e" in value else "correct this setting"
             raise InputError(f"{value!r} is not {kind}", place=f"{place}, {field.name}", remedy=remedy)

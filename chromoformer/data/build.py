@@ -81,7 +81,7 @@ def read_signal(
     "The depth of all channels in all regions."
     from tqdm.auto import tqdm
 
-    regions, bin_size, channels = regions[["chrom", "start", "end"]], min(manifest.bin_sizes), manifest.channels
+    regions, bin_size, channels = regions.filter(["chrom", "start", "end"]), min(manifest.bin_sizes), manifest.channels
     signal = np.empty((int((-(-(regions["end"] - regions["start"]) // bin_size)).sum()), len(channels)), np.float32)
     bar = tqdm(total=len(channels), desc="tracks", unit="track", disable=not progress)
     with tempfile.TemporaryDirectory() as folder, bar:
