@@ -20,12 +20,12 @@ from torch.nn import functional as F
 
 from .data.batches import Batch, GeneDataset, loader
 from .data.store import Store
-from .errors import InputError, some
+from .errors import InputError, check_types, found_in, some
 from .genome import bare_name
 from .metrics import MAIN_METRIC, evaluate_scores
 from .model import checkpoint
 from .model.network import Chromoformer, ChromoformerConfig, score
-from .provenance import Stopwatch, atomic_path, record, write_json
+from .provenance import Stopwatch, atomic_path, folder_of, record, write_json
 
 # %% ../nbs/training.ipynb #90d5749f
 @dataclass(frozen=True)
@@ -45,18 +45,17 @@ class Recipe:
     training_median: bool = False  # labels from the median of the training genes alone, not those of the store
 
     def __post_init__(self):
-        def wrong(problem, place):
-            return InputError(problem, file="recipe", place=place, remedy="correct this setting")
-
+        check_types(self, "recipe")
         for name in ("epochs", "batch_size", "learning_rate", "decay"):
             if not getattr(self, name) > 0:
-                raise wrong(f"{getattr(self, name)} is not positive", name)
+                raise InputError(f"{getattr(self, name)} is not positive", place=f"recipe, {name}", remedy="correct this setting")
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Recipe":
         "From plain values; an unknown key is an `InputError`."
         if unknown := set(values) - set(cls.__dataclass_fields__):
-            raise InputError(f"unknown settings {sorted(unknown)}", file="recipe", remedy=f"known are {sorted(cls.__dataclass_fields__)}")
+            raise InputError(f"unknown settings {some(sorted(map(str, unknown)))}", place="recipe",
+                             remedy=f"known are {sorted(cls.__dataclass_fields__)}")  # fmt: skip
         return cls(**values)
 
 
@@ -229,25 +228,30 @@ def fit(
     recipe = _recipe(recipe)
     config = _config_for(stores[0], config, task)
     if (recipe.patience or recipe.plateau) and not validation:
-        raise InputError("this recipe needs validation genes", file="recipe", place="patience, plateau",
+        raise InputError("this recipe needs validation genes", place="recipe, patience and plateau",
                          remedy="name validation chromosomes, for example --validation chr8,chr14")  # fmt: skip
     settings = {"held_out": list(held_out), "validation": list(validation), "seed": seed, "recipe": asdict(recipe),
                 "network": config.to_dict(), "stores": [store.name for store in stores], "dtype": str(dtype)}  # fmt: skip
-    _prepare_folder(out, settings, force)
+    if not force:
+        _check_folder(out, settings)
     data = GeneDataset(stores, config.task, config.max_pcres, in_memory=in_memory, device=device)
-    rows, validation_rows, held_out_rows = split_genes(data.genes, held_out, validation)
+    with found_in(stores[0].path):
+        rows, validation_rows, held_out_rows = split_genes(data.genes, held_out, validation)
     if recipe.training_median:
         _label_by_training_median(data, rows)
     check_targets(data, rows, config.task, recipe.batch_size if recipe.drop_last else 1)
 
     torch.manual_seed(seed)
     model = Chromoformer(config).to(device, dtype)
-    model.check(data.batch(rows[:1]))
+    with found_in(stores[0].path):
+        model.check(data.batch(rows[:1]))
     optimiser = new_optimiser(model, recipe.learning_rate, recipe.weight_decay)
+    if force:
+        _clear(out)
     state = _resume(out, model, optimiser)
     per_epoch = len(rows) - len(rows) % recipe.batch_size if recipe.drop_last else len(rows)
-    with tqdm(total=recipe.epochs * per_epoch, initial=state.epoch * per_epoch, unit="gene", unit_scale=True, desc=out.name,
-              disable=not progress) as bar:  # fmt: skip
+    with folder_of(out / "state.pt"), tqdm(total=recipe.epochs * per_epoch, initial=state.epoch * per_epoch, unit="gene",
+                                           unit_scale=True, desc=out.name, disable=not progress) as bar:  # fmt: skip
         while state.epoch < recipe.epochs and not state.finished:
             rate = _learning_rate(recipe, state)
             for group in optimiser.param_groups:
@@ -260,6 +264,7 @@ def fit(
                 row |= _measure(model, data, held_out_rows, "held_out", recipe.batch_size)
             _finish_epoch(out, model, optimiser, state, recipe, row, settings)
             bar.set_postfix({name: f"{value:.3f}" for name, value in row.items() if name.split("_")[-1] in ("loss", "auc", "r")})
+    _write_history(out, state)  # the run may have been cut off between the state and the history of its last epoch
     if state.best_weights is not None:
         model.load_state_dict(state.best_weights)
     return _conclude(out, model, data, stores, held_out, held_out_rows, settings, watch, recipe.batch_size)
@@ -269,7 +274,7 @@ def _recipe(recipe: Recipe | str) -> Recipe:
     if isinstance(recipe, Recipe):
         return recipe
     if recipe not in RECIPES:
-        raise InputError(f"there is no recipe {recipe!r}", remedy=f"known are {sorted(RECIPES)}")
+        raise InputError(f"there is no recipe {recipe!r}", place="recipe", remedy=f"known are {sorted(RECIPES)}")
     return RECIPES[recipe]
 
 
@@ -280,6 +285,9 @@ def network_and_recipe(
 ) -> tuple[ChromoformerConfig, Recipe]:
     "Configuration and recipe from what a YAML file says."
     values = ChromoformerConfig(channels=store.channels, window=store.window, bin_sizes=store.bin_sizes).to_dict()
+    if not isinstance(network or {}, dict) or not isinstance(recipe, str | dict):
+        raise InputError(f"expected settings, found {network if isinstance(recipe, str | dict) else recipe!r}", place="network, recipe",
+                         remedy="write name: value, one a line")  # fmt: skip
     for key, value in (network or {}).items():
         values[key] = {**values[key], **value} if isinstance(values.get(key), dict) and isinstance(value, dict) else value
     return ChromoformerConfig.from_dict(values), _recipe(recipe if isinstance(recipe, str) else Recipe.from_dict(recipe))
@@ -297,11 +305,17 @@ def _config_for(store: Store, config: ChromoformerConfig | None, task: str | Non
     return config
 
 
-def _prepare_folder(out: Path, settings: dict[str, Any], force: bool) -> None:
+_FILES = ("metrics.json", "state.pt", "model.safetensors", "predictions.parquet", "history.csv", "provenance.json", "config.json")
+
+
+def _clear(out: Path) -> None:
+    "Remove an earlier run."
+    for name in _FILES:
+        (out / name).unlink(missing_ok=True)
+
+
+def _check_folder(out: Path, settings: dict[str, Any]) -> None:
     "Refuse a folder that holds something else; a run that was cut off with the same settings goes on."
-    if force:
-        for name in ("metrics.json", "state.pt", "model.safetensors", "predictions.parquet", "history.csv", "provenance.json", "config.json"):
-            (out / name).unlink(missing_ok=True)
     if (out / "metrics.json").exists():
         raise InputError("a complete run is here", file=out, remedy="choose another folder, or add --force to train anew")
     if (out / "state.pt").exists():
@@ -310,15 +324,17 @@ def _prepare_folder(out: Path, settings: dict[str, Any], force: bool) -> None:
             changed = [key for key, value in json.loads(json.dumps(settings)).items() if json.loads(earlier).get(key) != value]
             raise InputError(f"a run with other settings was begun here ({some(changed)} differ)", file=out,
                              remedy="choose another folder, or add --force to train anew")  # fmt: skip
-    out.mkdir(parents=True, exist_ok=True)
+    elif there := [name for name in _FILES if (out / name).exists()]:
+        raise InputError(f"a model is here already ({some(there)})", file=out,
+                         remedy="choose another folder, or add --force to replace it")  # fmt: skip
 
 
 def _load_state(out: Path) -> dict[str, Any]:
     try:
         return torch.load(out / "state.pt", weights_only=True)
     except Exception as error:
-        raise InputError(f"the state cannot be read ({str(error).splitlines()[0]})", file=out / "state.pt",
-                         remedy="the file is damaged; add --force to train anew") from error  # fmt: skip
+        raise InputError(f"the state is cut short or damaged ({type(error).__name__})", file=out / "state.pt",
+                         remedy="add --force to train anew") from error  # fmt: skip
 
 
 def _resume(out: Path, model: Chromoformer, optimiser: torch.optim.Optimizer) -> Progress:
@@ -342,6 +358,10 @@ def _finish_epoch(out, model, optimiser, state: Progress, recipe: Recipe, row: d
     with atomic_path(out / "state.pt") as temporary:
         torch.save({"model": model.state_dict(), "optimiser": optimiser.state_dict(), "progress": vars(state),
                     "settings": json.dumps(settings)}, temporary)  # fmt: skip
+    _write_history(out, state)
+
+
+def _write_history(out: Path, state: Progress) -> None:
     with atomic_path(out / "history.csv") as temporary:
         pd.DataFrame(state.history).to_csv(temporary, index=False)
 
@@ -422,12 +442,15 @@ def predict(
     data, prepared, parts = None, None, []
     for folder, (config, held_out) in zip(folders, configs):
         if config.channels != stores[0].channels:
-            raise InputError(f"the model reads the channels {config.channels}, the store has {stores[0].channels}", file=folder,
+            raise InputError(f"the model reads the channels {some(config.channels, 20)}; the store {stores[0].path} has "
+                             f"{some(stores[0].channels, 20)}", file=folder,
                              remedy="build the store with the model's channels, in its order")  # fmt: skip
         if data is None or prepared != (config.task, config.max_pcres):
             prepared = (config.task, config.max_pcres)
             data = GeneDataset(stores, config.task, config.max_pcres, in_memory=in_memory, device=device)
         model = checkpoint.load(folder, dtype).to(device)
+        with found_in(folder):
+            model.check(data.batch([0]))
         out = data.genes["fold"].isin(held_out).to_numpy()
         rows = np.arange(len(data)) if len(folders) == 1 else np.flatnonzero(out)
         with tqdm(total=len(rows), unit="gene", desc=folder.name, disable=not progress) as bar:
@@ -463,7 +486,10 @@ def evaluate(
     for folder in folders:
         if not (folder / "predictions.parquet").exists():
             raise InputError("there are no predictions here", file=folder, remedy="name the folder of a complete run of `train`")
-        table = pd.read_parquet(folder / "predictions.parquet")
+        try:
+            table = pd.read_parquet(folder / "predictions.parquet")
+        except (OSError, ValueError) as error:
+            raise InputError(f"not a whole table ({error})", file=folder / "predictions.parquet", remedy="train again, with --force") from error
         config, held_out = checkpoint.read_config(folder)
         table = table[table["target"].notna() & (table["held_out"] | everything)]
         tables.append(table)
