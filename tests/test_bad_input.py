@@ -205,7 +205,7 @@ def in_gtf(gene, change):
     "Change the gene record of one gene."
 
     def edited(lines):
-        return [change(line) if f'"{gene}"' in line and line.split("\t")[2] == "gene" else line for line in lines]
+        return [change(line) if f'"{gene}.' in line and line.split("\t")[2] == "gene" else line for line in lines]
 
     return edited
 
