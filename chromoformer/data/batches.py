@@ -221,9 +221,9 @@ class GeneDataset:
 
     def _targets(self, task: str) -> Tensor:
         if task == "classification":
-            return torch.as_tensor(self.genes["label"].to_numpy(np.int64), device=self.device)
+            return torch.tensor(self.genes["label"].to_numpy(np.int64), device=self.device)
         target = np.log2(self.genes["expression"].to_numpy(np.float64) + 1).astype(np.float32)
-        return torch.as_tensor(target, device=self.device)
+        return torch.tensor(target, device=self.device)
 
 
 def _check_compatible(stores: Sequence[Store]) -> None:

@@ -94,6 +94,7 @@ class Manifest(_Entry):
     window: int = Field(40_000, ge=1)
     bin_sizes: list[int] = Field([2000, 500, 100], min_length=1)
     folds: dict[int, list[str]] | None = None  # fold -> chromosomes; None: the human folds
+    leave_out: list[str] = []  # chromosomes whose genes are not used, for example those a track lacks
     licence: str | None = None
     citation: str | None = None
     note: str | None = None

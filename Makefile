@@ -1,0 +1,55 @@
+# Each target sets up what it needs: a machine with Python 3.11 or newer and make is enough.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help install demo test test-all export in-step lint types notebooks readme lab clean
+.DEFAULT_GOAL := help
+
+help:  ## say what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(INSTALLED): settings.ini setup.py constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; say make PYTHON=/path/to/python3.11 ...")'
+	@echo "Setting up $(VENV): a minute or two, about 2 GB (PyTorch is most of it)."
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+install: $(INSTALLED)  ## set up the environment in .venv
+
+demo: $(INSTALLED)  ## simulate, build, train, evaluate, explain: a report in demo/
+	$(BIN)/chromoformer demo --out demo
+
+test: in-step lint types notebooks  ## everything that CI checks, in under ten minutes
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-all: in-step lint types notebooks  ## the same and the slow tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+in-step: $(INSTALLED)  ## are notebooks and library in step, and the notebooks clean?
+	$(BIN)/python tests/in_step.py
+
+lint: $(INSTALLED)  ## ruff
+	$(BIN)/ruff check .
+
+types: $(INSTALLED)  ## basedpyright
+	$(BIN)/basedpyright
+
+notebooks: $(INSTALLED)  ## run the notebooks' own examples and assertions
+	OMP_NUM_THREADS=1 $(BIN)/nbdev_test --n_workers 2
+
+export: $(INSTALLED)  ## write chromoformer/*.py from the notebooks, and clean these
+	$(BIN)/nbdev_export && $(BIN)/nbdev_clean
+
+readme: $(INSTALLED)  ## write README.md from nbs/index.ipynb
+	$(BIN)/python docs/make_readme.py
+
+lab: $(INSTALLED)  ## open JupyterLab at the notebooks
+	$(BIN)/jupyter lab --notebook-dir nbs
+
+clean:  ## remove what make made, the environment included
+	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +

@@ -1,0 +1,238 @@
+"""bigWig files: what is written reads back in two libraries, whole or not at all; what is not whole is not opened."""
+
+import errno
+import shutil
+import subprocess
+
+import numpy as np
+import pybigtools
+import pyBigWig
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from chromoformer.data import bigwig
+from chromoformer.data.bigwig import open_bigwig, write_bigwig
+from chromoformer.errors import InputError
+
+SIZES = {"chr1": 1000, "chr10": 400, "chr2": 60}
+
+
+def no_leftovers(folder, *expected):
+    return sorted(path.name for path in folder.iterdir()) == sorted(expected)
+
+
+def interval(chrom="chr1", starts=(0, 10), ends=(5, 15), values=(1.0, 2.0)):
+    return chrom, np.array(starts), np.array(ends), np.array(values, float)
+
+
+def random_intervals(number, size, seed=0):
+    random = np.random.default_rng(seed)
+    edges = np.unique(random.integers(0, size + 1, 2 * number))
+    keep = random.random(len(edges) - 1) < 0.7  # gaps between some
+    return edges[:-1][keep], edges[1:][keep], random.integers(1, 100, keep.sum()) / 4
+
+
+def assert_reads_back(path, sizes, intervals):
+    "Intervals, sizes and summary, in pyBigWig and in pybigtools."
+    wanted = {chrom: columns for chrom, *columns in intervals}
+    lengths = np.concatenate([ends - starts for starts, ends, _ in wanted.values()])
+    values = np.concatenate([np.float32(values) for *_, values in wanted.values()]).astype(float)
+    summary = {"bases": lengths.sum(), "sum": (lengths * values).sum(), "min": values.min(), "max": values.max()}
+    with pyBigWig.open(str(path)) as track:
+        assert track.isBigWig() and track.chroms() == sizes
+        for chrom in sizes:
+            expected = tuple(zip(*(column.tolist() for column in wanted[chrom]))) if chrom in wanted else None
+            assert track.intervals(chrom) == expected
+        header = track.header()
+        assert header["nBasesCovered"] == summary["bases"] and header["sumData"] == int(summary["sum"])
+    with open(path, "rb") as file:
+        track = pybigtools.open(file)
+        assert track.chroms() == sizes
+        for chrom, size in sizes.items():
+            expected = list(zip(*(column.tolist() for column in wanted[chrom]))) if chrom in wanted else []
+            assert list(track.records(chrom, 0, size)) == expected
+        found = track.info()["summary"]
+        assert (found["basesCovered"], found["min"], found["max"]) == (summary["bases"], summary["min"], summary["max"])
+        assert found["sum"] == pytest.approx(summary["sum"], rel=1e-12)
+
+
+@pytest.mark.parametrize("fanout", [2, 3, 256])
+@pytest.mark.parametrize("runs", [1, 5, 1024])
+@pytest.mark.parametrize("number", [1, 2, 300])
+def test_an_index_of_any_depth_finds_every_block(tmp_path, monkeypatch, number, runs, fanout):
+    monkeypatch.setattr(bigwig, "BLOCK_RUNS", runs)
+    monkeypatch.setattr(bigwig, "FANOUT", fanout)
+    sizes = {f"chr{name}": 5000 for name in "ABCDE"}
+    intervals = [(chrom, *random_intervals(number, 5000, seed)) for seed, chrom in enumerate(sizes) if chrom != "chrC"]
+    path = write_bigwig(tmp_path / "x.bigWig", sizes, [item for item in intervals if len(item[1])])
+    assert_reads_back(path, sizes, [item for item in intervals if len(item[1])])
+    bases = np.zeros(5000)
+    for start, end, value in zip(*intervals[1][1:]):
+        bases[start:end] = value
+    with pyBigWig.open(str(path)) as track, open_bigwig(path) as other:
+        for start, end in np.sort(np.random.default_rng(0).integers(0, 5000, (30, 2))).tolist():
+            assert np.array_equal(np.nan_to_num(track.values("chrB", start, end + 1, numpy=True)), bases[start : end + 1])
+            assert np.array_equal(other.values("chrB", start, end + 1, fillna=0.0), bases[start : end + 1])
+
+
+def test_a_large_file_reads_back(tmp_path):
+    sizes = {"chr1": 20_000_000, "chr2": 30_000_000}
+    intervals = [(chrom, *random_intervals(300_000, size)) for chrom, size in sizes.items()]  # > 256 blocks: two levels of index
+    assert_reads_back(write_bigwig(tmp_path / "x.bigWig", sizes, intervals), sizes, intervals)
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 9), st.floats(width=32, allow_nan=False, allow_infinity=False)),
+                min_size=1, max_size=50))  # fmt: skip
+def test_any_finite_value_survives(tmp_path, steps):
+    ends = np.cumsum([gap + length for gap, length, _ in steps])
+    starts = ends - [length for _, length, _ in steps]
+    values = np.array([value for *_, value in steps])
+    path = write_bigwig(tmp_path / "x.bigWig", SIZES, [("chr1", starts, ends, values)])
+    with pyBigWig.open(str(path)) as track:
+        assert track.intervals("chr1") == tuple(zip(starts.tolist(), ends.tolist(), values.tolist()))
+
+
+def test_names_of_many_scaffolds(tmp_path):
+    sizes = {f"scaffold_{number}": 100 + number for number in range(3000)}
+    intervals = [interval(chrom) for chrom in list(sizes)[::7]]
+    assert_reads_back(write_bigwig(tmp_path / "x.bigWig", sizes, intervals), sizes, intervals)
+
+
+def test_chrom_sizes_may_be_a_file(tmp_path):
+    (tmp_path / "toy.chrom.sizes").write_text("chr1\t1000\n")
+    path = write_bigwig(tmp_path / "x.bigWig", tmp_path / "toy.chrom.sizes", [interval()])
+    assert_reads_back(path, {"chr1": 1000}, [interval()])
+
+
+@pytest.mark.parametrize(
+    "intervals, problem",
+    [
+        ([], "nothing to write"),
+        ([interval(starts=(), ends=(), values=())], "nothing to write"),
+        ([interval("chr7")], "chr7 is not in the genome"),
+        ([interval(starts=(0, 4))], "chr1:0-5: the next interval starts before this one ends"),
+        ([interval(starts=(20, 10), ends=(25, 15))], "next interval starts before this one ends"),
+        ([interval(ends=(5, 10))], "chr1:10-10: an interval ends at or before its start"),
+        ([interval(starts=(-1, 10))], "leaves its chromosome"),
+        ([interval(ends=(5, 1001))], "chr1:10-1001: an interval leaves its chromosome"),
+        ([interval(values=(1, np.nan))], "not finite"),
+        ([interval(values=(1, 1e39))], "not finite"),
+        ([interval("chr2"), interval("chr1")], "chr1 comes twice or too late"),
+        ([interval(), interval(starts=(20, 30), ends=(25, 35))], "chr1 comes twice or too late"),
+    ],
+)
+def test_what_no_bigwig_can_hold_is_refused(tmp_path, intervals, problem):
+    (tmp_path / "out.bigWig").write_text("what was there before")
+    with pytest.raises(InputError, match=problem):
+        write_bigwig(tmp_path / "out.bigWig", SIZES, intervals)
+    assert (tmp_path / "out.bigWig").read_text() == "what was there before" and no_leftovers(tmp_path, "out.bigWig")
+
+
+@pytest.mark.parametrize("sizes", [{"chr1": 1 << 32}, {f"s{number}": 10 for number in range(65_536)}])
+def test_a_genome_that_no_bigwig_can_hold_is_refused(tmp_path, sizes):
+    with pytest.raises(InputError, match="more than this writer's bigWig holds"):
+        write_bigwig(tmp_path / "out.bigWig", sizes, [])
+
+
+# --- full disks -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fails_at", [1, 2, 5])
+def test_no_space_at_any_moment_leaves_what_was_there(tmp_path, monkeypatch, fails_at):
+    "The disk is full at the header, at the data, or when the header is completed."
+    (tmp_path / "out.bigWig").write_text("what was there before")
+    real = open
+    written = []
+
+    def failing_open(*arguments):
+        file = real(*arguments)
+        real_write = file.write
+
+        class Full:
+            def __getattr__(self, name):
+                return getattr(file, name)
+
+            def __enter__(self):
+                return self
+
+            def __exit__(self, *error):
+                file.close()
+
+            def write(self, data):
+                written.append(len(data))
+                if len(written) == fails_at:
+                    raise OSError(errno.ENOSPC, "No space left on device")
+                return real_write(data)
+
+        return Full()
+
+    monkeypatch.setattr(bigwig, "open", failing_open, raising=False)
+    with pytest.raises(InputError, match="disk is full") as caught:
+        write_bigwig(tmp_path / "out.bigWig", SIZES, [interval()])
+    assert caught.value.file == tmp_path / "out.bigWig" and len(written) == fails_at
+    assert (tmp_path / "out.bigWig").read_text() == "what was there before" and no_leftovers(tmp_path, "out.bigWig")
+
+
+@pytest.fixture
+def tiny_disk(tmp_path):
+    "A file system of 256 kB."
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if not shutil.which("mount") or subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)], capture_output=True
+    ).returncode:  # fmt: skip
+        pytest.skip("mounting a tiny disk needs root")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("number", [45_000, 600_000])  # just does not fit; does not fit by far
+def test_a_disk_that_is_really_full_leaves_nothing(tiny_disk, number):
+    starts, ends, values = random_intervals(number, 100 * number)
+    with pytest.raises(InputError, match="disk is full") as caught:
+        write_bigwig(tiny_disk / "out.bigWig", {"chr1": 100 * number}, [("chr1", starts, ends, values)])
+    assert caught.value.file == tiny_disk / "out.bigWig" and no_leftovers(tiny_disk)
+
+
+# --- opening --------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_cut_short_anywhere_does_not_open_or_does_not_read(tmp_path, capfd):
+    intervals = [("chr1", *random_intervals(5000, 100_000))]
+    whole = write_bigwig(tmp_path / "x.bigWig", {"chr1": 100_000}, intervals).read_bytes()
+    cut = tmp_path / "cut.bigWig"
+    for size in [1, 3, 4, 5, 6, 30, 63, 64, 100, 104, 150, 200, *range(300, len(whole), 499), *range(len(whole) - 6, len(whole))]:
+        cut.write_bytes(whole[:size])
+        with pytest.raises(InputError) as caught:
+            with open_bigwig(cut) as track:
+                track.values("chr1", 0, 1000, fillna=0.0)
+        assert caught.value.file == cut and caught.value.remedy
+
+
+def test_a_download_full_of_holes_is_an_error(tmp_path, capfd):
+    "Zeros in the middle, the end in place."
+    path = write_bigwig(tmp_path / "x.bigWig", {"chr1": 100_000}, [("chr1", *random_intervals(20_000, 100_000))])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:5_000] + bytes(10_000) + whole[15_000:])
+    with pytest.raises(InputError, match="damaged"):
+        with open_bigwig(path) as track:
+            track.values("chr1", 0, 100_000, fillna=0.0)
+
+
+def test_mistakes_inside_the_block_are_not_blamed_on_the_file(tmp_path):
+    path = write_bigwig(tmp_path / "x.bigWig", SIZES, [interval()])
+    with pytest.raises(ZeroDivisionError):
+        with open_bigwig(path):
+            1 / 0
+    with pytest.raises(KeyError):
+        with open_bigwig(path) as track:
+            track.values("chr7", 0, 10, fillna=0.0)
+
+
+def test_the_end_mark_of_a_big_endian_file_is_its_own(tmp_path):
+    (tmp_path / "x.bigWig").write_bytes(bigwig.MAGIC[::-1] + b"\x00\x04" + bytes(100) + bigwig.MAGIC)
+    with pytest.raises(InputError, match="end mark is missing"):
+        with open_bigwig(tmp_path / "x.bigWig"):
+            pass

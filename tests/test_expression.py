@@ -1,0 +1,389 @@
+"Annotation and RPKM to the gene table: TSSs, labels, folds, and every way the input can be wrong."
+
+import gzip
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from chromoformer.data.expression import (
+    ANNOTATION,
+    check_genes,
+    label_genes,
+    median_expression,
+    read_expression,
+    read_gene_table,
+    read_genes,
+    read_gtf_genes,
+    regression_target,
+    strip_version,
+)
+from chromoformer.errors import InputError
+from chromoformer.genome import chromosome_fold, read_chrom_sizes
+
+DATA = os.environ.get("CHROMOFORMER_DATA", "")
+needs_data = pytest.mark.skipif(not DATA, reason="CHROMOFORMER_DATA is not set: the shared real data are not here")
+SIZES = {"chr1": 10_000, "chr2": 5_000, "chrX": 3_000}
+
+
+def record(feature, gene, start, end, strand="+", chrom="chr1", kind="protein_coding", more=""):
+    attributes = f'gene_id "{gene}"; gene_type "{kind}"; {more}'
+    return f"{chrom}\ttest\t{feature}\t{start}\t{end}\t.\t{strand}\t.\t{attributes}\n"
+
+
+def transcript(gene, start, end, strand="+", kind="protein_coding", **more):
+    return record("transcript", gene, start, end, strand, more=f'transcript_type "{kind}";', **more)
+
+
+def gtf(tmp_path, *lines, name="a.gtf"):
+    path = tmp_path / name
+    path.write_text("##description: test\n" + "".join(lines))
+    return path
+
+
+def gene_frame(**columns):
+    frame = pd.DataFrame({"gene_id": ["A", "B"], "gene_name": ["a", "b"], "chrom": ["chr1", "chrX"], "tss": [100, 200],
+                          "strand": ["+", "-"], "gene_start": [100, 50], "gene_end": [900, 201]})  # fmt: skip
+    return frame.assign(**columns)
+
+
+# -- GTF -------------------------------------------------------------------------------------------------------------
+
+
+def test_tss_is_the_first_base_of_plus_genes_and_the_last_of_minus_genes_counted_from_0(tmp_path):
+    path = gtf(tmp_path, record("gene", "P", 1, 100), record("gene", "M", 201, 300, "-"))
+    genes = read_gtf_genes(path, SIZES)
+    assert list(genes) == ANNOTATION
+    assert genes.set_index("gene_id").tss.to_dict() == {"P": 0, "M": 299}
+    assert genes[["gene_start", "gene_end"]].values.tolist() == [[0, 100], [200, 300]]
+    assert genes.gene_name.tolist() == ["P", "M"]  # no gene_name: the id
+
+
+def test_tss_is_that_of_the_longest_protein_coding_transcript(tmp_path):
+    path = gtf(
+        tmp_path,
+        record("gene", "P", 101, 1000), transcript("P", 101, 1000, kind="retained_intron"),
+        transcript("P", 201, 800), transcript("P", 301, 950),
+        record("gene", "M", 2001, 3000, "-"), transcript("M", 2001, 2600, "-"), transcript("M", 2101, 2900, "-"),
+        record("exon", "M", 2950, 3000, "-"),
+    )  # fmt: skip
+    assert read_gtf_genes(path, SIZES).set_index("gene_id").tss.to_dict() == {"P": 300, "M": 2899}
+
+
+def test_of_equally_long_transcripts_the_most_upstream_counts_in_any_order(tmp_path):
+    lines = [
+        record("gene", "P", 101, 1000), transcript("P", 201, 700), transcript("P", 151, 650), transcript("P", 301, 800),
+        record("gene", "M", 2001, 3000, "-"), transcript("M", 2001, 2500, "-"), transcript("M", 2301, 2800, "-"),
+    ]  # fmt: skip
+    for order in (lines, lines[::-1]):
+        assert read_gtf_genes(gtf(tmp_path, *order), SIZES).set_index("gene_id").tss.to_dict() == {"P": 150, "M": 2799}
+
+
+def test_a_gene_without_coding_transcript_starts_where_its_gene_record_does(tmp_path):
+    path = gtf(tmp_path, record("gene", "P", 101, 1000), transcript("P", 201, 1000, kind="nonsense_mediated_decay"),
+               record("gene", "Q", 3001, 4000), transcript("Q", 3011, 4000))  # fmt: skip
+    assert read_gtf_genes(path, SIZES).set_index("gene_id").tss.to_dict() == {"P": 100, "Q": 3010}
+
+
+def test_only_genes_of_the_type_are_kept_and_ensembl_calls_it_biotype(tmp_path):
+    lines = record("gene", "P", 101, 1000), record("gene", "L", 2001, 3000, kind="lncRNA")
+    path = gtf(tmp_path, *lines)
+    assert read_gtf_genes(path, SIZES).gene_id.tolist() == ["P"]
+    assert read_gtf_genes(path, SIZES, gene_type="lncRNA").gene_id.tolist() == ["L"]
+    assert read_gtf_genes(path, SIZES, gene_type=None).gene_id.tolist() == ["P", "L"]
+    ensembl = gtf(tmp_path, *(line.replace("gene_type", "gene_biotype").replace("chr1", "1") for line in lines))
+    assert read_gtf_genes(ensembl, SIZES).chrom.tolist() == ["chr1"]
+    with pytest.raises(InputError, match="no gene record of type 'coding'; the file has 1 protein_coding, 1 lncRNA"):
+        read_gtf_genes(path, SIZES, gene_type="coding")
+
+
+def test_gzip_order_of_the_genome_and_unquoted_attributes(tmp_path):
+    text = (record("gene", "C", 11, 20, chrom="chr2") + record("gene", "B", 501, 600)
+            + record("gene", "A", 11, 20).replace('"', ""))  # fmt: skip
+    (tmp_path / "a.gtf.gz").write_bytes(gzip.compress(text.encode()))
+    genes = read_gtf_genes(tmp_path / "a.gtf.gz", SIZES)
+    assert genes.gene_id.tolist() == ["A", "B", "C"] and genes.index.tolist() == [0, 1, 2]
+
+
+def test_versions_go_and_par_y_stays():
+    before = ["ENSG00000000003.10", "ENSG00000182378.15_PAR_Y", "ENSMUSG00000051951.6", "ENSG00000186092.4_2", "ENSGR0000226179.1",
+              "ENSG00000182378.14_5_PAR_Y", "ENSG00000000003", "AT1G01010.1", "RP11-34P13.7", "toy_7"]  # fmt: skip
+    assert strip_version(before) == ["ENSG00000000003", "ENSG00000182378_PAR_Y", "ENSMUSG00000051951", "ENSG00000186092",
+        "ENSGR0000226179", "ENSG00000182378_PAR_Y", "ENSG00000000003", "AT1G01010.1", "RP11-34P13.7", "toy_7"]  # fmt: skip
+
+
+def test_both_copies_of_a_pseudoautosomal_gene_are_kept(tmp_path):
+    path = gtf(tmp_path, record("gene", "ENSG00000182378.15", 101, 200, chrom="chrX"),
+               record("gene", "ENSG00000182378.15_PAR_Y", 101, 200))  # fmt: skip
+    assert sorted(read_gtf_genes(path, SIZES).gene_id) == ["ENSG00000182378", "ENSG00000182378_PAR_Y"]
+
+
+def test_chromosomes_the_genome_lacks_are_skipped_with_one_warning(tmp_path):
+    path = gtf(tmp_path, record("gene", "A", 11, 20), record("gene", "M", 1, 5, chrom="chrM"),
+               record("gene", "U", 1, 5, chrom="GL000191.1"))  # fmt: skip
+    with pytest.warns(UserWarning, match="2 chromosome names match nothing") as caught:
+        assert read_gtf_genes(path, SIZES).gene_id.tolist() == ["A"]
+    assert len(caught) == 1
+
+
+@pytest.mark.parametrize(
+    "lines, message",
+    [
+        (["chr1\tx\tgene\t1\t100\t.\t+\t.\tID=gene:A;biotype=protein_coding\n"], "line 2: this is GFF3, not GTF"),
+        (["##gff-version 3\n"], "this is GFF3, not GTF"),
+        ([record("exon", "A", 1, 100)], "no gene record in this file"),
+        (["chr1\tx\tgene\t1\t100\n"], "line 2: a GTF line has 9 fields, this one has 5"),
+        ([record("gene", "A", "ten", 100)], "line 2: start 'ten' is not a whole number"),
+        ([record("gene", "A", 1, 100, "?")], "line 2, gene_id A: strand '\\?' is neither"),
+        ([record("gene", "A", 1, 100), record("gene", "A", 301, 400)], "line 3, gene_id A: gene A is listed twice"),
+        ([record("gene", "ENSG00000000003.1", 1, 9), record("gene", "ENSG00000000003.2", 31, 40)], "listed twice"),
+        ([record("gene", "A", 1, 10_001)], "gene_id A: TSS 0 and body 0-10001 do not lie inside chr1"),
+        ([record("gene", "A", 0, 100)], "gene_id A: TSS -1 lies before"),
+        ([record("gene", "A", 100, 50)], "gene_id A: the gene's body chr1:99-50 is no interval"),
+        ([record("gene", "A", 1, 9, chrom="scaffold1")], "no chromosome matches the genome: the file has scaffold1"),
+        ([record("gene", "", 1, 9)], "a gene without an id"),
+    ],
+)
+def test_gtf_errors_name_line_or_gene(tmp_path, lines, message):
+    with pytest.raises(InputError, match=message) as caught:
+        read_gtf_genes(gtf(tmp_path, *lines), SIZES)
+    assert "a.gtf" in str(caught.value) and caught.value.remedy
+
+
+def test_empty_and_missing_gtf(tmp_path):
+    (tmp_path / "empty.gtf").write_text("")
+    with pytest.raises(InputError, match="this file is empty"):
+        read_gtf_genes(tmp_path / "empty.gtf", SIZES)
+    with pytest.raises(InputError, match="no such file"):
+        read_gtf_genes(tmp_path / "none.gtf", SIZES)
+
+
+# -- gene tables -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", ["tsv", "csv", "parquet"])
+def test_a_gene_table_comes_back_whatever_the_format(tmp_path, ending):
+    genes, path = gene_frame(), tmp_path / f"genes.{ending}"
+    if ending == "parquet":
+        genes.to_parquet(path)
+    else:
+        genes.to_csv(path, sep={"tsv": "\t", "csv": ","}[ending], index=False)
+    assert read_gene_table(path, SIZES).equals(genes)
+    assert read_genes("table", path, SIZES).equals(genes)
+
+
+def test_name_and_body_of_a_gene_table_are_optional(tmp_path):
+    (tmp_path / "g.csv").write_text("gene_id,chrom,tss,strand\nENSG00000000003.4,X,200,-\n")
+    genes = read_gene_table(tmp_path / "g.csv", SIZES)
+    assert genes.values.tolist() == [["ENSG00000000003", "ENSG00000000003", "chrX", 200, "-", 200, 201]]
+    (tmp_path / "h.csv").write_text("gene_id,chrom,tss,strand,gene_start\nA,X,200,-,5\n")
+    with pytest.raises(InputError, match="go together"):
+        read_gene_table(tmp_path / "h.csv", SIZES)
+
+
+@pytest.mark.parametrize(
+    "row, message",
+    [
+        ("A,chr1,10000,+", "line 2, gene_id A: TSS 10000 and body 10000-10001 do not lie inside chr1"),
+        ("A,chr1,-1,+", "line 2, gene_id A: TSS -1 lies before"),
+        ("A,chr1,1.5,+", "line 2, gene_id A: tss '1.5' is not a whole number"),
+        ("A,chr1,5,.", "line 2, gene_id A: strand '.' is neither"),
+        (",chr1,5,+", "a gene without an id"),
+        ("A,chr9,5,+", "no chromosome matches"),
+    ],
+)
+def test_gene_table_errors_name_line_and_gene(tmp_path, row, message):
+    (tmp_path / "g.csv").write_text(f"gene_id,chrom,tss,strand\n{row}\n")
+    with pytest.raises(InputError, match=message):
+        read_gene_table(tmp_path / "g.csv", SIZES)
+
+
+def test_unknown_kinds_and_options_are_refused(tmp_path):
+    with pytest.raises(InputError, match="kind 'gff' is unknown"):
+        read_genes("gff", tmp_path / "a", SIZES)
+    with pytest.raises(InputError, match="kind table has no option gene_type"):
+        read_genes("table", tmp_path / "a", SIZES, gene_type="x")
+
+
+def test_check_genes_orders_columns_fixes_types_and_resets_the_index():
+    messy = gene_frame(tss=["100", "200"], expression=["1.5", "0"], label=[1.0, 0.0], extra=7)[::-1]
+    checked = check_genes(messy[sorted(messy)], SIZES)
+    assert list(checked) == [*ANNOTATION, "expression", "label"] and checked.index.tolist() == [0, 1]
+    assert checked.tss.tolist() == [200, 100] and checked.tss.dtype == checked.label.dtype == np.int64
+    assert checked.expression.dtype == np.float64
+
+
+@pytest.mark.parametrize(
+    "columns, message",
+    [
+        ({"gene_id": ["A", "A"]}, "gene A is listed twice"),
+        ({"strand": ["+", None]}, "is neither"),
+        ({"expression": [1, -2]}, "gene_id B: RPKM -2.0 is negative"),
+        ({"expression": [1, np.nan]}, "gene_id B: expression 'nan' is not a finite number"),
+        ({"label": [1, 2]}, "label 2 is neither 0 nor 1"),
+        ({"chrom": ["chr1", "chr9"]}, "chromosome chr9 is not in the genome"),
+        ({"tss": [10_000, 5]}, "gene_id A: TSS 10000"),
+    ],
+)
+def test_check_genes_refuses(columns, message):
+    with pytest.raises(InputError, match=message):
+        check_genes(gene_frame(**columns), SIZES)
+    with pytest.raises(InputError, match="lacks strand"):
+        check_genes(gene_frame().drop(columns="strand"))
+    with pytest.raises(InputError, match="no genes"):
+        check_genes(gene_frame()[:0])
+
+
+# -- expression ------------------------------------------------------------------------------------------------------
+
+
+def matrix(tmp_path, text, name="rpkm.pc.gz"):
+    (tmp_path / name).write_bytes(gzip.compress(text.encode()))
+    return tmp_path / name
+
+
+def test_the_roadmap_matrix_with_its_trailing_tabs_is_read_by_column(tmp_path):
+    path = matrix(tmp_path, "gene_id\tE003\tE116\nENSG00000000003\t1.5\t23.265\t\nENSG00000000005\t0.000\t0.872\t\n")
+    assert read_expression(path, "E116").to_dict() == {"ENSG00000000003": 23.265, "ENSG00000000005": 0.872}
+    assert read_expression(path, "E003", kind="table").tolist() == [1.5, 0]
+
+
+def test_other_layouts_and_versioned_ids(tmp_path):
+    (tmp_path / "t.csv").write_text("Gene,x,FPKM\nENSG00000000003.14,7,1e1\n")
+    assert read_expression(tmp_path / "t.csv", "FPKM", "Gene").to_dict() == {"ENSG00000000003": 10.0}
+    (tmp_path / "r.tsv").write_text("\tE1\nA\t2\n")  # R's write.table(col.names = NA)
+    assert read_expression(tmp_path / "r.tsv", "E1", gene_id="").to_dict() == {"A": 2.0}
+    pd.DataFrame({"gene_id": ["A"], "E1": [3.0]}).to_parquet(tmp_path / "t.parquet")
+    assert read_expression(tmp_path / "t.parquet", "E1").to_dict() == {"A": 3.0}
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("gene_id\tE003\nA\t1\n", "no column 'E116'; the columns are gene_id, E003"),
+        ("gene_id\tE116\nA\t1\nB\tabc\n", "line 3, gene_id B: E116 'abc' is not a finite number"),
+        ("gene_id\tE116\nA\tnan\n", "line 2, gene_id A: E116 'nan' is not a finite number"),
+        ("gene_id\tE116\nA\t\n", "line 2, gene_id A: E116 '' is not a finite number"),
+        ("gene_id\tE116\nA\t-0.5\n", "line 2, gene_id A: RPKM -0.5 is negative"),
+        ("gene_id\tE116\nA\t1\nB\t2\nA\t1\n", "line 4, gene_id A: this gene is listed a second time"),
+        ("gene_id\tE116\n", "no rows"),
+        ("", "this file is empty"),
+    ],
+)
+def test_expression_errors_name_line_gene_and_remedy(tmp_path, text, message):
+    with pytest.raises(InputError, match=message) as caught:
+        read_expression(matrix(tmp_path, text), "E116")
+    assert "rpkm.pc.gz" in str(caught.value) and caught.value.remedy
+    with pytest.raises(InputError, match="no such file"):
+        read_expression(tmp_path / "none", "E116")
+
+
+# -- labels ----------------------------------------------------------------------------------------------------------
+
+
+def test_label_is_1_at_or_above_the_median_of_the_genes_used():
+    genes = pd.concat([gene_frame(), gene_frame(gene_id=["C", "D"])])
+    rpkm = pd.Series({"A": 1.0, "B": 2.0, "C": 2.0, "D": 9.0})
+    labelled = label_genes(genes, rpkm)
+    assert labelled.label.tolist() == [0, 1, 1, 1]  # the median is 2, and ties are at the median
+    assert labelled.fold.tolist() == [1, 4, 1, 4]
+    assert list(labelled) == [*ANNOTATION, "expression", "label", "fold"]
+
+
+def test_the_median_can_be_taken_over_training_genes_alone():
+    genes = pd.concat([gene_frame(), gene_frame(gene_id=["C", "D"])])
+    rpkm = pd.Series({"A": 1.0, "B": 20.0, "C": 3.0, "D": 40.0})  # A, C: fold 1; B, D: fold 4
+    assert median_expression(label_genes(genes, rpkm)) == 11.5
+    trained = label_genes(genes, rpkm, train_folds=[1])
+    assert median_expression(trained, [1]) == 2 and trained.label.tolist() == [0, 1, 1, 1]
+    changed = rpkm.copy()
+    changed[["B", "D"]] = 1000.0  # held-out expression has no say in the threshold
+    assert label_genes(genes, changed, train_folds=iter([1])).label.tolist() == trained.label.tolist()
+    with pytest.raises(InputError, match=r"no gene is in the folds .*\(2\)"):
+        label_genes(genes, rpkm, train_folds=[2])
+
+
+def test_genes_of_either_side_alone_are_left_out_with_one_warning_that_counts_them():
+    with pytest.warns(UserWarning, match="1 genes are used; 1 of the annotation have no RPKM and 2 with") as caught:
+        labelled = label_genes(gene_frame(), pd.Series({"A": 1.0, "Y": 0.0, "Z": 5.0}))
+    assert labelled.gene_id.tolist() == ["A"] and len(caught) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        label_genes(gene_frame(), pd.Series({"A": 1.0, "B": 5.0}))
+
+
+def test_genes_in_no_fold_are_left_out_and_do_not_move_the_median():
+    genes = gene_frame(chrom=["chr1", "chrM"])
+    with pytest.warns(UserWarning, match=r"1 genes lie on chromosomes that are in no fold \(chrM\)"):
+        labelled = label_genes(genes, pd.Series({"A": 1.0, "B": 100.0}))
+    assert labelled.gene_id.tolist() == ["A"] and labelled.label.tolist() == [1]
+    with pytest.raises(InputError, match="no gene lies on a chromosome of any fold; genes lie on toy1"):
+        label_genes(gene_frame(chrom="toy1"), pd.Series({"A": 1.0, "B": 100.0}))
+    folds = {1: ["toy1"]}
+    assert label_genes(gene_frame(chrom="toy1"), pd.Series({"A": 1.0, "B": 9.0}), folds=folds).fold.tolist() == [1, 1]
+
+
+def test_no_chromosome_is_in_two_folds():
+    folds = {chrom: chromosome_fold(chrom) for chrom in [*map(str, range(1, 23)), "X", "Y"]}
+    assert sorted(set(folds.values())) == [1, 2, 3, 4] and folds["X"] == 4 and folds["21"] == 2
+
+
+def test_label_errors():
+    with pytest.raises(InputError, match=r"no gene is in both annotation \(A, B\) and expression \(q\)"):
+        label_genes(gene_frame(), pd.Series({"q": 1.0}))
+    with pytest.raises(InputError, match="listed twice in the expression: A"):
+        label_genes(gene_frame(), pd.Series([1.0, 2.0], index=["A", "A"]))
+    with pytest.raises(InputError, match="gene_id B: RPKM -1.0 is negative"):
+        label_genes(gene_frame(), pd.Series({"A": 1.0, "B": -1.0}))
+    with pytest.raises(InputError, match="gene A is listed twice"):
+        label_genes(gene_frame(gene_id=["A", "A"]), pd.Series({"A": 1.0}))
+
+
+def test_regression_target_is_log2_of_rpkm_plus_1():
+    assert regression_target(pd.Series([0.0, 1.0, 7.0])).tolist() == [0, 1, 3]
+
+
+# -- real data -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def e116():
+    sizes = read_chrom_sizes(Path(DATA) / "hg19.chrom.sizes")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        genes = read_genes("gtf", Path(DATA) / "gencode.v10.genes.hg19.gtf.gz", sizes)
+        return label_genes(genes, read_expression(Path(DATA) / "57epigenomes.RPKM.pc.gz", "E116")), genes
+
+
+@needs_data
+def test_all_genes_of_the_roadmap_matrix_are_in_gencode_v10(e116):
+    labelled, genes = e116
+    assert len(genes) == 20_007 - 13  # 13 protein-coding genes are mitochondrial
+    assert len(labelled) == 19_795
+    assert labelled.fold.value_counts().to_dict() == {1: 5301, 2: 4821, 3: 4707, 4: 4966}
+
+
+@needs_data
+def test_the_autosomal_median_splits_18915_genes_in_halves(e116):
+    labelled, _ = e116
+    autosomal = labelled[~labelled.chrom.isin(["chrX", "chrY"])]
+    assert len(autosomal) == 18_915 and median_expression(autosomal) == 1.86
+    assert (autosomal.expression > 1.86).sum() == 9457 and (autosomal.expression >= 1.86).sum() == 9460
+
+
+@needs_data
+def test_5_prime_ends_agree_with_the_published_tss_as_far_as_known(e116):
+    published = pd.read_csv(Path(DATA) / "e003_demo/demo_meta.csv").merge(e116[1], on="gene_id", suffixes=("", "_gtf"))
+    assert len(published) == 100 and (published.strand == published.strand_gtf).all()
+    assert ((published.start - published.tss).abs() <= 1000).sum() == 77
+
+
+@needs_data
+def test_98_of_100_published_labels_are_those_of_the_whole_matrix():
+    rpkm = read_expression(Path(DATA) / "57epigenomes.RPKM.pc.gz", "E003")
+    published = pd.read_csv(Path(DATA) / "e003_demo/demo_meta.csv")
+    assert (rpkm[published.gene_id].to_numpy() == published.expression).all()
+    assert ((published.expression >= rpkm.median()) != published.label).sum() == 2

@@ -1,0 +1,135 @@
+"""Promises 2 and 3: the single-query form is the paper's attention, and a gene's output depends on that gene alone."""
+
+import numpy as np
+import pytest
+import torch
+from helpers import SMALL, write_toy_store
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chromoformer.data.batches import GeneDataset
+from chromoformer.data.store import Store
+from chromoformer.errors import InputError
+from chromoformer.model.network import BlockConfig, Chromoformer, ChromoformerConfig, random_batch, score
+
+
+def network(config, dtype=torch.float64, seed=0):
+    torch.manual_seed(seed)
+    model = Chromoformer(config).to(dtype)
+    for name, parameter in model.named_parameters():
+        if "gamma" in name or "norm" in name:  # away from their initial 0 and 1
+            torch.nn.init.normal_(parameter, 1.0, 0.3)
+    return model
+
+
+@st.composite
+def configurations(draw):
+    width = draw(st.sampled_from([4, 8, 16]))
+
+    def block(layers):
+        heads = draw(st.sampled_from([1, 2, 4]))
+        return BlockConfig(draw(st.integers(1, layers)), heads, width, heads * draw(st.integers(1, 5)), draw(st.integers(1, 20)))
+
+    bins = draw(st.lists(st.sampled_from([100, 200, 400, 1000]), min_size=1, max_size=4, unique=True))
+    return ChromoformerConfig(
+        channels=tuple("abcdefgh"[: draw(st.integers(1, 8))]), window=draw(st.sampled_from([2000, 4000, 10_000])), bin_sizes=tuple(bins),
+        max_pcres=draw(st.integers(0, 10)), contacts=draw(st.booleans()), task=draw(st.sampled_from(["classification", "regression"])),
+        embedding=block(3), pairwise=block(3), regulation=block(4), head_width=draw(st.integers(1, 9)),
+    )  # fmt: skip
+
+
+@settings(max_examples=30, deadline=None)
+@given(configurations(), st.integers(0, 1000))
+def test_one_query_equals_full_attention_outputs_and_gradients(config, seed):
+    model, batch = network(config, seed=seed), random_batch(4, config, seed)
+    fast, full = model(batch), model.in_full(batch)
+    assert torch.allclose(fast, full, rtol=1e-12, atol=1e-13)
+    parameters = dict(model.named_parameters())
+    a = torch.autograd.grad(fast.square().sum(), list(parameters.values()), allow_unused=True)
+    b = torch.autograd.grad(full.square().sum(), list(parameters.values()), allow_unused=True)
+    for name, left, right in zip(parameters, a, b):
+        left, right = (torch.zeros_like(parameters[name]) if g is None else g for g in (left, right))
+        scale = max(right.abs().max().item(), 1e-3)
+        assert (left - right).abs().max().item() <= 1e-11 * scale, name
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
+def test_a_prediction_does_not_depend_on_the_batch_its_order_or_padding(tmp_path, dtype, tolerance):
+    data, model = GeneDataset(Store(write_toy_store(tmp_path / "toy.h5"))), network(SMALL, dtype)
+    with torch.no_grad():
+        together = model(data.batch(range(60)))
+        order = np.random.default_rng(0).permutation(60)
+        shuffled = model(data.batch(order))
+        alone = torch.cat([model(data.batch([row])) for row in range(60)])
+    assert (together - alone).abs().max() < tolerance
+    assert (together[order] - shuffled).abs().max() < tolerance
+
+
+def test_the_order_of_pcres_within_a_batch_does_not_matter():
+    model, batch = network(SMALL), random_batch(5, SMALL)
+    order = torch.randperm(len(batch.gene), generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        expected = model(batch)
+        for name in ("pcre", "pcre_length", "gene", "slot", "score"):
+            setattr(batch, name, getattr(batch, name)[order])
+        assert torch.allclose(model(batch), expected, rtol=1e-12, atol=1e-13)
+
+
+def test_contacts_matter_only_where_the_configuration_says_so():
+    batch, doubled = random_batch(5, SMALL), random_batch(5, SMALL)
+    doubled.score = doubled.score * 2
+    with torch.no_grad():
+        model = network(SMALL)
+        assert not torch.allclose(model(batch), model(doubled))
+        blind = network(ChromoformerConfig.from_dict({**SMALL.to_dict(), "contacts": False}))
+        assert torch.equal(blind(batch), blind(doubled))
+
+
+def test_bins_outside_the_promoter_window_do_not_matter():
+    narrow = ChromoformerConfig.from_dict({**SMALL.to_dict(), "promoter_window": 2000})
+    model, batch = network(narrow), random_batch(3, narrow)
+    with torch.no_grad():
+        expected = model(batch)
+        batch.promoter[:, :10] = 1e6
+        batch.promoter[:, 30:] = 1e6
+        assert torch.equal(model(batch), expected)
+
+
+def test_attention_weights_sum_to_one_and_ignore_padding():
+    model, batch = network(SMALL), random_batch(6, SMALL)
+    told = model.explain(batch)
+    for size, promoter in zip(SMALL.bin_sizes, told.promoter):
+        padding = batch.promoter_features(size)[1]
+        assert torch.allclose(promoter.sum(-1), torch.ones(1, dtype=torch.float64))
+        assert (promoter.masked_select(padding[:, None].expand_as(promoter)) == 0).all()
+    for weights in [w for layers in (*told.pairwise, *told.regulation) for w in layers]:
+        assert torch.allclose(weights.sum(-1), torch.ones(1, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(
+    ("batch_config", "message"),
+    [
+        ({"channels": ("H3K4me3",)}, "1 channels, the network reads 2"),
+        ({"window": 8000}, "windows of 8000 bp"),
+        ({"bin_sizes": (1000,)}, "cannot be pooled"),
+    ],
+)
+def test_data_that_do_not_fit_are_refused(batch_config, message):
+    model, batch = network(SMALL), random_batch(3, ChromoformerConfig.from_dict({**SMALL.to_dict(), **batch_config}))
+    with pytest.raises(InputError, match=message):
+        model(batch)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"bin_sizes": (3000,)}, {"bin_sizes": ()}, {"channels": ()}, {"task": "ranking"}, {"max_pcres": -1}, {"widow": 1},
+     {"promoter_window": 80_000}, {"embedding": {"layers": 1, "heads": 3, "width": 8, "attention_width": 8, "feed_forward_width": 8}}],
+)  # fmt: skip
+def test_impossible_configurations_are_refused(values):
+    with pytest.raises(InputError, match="network configuration"):
+        ChromoformerConfig.from_dict(values)
+
+
+def test_the_score_is_a_probability_or_the_output():
+    assert torch.allclose(score(torch.tensor([[0.3, 1.3]])), torch.sigmoid(torch.tensor([1.0])))
+    assert score(torch.tensor([[2.5]])).tolist() == [2.5]

@@ -1,0 +1,111 @@
+"Text tables: what does not matter is tolerated, what is wrong is named with its line."
+
+import gzip
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from chromoformer.data.tables import numbers, open_text, place_of, read_table
+from chromoformer.errors import InputError
+
+
+def write(path, text):
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("separator", ["\t", ","])
+def test_tabs_and_commas_are_told_apart_by_the_header(tmp_path, separator):
+    text = "gene,E003,E116\nA,1,2\nB,3,4\n".replace(",", separator)
+    table = read_table(write(tmp_path / "t.txt", text), ["gene", "E116"])
+    assert table.gene.tolist() == ["A", "B"] and table.E116.tolist() == ["2", "4"]
+
+
+def test_gzip_is_known_by_content_whatever_the_name(tmp_path):
+    (tmp_path / "rpkm.pc").write_bytes(gzip.compress(b"gene\tx\nA\t1\n"))
+    assert read_table(tmp_path / "rpkm.pc", ["x"]).x.tolist() == ["1"]
+    with open_text(write(tmp_path / "plain.gz", "a\n")) as handle:
+        assert handle.read() == "a\n"
+
+
+def test_trailing_tab_windows_line_ends_byte_order_mark_blank_lines_comments_and_spaces_do_not_matter(tmp_path):
+    path = tmp_path / "t.tsv"
+    path.write_bytes(b"\xef\xbb\xbf## made by hand\r\n# gene is a symbol\r\n\r\ngene\tx\r\n A \t1\t\r\n\r\n#B\t5\r\nC\t2\r\n")
+    table = read_table(path, ["gene", "x"])
+    assert table.gene.tolist() == ["A", "C"] and table.x.tolist() == ["1", "2"]
+    assert table.index.tolist() == [5, 8] and place_of(table, 1) == "line 8"
+
+
+def test_the_header_may_be_a_comment_and_fields_may_be_quoted(tmp_path):
+    table = read_table(write(tmp_path / "t.csv", '#gene,x\n"A, the first",1\n'), ["gene", "x"])
+    assert table.gene.tolist() == ["A, the first"] and table.x.tolist() == ["1"]
+
+
+def test_optional_columns_are_taken_where_they_are_and_one_column_is_a_table(tmp_path):
+    path = write(tmp_path / "t.tsv", "a\tb\n1\t2\n")
+    assert list(read_table(path, ["b"], ["a", "z"])) == ["b", "a"]
+    assert read_table(path, ["a"]).a.tolist() == ["1"]
+
+
+def test_a_file_without_header_is_read_by_position_and_may_have_more_columns(tmp_path):
+    path = write(tmp_path / "t.bedpe", "track name=x\n# comment\nchr1\t5\textra\nchr2\t6\n")
+    assert read_table(path, ["chrom", "start"], names=["chrom", "start"]).start.tolist() == ["5", "6"]
+
+
+def test_parquet_keeps_types_and_counts_rows(tmp_path):
+    pd.DataFrame({"gene": ["A", "B"], "x": [1.5, np.nan], "y": [0, 1]}).to_parquet(tmp_path / "t.parquet")
+    table = read_table(tmp_path / "t.parquet", ["gene", "x"])
+    assert list(table) == ["gene", "x"] and table.x.dtype == float
+    with pytest.raises(InputError, match="row 2, gene B: x 'nan' is not a finite number"):
+        numbers(table, "x", name="gene")
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("gene\tx\nA\t1\nB\n", r"t.tsv, line 3: expected 2 fields, found 1"),
+        ("gene\tx\nA\t1\t7\n", r"line 2: expected 2 fields, found 3\n.*row.names = FALSE"),
+        ("gene\tx\nA\t1\t\t\n", r"line 2: expected 2 fields, found 4"),
+        ("gene\ty\nA\t1\n", r"no column 'x'; the columns are gene, y"),
+        ("gene\tx\tx\nA\t1\t1\n", r"column 'x' is there twice"),
+        ("gene\tx\n", r"no rows"),
+        ("", r"this file is empty"),
+        ('gene\tx\nA\t"1\nB\t2\n', r"line 2: this line cannot be read \(a field goes on over several lines\)"),
+        ('gene\tx\n"A\t1\n"B"\t2\n', r"line 2: this line cannot be read"),
+    ],
+)
+def test_errors_name_file_line_and_remedy(tmp_path, text, message):
+    with pytest.raises(InputError, match=message) as caught:
+        read_table(write(tmp_path / "t.tsv", text), ["gene", "x"])
+    assert caught.value.remedy
+
+
+def test_missing_truncated_and_binary_files_are_said_to_be_so(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        read_table(tmp_path / "none.tsv", ["x"])
+    with pytest.raises(InputError, match="no such file"):
+        read_table(tmp_path / "none.parquet", ["x"])
+    whole = gzip.compress(("n\tcube\n" + "".join(f"{i}\t{i**3}\n" for i in range(20_000))).encode())
+    (tmp_path / "cut.gz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match="truncated or damaged"):
+        read_table(tmp_path / "cut.gz", ["cube"])
+    (tmp_path / "binary.tsv").write_bytes(b"gene\tx\nA\t\xff\xfe\n")
+    with pytest.raises(InputError, match="no text file"):
+        read_table(tmp_path / "binary.tsv", ["x"])
+    (tmp_path / "bad.parquet").write_bytes(b"PAR1 not really")
+    with pytest.raises(InputError, match="Parquet file cannot be read"):
+        read_table(tmp_path / "bad.parquet", ["x"])
+
+
+def test_numbers_are_exact_and_everything_else_is_refused(tmp_path):
+    random = np.random.default_rng(0)
+    values = [*random.uniform(0, 1e4, 500).round(3), *random.normal(size=500)]
+    table = pd.DataFrame({"x": [repr(float(value)) for value in values]})
+    assert (numbers(table, "x") == np.array(values)).all()
+    assert numbers(pd.DataFrame({"x": ["1e+05", "-3"]}), "x", whole=True).tolist() == [100_000, -3]  # as R writes it
+    for text in ("abc", "", "nan", "NA", "inf", "-inf", "1,5", "0x1"):
+        with pytest.raises(InputError, match=f"row 0: x '{text}' is not a finite number"):
+            numbers(pd.DataFrame({"x": [text]}), "x")
+    with pytest.raises(InputError, match="not a whole number"):
+        numbers(pd.DataFrame({"x": ["1.5"]}), "x", whole=True)

@@ -1,0 +1,211 @@
+"""Promises 4, 6 and 8, and a loop that learns, stops, resumes and says what is wrong."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from helpers import SMALL, toy_tables, write_toy_store
+
+from chromoformer.data.batches import GeneDataset
+from chromoformer.data.store import Store
+from chromoformer.errors import InputError
+from chromoformer.model import checkpoint
+from chromoformer.provenance import verify
+from chromoformer.training import Recipe, evaluate, fit, predict, split_genes
+
+QUICK = Recipe(epochs=3, batch_size=16, learning_rate=2e-3)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return write_toy_store(tmp_path_factory.mktemp("training") / "toy.h5")
+
+
+@pytest.fixture(scope="module")
+def runs(store, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    for fold in (1, 2, 3, 4):
+        fit(store, folder / f"fold{fold}", fold, SMALL, QUICK, progress=False)
+    return [folder / f"fold{fold}" for fold in (1, 2, 3, 4)]
+
+
+def weights(run):
+    return (run / "model.safetensors").read_bytes()
+
+
+def test_it_learns_what_can_be_learned(runs):
+    assert evaluate(runs[0]).set_index("metric").loc["auc", "value"] > 0.9
+
+
+def test_a_run_leaves_what_it_promises_and_its_record_holds(runs):
+    names = {"config.json", "model.safetensors", "state.pt", "history.csv", "predictions.parquet", "metrics.json", "provenance.json"}
+    assert {file.name for file in runs[0].iterdir()} == names
+    assert verify(runs[0]) == []
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others(store, runs, tmp_path):
+    fit(store, tmp_path / "again", 1, SMALL, QUICK, progress=False)
+    assert weights(tmp_path / "again") == weights(runs[0])
+    assert (tmp_path / "again" / "metrics.json").read_bytes() == (runs[0] / "metrics.json").read_bytes()
+    fit(store, tmp_path / "other", 1, SMALL, QUICK, seed=1, progress=False)
+    assert weights(tmp_path / "other") != weights(runs[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [1.5, 2.5, 3.5])
+def test_a_killed_run_goes_on_to_the_same_bits(store, tmp_path, after):
+    code = ("import sys; sys.path.insert(0, 'tests'); from helpers import SMALL; from chromoformer.training import *\n"
+            f"torch.set_num_threads(1); fit({str(store)!r}, sys.argv[1], 1, SMALL, Recipe(epochs=25, batch_size=16), progress=False)")  # fmt: skip
+    subprocess.run([sys.executable, "-c", code, tmp_path / "whole"], check=True)
+    run = tmp_path / "killed"
+    for _ in range(40):
+        process = subprocess.Popen([sys.executable, "-c", code, run])
+        time.sleep(after)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        after *= 1.3
+        if (run / "metrics.json").exists():
+            break
+    assert weights(run) == weights(tmp_path / "whole")
+    for name in ("history.csv", "metrics.json"):
+        assert (run / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_run_interrupted_between_epochs_goes_on_to_the_same_bits(store, runs, tmp_path, monkeypatch):
+    import chromoformer.training as training
+
+    calls, train_epoch = [], training._train_epoch
+
+    def stop_in_the_second(*arguments):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return train_epoch(*arguments)
+
+    monkeypatch.setattr(training, "_train_epoch", stop_in_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        fit(store, tmp_path / "run", 1, SMALL, QUICK, progress=False)
+    monkeypatch.undo()
+    assert not (tmp_path / "run" / "metrics.json").exists()
+    fit(store, tmp_path / "run", 1, SMALL, QUICK, progress=False)
+    assert weights(tmp_path / "run") == weights(runs[0])
+
+
+def test_no_chromosome_is_on_both_sides_of_a_split(store):
+    genes = Store(store).genes
+    for fold in (1, 2, 3, 4):
+        training, validation, held_out = (set(genes["chrom"].iloc[rows]) for rows in split_genes(genes, [fold], ["7"] if fold != 2 else ["1"]))
+        assert not (training & held_out or training & validation or validation & held_out)
+
+
+def test_labels_can_come_from_training_genes_alone(store):
+    from chromoformer.training import _label_by_training_median
+
+    data = GeneDataset(Store(store))
+    rows, _, _ = split_genes(data.genes, [1])
+    _label_by_training_median(data, rows)
+    expression = data.genes["expression"].to_numpy()
+    assert np.array_equal(data.target.numpy(), expression >= np.median(expression[rows]))
+
+
+def test_shuffled_labels_give_chance(tmp_path):
+    genes, pcres = toy_tables(per_chrom=90)
+    genes["label"] = np.random.default_rng(5).permutation(genes["label"])
+    store = write_toy_store(tmp_path / "shuffled.h5", genes=genes, pcres=pcres, learnable=False)
+    metrics = fit(store, tmp_path / "run", 1, SMALL, QUICK, progress=False)
+    labels = genes.loc[genes["fold"] == 1, "label"]
+    standard_error = np.sqrt((len(labels) + 1) / (12 * labels.sum() * (len(labels) - labels.sum())))
+    assert abs(metrics["auc"]["value"] - 0.5) < 3 * standard_error
+
+
+def test_out_of_fold_predictions_cover_every_gene_once(store, runs):
+    table = predict(runs, store, progress=False)
+    assert len(table) == 120 and table["gene_id"].is_unique and table["held_out"].all()
+    for run, fold in zip(runs, (1, 2, 3, 4)):
+        own = pd.read_parquet(run / "predictions.parquet").query("fold == @fold")
+        assert np.allclose(table.loc[table["fold"] == fold, "score"], own["score"], atol=1e-6)
+    assert list(table) == ["gene_id", "chrom", "fold", "held_out", "target", "score", "output_0", "output_1"]
+
+
+def test_one_model_predicts_every_gene_and_says_which_it_never_saw(store, runs):
+    table = predict(runs[1], store, progress=False)
+    assert len(table) == 120 and (table["held_out"] == (table["fold"] == 2)).all()
+
+
+def test_evaluation_of_four_runs_pools_their_held_out_genes(runs):
+    table = evaluate(runs)
+    together = table[table["run"] == "all folds"].set_index("metric")
+    assert together.loc["auc", "genes"] == 120
+    assert (together["low"] <= together["value"]).all() and (together["value"] <= together["high"]).all()
+
+
+def test_a_regressor_learns_more_than_the_mean(store, tmp_path):
+    recipe = Recipe(epochs=12, batch_size=16, learning_rate=3e-3)
+    metrics = fit(store, tmp_path / "run", 1, SMALL, recipe, task="regression", progress=False)
+    table = pd.read_parquet(tmp_path / "run" / "predictions.parquet")
+    assert metrics["pearson_r"]["value"] > 0.7 and table["score"].std() > 0.3
+    assert list(table)[-1] == "output_0"
+
+
+def test_a_model_over_several_stores_is_tested_on_an_unseen_one(store, tmp_path):
+    second, unseen = (write_toy_store(tmp_path / f"{name}.h5", seed=seed) for name, seed in (("second", 1), ("unseen", 2)))
+    fit([store, second], tmp_path / "run", 1, SMALL, QUICK, progress=False)
+    table = predict(tmp_path / "run", unseen, progress=False)
+    held_out = table[table["held_out"]]
+    assert set(held_out["fold"]) == {1}
+    assert set(pd.read_parquet(tmp_path / "run" / "predictions.parquet")["store"]) == {"toy", "second"}
+
+
+def test_early_stopping_keeps_the_best_epoch(store, tmp_path):
+    recipe = Recipe(epochs=30, batch_size=16, learning_rate=2e-2, decay=1.0, plateau=1, patience=3)
+    fit(store, tmp_path / "run", 1, SMALL, recipe, validation=["chr7"], progress=False)
+    history = pd.read_csv(tmp_path / "run" / "history.csv")
+    state = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
+    best = int(history["validation_loss"].idxmin()) + 1
+    assert state["progress"]["best_epoch"] == best and len(history) in (best + 3, 30)
+    assert torch.equal(checkpoint.load(tmp_path / "run").state_dict()["head.0.weight"], state["progress"]["best_weights"]["head.0.weight"])
+    with pytest.raises(InputError, match="validation"):
+        fit(store, tmp_path / "none", 1, SMALL, recipe, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "task", "message"),
+    [("label", 1, "classification", "all training genes have the label 1"), ("label", -1, "classification", "no label"),
+     ("expression", 3.0, "regression", "is the same"), ("expression", np.nan, "regression", "no expression")],
+)  # fmt: skip
+def test_a_target_that_cannot_be_learned_is_refused_at_once(tmp_path, column, value, task, message):
+    genes, pcres = toy_tables()
+    store = write_toy_store(tmp_path / "toy.h5", genes=genes.assign(**{column: value}), pcres=pcres, learnable=False)
+    with pytest.raises(InputError, match=message):
+        fit(store, tmp_path / "run", 1, SMALL, QUICK, task=task, progress=False)
+
+
+def test_a_loss_that_is_no_number_stops_training(store, tmp_path):
+    with pytest.raises(InputError, match=r"the loss is (nan|inf) in epoch"):
+        fit(store, tmp_path / "run", 1, SMALL, Recipe(epochs=3, batch_size=16, learning_rate=1e30), progress=False)
+    assert not (tmp_path / "run" / "metrics.json").exists()
+
+
+def test_a_complete_run_and_one_with_other_settings_are_not_overwritten(store, runs, tmp_path):
+    before = weights(runs[0])
+    with pytest.raises(InputError, match="complete run"):
+        fit(store, runs[0], 1, SMALL, QUICK, progress=False)
+    assert weights(runs[0]) == before
+    run = tmp_path / "run"
+    fit(store, run, 1, SMALL, QUICK, progress=False)
+    os.remove(run / "metrics.json")
+    with pytest.raises(InputError, match="other settings"):
+        fit(store, run, 1, SMALL, QUICK, seed=9, progress=False)
+
+
+def test_models_of_one_fold_are_not_joined(store, runs):
+    with pytest.raises(InputError, match="fold 1 is held out by"):
+        predict([runs[0], runs[0]], store, progress=False)
+    with pytest.raises(InputError, match="fold 7"):
+        fit(store, runs[0].parent / "seven", 7, SMALL, QUICK, progress=False)
