@@ -76,8 +76,8 @@ def _read_config(path: Path | None) -> tuple[Any, Any]:
         raise InputError("no such file", file=path, remedy="write a YAML file with the keys network and recipe")
     try:
         content = yaml.safe_load(path.read_text()) or {}
-    except yaml.YAMLError as error:
-        raise InputError(f"not valid YAML ({error})", file=path) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"not valid YAML ({error})", file=path, remedy="check indentation and brackets") from error
     if not isinstance(content, dict) or (unknown := set(content) - {"network", "recipe"}):
         raise InputError(f"unknown keys {sorted(unknown) if isinstance(content, dict) else content!r}", file=path,
                          remedy="known are network and recipe")  # fmt: skip
@@ -122,6 +122,7 @@ def coverage(
 def build(
     manifest: Annotated[Path, typer.Argument(help="YAML that names tracks, contacts, expression and annotation.")],
     out: Annotated[Path, typer.Option(help="Store to write, *.h5.")],
+    data: Annotated[Path | None, typer.Option(help="Folder that the manifest's paths are relative to; default: the manifest's own.")] = None,
     processes: Annotated[int, typer.Option(min=1, help="Tracks that are read at the same time.")] = 2,
     force: Force = False,
 ):
@@ -129,7 +130,7 @@ def build(
     from chromoformer.data.build import build_store
     from chromoformer.data.store import Store
 
-    build_store(manifest, out, processes=processes, force=force)
+    build_store(manifest, out, data=data, processes=processes, force=force)
     _done(str(Store(out)), f"Next: chromoformer train {out} --fold 1 --out runs/fold1")
 
 
@@ -217,14 +218,15 @@ def train(
     "Train with one fold of chromosomes held out. The same command goes on where an earlier one was cut off."
     torch_type = _torch(threads, dtype, device)
     from chromoformer.data.store import Store
-    from chromoformer.errors import InputError
+    from chromoformer.errors import InputError, found_in
     from chromoformer.metrics import in_words
     from chromoformer.training import fit, network_and_recipe
 
     opened = [Store(store) for store in stores]
     if fold not in ("1", "2", "3", "4", "all"):
         raise InputError(f"{fold!r} is no fold", place="--fold", remedy="say 1, 2, 3, 4 or all")
-    network, recipe = network_and_recipe(opened[0], *_read_config(config))
+    with found_in(config or "--config"):
+        network, recipe = network_and_recipe(opened[0], *_read_config(config))
     chosen = range(1, 5) if fold == "all" else [int(fold)]
     runs = [out / f"fold{k}" if fold == "all" else out for k in chosen]
     for k, run in zip(chosen, runs):
@@ -319,6 +321,11 @@ def main() -> None:
         app()
     except InputError as error:
         typer.echo(f"Error: {error}", err=True)
+        sys.exit(2)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        typer.echo(f"Error: {error.filename}: {error.strerror}\n  What to do: check the path and who may read and write it", err=True)
         sys.exit(2)
     except KeyboardInterrupt:
         typer.echo("Stopped. Complete epochs are kept: the same command goes on from there.", err=True)

@@ -51,16 +51,17 @@ def read_chrom_sizes(
     "Chromosome lengths from a `chrom.sizes` file; `InputError` names the line at fault."
     sizes: dict[str, int] = {}
     path = Path(path)
-    if not path.exists():
+    if not path.is_file():
         raise InputError("no such file", file=path, remedy="give a two-column table of chromosome names and lengths")
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
         fields = line.split()
         if not fields or fields[0].startswith("#"):
             continue
         if len(fields) < 2 or not fields[1].isdigit() or int(fields[1]) == 0:
-            raise InputError(f"expected name and length, found {line!r}", file=path, place=f"line {number}")
+            raise InputError(f"expected name and length, found {line!r}", file=path, place=f"line {number}",
+                             remedy="write one line per chromosome: name, length in bp")  # fmt: skip
         if fields[0] in sizes:
-            raise InputError(f"{fields[0]} is listed twice", file=path, place=f"line {number}")
+            raise InputError(f"{fields[0]} is listed twice", file=path, place=f"line {number}", remedy="remove one of the lines")
         sizes[fields[0]] = int(fields[1])
     if not sizes:
         raise InputError("no chromosome in this file", file=path, remedy="write one line per chromosome: name, length")

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from . import simulate_files as files
 from .errors import InputError, some
@@ -65,7 +65,7 @@ def _write_cell(folder: Path, cell: Cell, marks: Sequence[str], as_reads: Sequen
     genome, length = cell.genome, cell.rules.read_length
     (folder / cell.name).mkdir()
     channels = []
-    for mark in [*marks, "CTCF"]:
+    for mark in marks:
         bar.set_description(f"{cell.name} {mark}")
         kind = "tagalign" if mark in as_reads else "bigwig"
         path = f"{cell.name}/{mark}.{'tagAlign.gz' if kind == 'tagalign' else 'bigWig'}"
@@ -77,15 +77,22 @@ def _write_cell(folder: Path, cell: Cell, marks: Sequence[str], as_reads: Sequen
         bar.update()
     bar.set_description(f"{cell.name} contacts")
     _write_contacts(folder / cell.name / "contacts.tsv.gz", cell, seed)
+    sizes = hic_resolutions(genome)
     if hic:
-        sizes = hic_resolutions(genome)
         maps = {c: contact_map(cell, c, sizes[0], generator(seed, "hic", genome.name, cell.name, c)) for c in genome.sizes}
         files.write_mcool(folder / cell.name / "hic.mcool", genome.sizes, maps, sizes)
     bar.update()
-    manifest = _manifest(cell, channels[:-1])
-    files.write_manifest(folder / f"{cell.name}.yaml", manifest, f"Toy cell type {cell.name}")
-    manifest = _manifest(cell, channels) | {"name": f"{cell.name}.ctcf"}
-    files.write_manifest(folder / f"{cell.name}.ctcf.yaml", manifest, f"Toy cell type {cell.name} with CTCF as a further channel")
+    seven = _manifest(cell, [channel for channel in channels if channel["name"] != "CTCF"])
+    manifests = {"": seven}
+    if "CTCF" in marks:
+        manifests[".ctcf"] = _manifest(cell, channels)
+    if hic:
+        manifests[".cool"] = seven | {"contacts": {
+            "kind": "cool", "path": f"{cell.name}/hic.mcool", "resolution": sizes[0], "transform": "observed_over_expected",
+            "min_score": 2.5, "top": 8, "max_length": 40000, "min_distance": 20000,
+        }}  # fmt: skip
+    for ending, manifest in manifests.items():
+        files.write_manifest(folder / f"{cell.name}{ending}.yaml", manifest | {"name": cell.name + ending})
 
 
 def _manifest(cell: Cell, channels: list[dict[str, str]]) -> dict[str, Any]:
@@ -144,6 +151,7 @@ Nothing here was measured. Made by chromoformer.simulate; equal seeds give equal
 
 CELL.yaml              manifest of a cell type: chromoformer build CELL.yaml --out CELL.h5
 CELL.ctcf.yaml         the same with CTCF as an eighth channel
+CELL.cool.yaml         the same with contacts from the Hi-C map
 CELL/MARK.bigWig       read depth per base; .tagAlign.gz: the reads themselves (36 bp)
 CELL/contacts.tsv.gz   pairs of restriction fragments in contact, with their scores (threshold 1.5), as from promoter-capture Hi-C
 CELL/hic.mcool         Hi-C contact map at three resolutions, balanced
@@ -169,7 +177,7 @@ HG19 = dict(zip(
      133851895, 115169878, 107349540, 102531392, 90354753, 81195210, 78077248, 59128983, 63025520, 48129895, 51304566,
      155270560, 59373566],
 ))  # fmt: skip
-HUMAN_RULES = Rules(gene_length=(4_000, 20_000, 2_300_000), gene_length_sigma=1.2, elements_per_gene=3.2)
+HUMAN_RULES = Rules(gene_length=(4_000, 20_000, 2_300_000), gene_length_sigma=1.2, elements_per_gene=5.0, background=0.27)
 CELL_TYPES = ("cellA", "cellB", "other")
 
 
@@ -181,7 +189,7 @@ def simulate(
     scale: str = "toy",  # or "human": 19,000 genes on chromosomes as long as those of hg19, 30 million reads a mark
     cell_types: Sequence[str] | None = None,  # of CELL_TYPES; default all, or cellA alone at human scale
     rules: Rules | None = None,  # of the first species
-    marks: Sequence[str] = MARKS,
+    marks: Sequence[str] = (*MARKS, "CTCF"),  # CTCF is a channel of CELL.ctcf.yaml alone
     tagalign: Sequence[str] = ("H3K4me3", "H3K27me3"),  # marks of cellA that are written as reads, toy scale only
     hic: bool = True,  # write contact maps
     force: bool = False,  # replace an existing folder
@@ -192,6 +200,8 @@ def simulate(
         raise InputError(f"no such scale: {scale!r}", remedy="say toy or human")
     human = scale == "human"
     chosen = list(cell_types or (CELL_TYPES[:1] if human else CELL_TYPES))
+    if unknown := [mark for mark in marks if mark not in (*MARKS, "CTCF")]:
+        raise InputError(f"no such mark: {some(unknown)}", remedy=f"choose among {some((*MARKS, 'CTCF'), 8)}")
     if unknown := [name for name in chosen if name not in CELL_TYPES]:
         raise InputError(f"no such cell type: {some(unknown)}", remedy=f"choose among {some(CELL_TYPES)}")
     refuse_existing(folder, force)
@@ -202,10 +212,12 @@ def simulate(
     cells = [make_cell(first, "cellA", rules, seed), make_cell(first, "cellB", rules, seed, changed=rules.changed)]
     if "other" in chosen:
         theirs = other_rules(rules)
-        second = make_genome("other", dict.fromkeys(chroms_of(OTHER_FOLDS)), OTHER_FOLDS, round(0.6 * number), theirs, seed, "OTHER")
+        chroms = chroms_of(OTHER_FOLDS)
+        theirs_number = max(len(chroms), round(0.6 * number))
+        second = make_genome("other", dict.fromkeys(chroms), OTHER_FOLDS, theirs_number, theirs, seed, "OTH")
         cells.append(make_cell(second, "other", theirs, seed, ancestor=cells[0].latent[: len(second.genes)]))
     cells = [cell for cell in cells if cell.name in chosen]
-    with atomic_path(folder) as target, tqdm(total=len(cells) * (len(marks) + 2 + hic), disable=not progress) as bar:
+    with atomic_path(folder) as target, tqdm(total=len(cells) * (len(marks) + 1), disable=not progress) as bar:
         (target / "truth").mkdir(parents=True)
         for name in dict.fromkeys(cell.genome.name for cell in cells):
             _write_genome(target, [cell for cell in cells if cell.genome.name == name])

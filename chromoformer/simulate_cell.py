@@ -59,11 +59,11 @@ def make_cell(
     genes["promoter"], genes["body"] = _logistic(rules.spread * latent + shift), _logistic(rules.spread * body)
 
     element_differs = own.random(len(elements)) < changed
-    chance, level, spare = (draw(len(elements), element_differs, False) for _ in range(3))
+    chance, level, primed, h3k4me1 = (draw(len(elements), element_differs, False) for _ in range(4))
     enhancer, silencer = (elements["kind"].eq(kind).to_numpy() for kind in ("enhancer", "silencer"))
     active = (enhancer & (chance < rules.active[0])) | (silencer & (chance < rules.active[1]))
     elements["activity"] = np.where(active, 0.5 + 0.5 * level, 0.0)
-    elements["h3k4me1"] = np.where(enhancer & (active | (spare < rules.primed)), 0.5 + 0.5 * spare, 0.0)
+    elements["h3k4me1"] = np.where(enhancer & (active | (primed < rules.primed)), 0.5 + 0.5 * h3k4me1, 0.0)
 
     here = elements.iloc[links["element"]].reset_index(drop=True)
     links["sign"] = here["kind"].map({"enhancer": 1, "silencer": -1, "plain": 0}).to_numpy() * (here["activity"] > 0).to_numpy()
@@ -107,9 +107,9 @@ def _body_blocks(genes: pd.DataFrame, exons: pd.DataFrame, rules: Rules, rng: np
     "Start, end, height of H3K36me3 over exons and introns, rising from 40% at the TSS to the full height at the end."
     shown = genes["body"] * np.exp(rules.mark_noise * rng.standard_normal(len(genes)))
     intron_shown = shown * np.exp(rules.intron_noise * rng.standard_normal(len(genes)))
-    exons = exons[exons["gene"].isin(genes.index)]
+    exons = exons.loc[exons["gene"].isin(genes.index)]
     inner = (exons["gene"] == exons["gene"].shift(-1)).to_numpy()
-    introns = pd.DataFrame(dict(gene=exons["gene"], start=exons["end"], end=exons["start"].shift(-1)))[inner].astype(int)
+    introns = pd.DataFrame(dict(gene=exons["gene"], start=exons["end"], end=exons["start"].shift(-1))).loc[inner].astype(int)
     parts = []
     for blocks, level, place in ((exons, shown, "exon"), (introns, intron_shown, "intron")):
         gene = genes.loc[blocks["gene"]].reset_index(drop=True)
@@ -165,9 +165,9 @@ def reads(
     cell: Cell,
     mark: str,
     seed: int = 0,
-) -> Iterator[tuple[str, np.ndarray]]:  # chromosome and sorted 0-based starts (reads,), one chromosome at a time
+) -> Iterator[tuple[str, np.ndarray]]:  # sorted by chromosome: name and sorted 0-based starts (reads,)
     "Draw the reads of one experiment."
-    for chrom, length in cell.genome.sizes.items():
+    for chrom, length in sorted(cell.genome.sizes.items()):
         rng = generator(seed, cell.genome.name, cell.name, mark, chrom)
         number = rng.poisson(expected_depth(cell, mark, chrom, rng) * (STEP / cell.rules.read_length))
         start = np.repeat(np.arange(len(number)) * STEP - cell.rules.read_length // 2, number)
@@ -198,7 +198,7 @@ def contact_map(
     rules, compartment = cell.rules, compartment_of_bins(cell.genome, chrom, size)
     bins = np.arange(len(compartment))
     seen = np.exp(rules.hic_visibility * rng.standard_normal(len(bins)))
-    expected = rules.hic_depth / (1 + np.abs(bins[:, None] - bins)) * np.outer(seen, seen)
+    expected = rules.hic_depth * (1.0 + np.abs(bins[:, None] - bins)) ** -rules.hic_decay * np.outer(seen, seen)
     expected *= np.exp(rules.hic_compartment * np.outer(compartment, compartment))
     links = cell.links[cell.genes["chrom"].to_numpy()[cell.links["gene"]] == chrom]
     tss = cell.genes["tss"].to_numpy()[links["gene"]] // size

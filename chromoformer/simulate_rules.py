@@ -6,7 +6,8 @@
 __all__ = ['MARKS', 'CLASSES', 'KINDS', 'TOY_FOLDS', 'OTHER_FOLDS', 'Rules', 'other_rules', 'generator', 'Genome', 'make_genome',
            'chroms_of']
 
-# %% ../nbs/simulate_rules.ipynb #9d3079bb
+# %% ../nbs/simulate_rules.ipynb #da4fb761
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -41,11 +42,11 @@ class Rules:
 
     # Expression, log2 RPKM (the equation above)
     baseline: float = 2.0
-    promoter: float = 6.5  # from a silent (activity 0) to a fully active promoter (1)
-    body: float = 3.4
+    promoter: float = 7.4  # from a silent (activity 0) to a fully active promoter (1)
+    body: float = 4.0
     enhancer: float = 0.46  # per unit of activity times contact frequency (about 3)
     silencer: float = 0.46
-    noise: float = 1.4  # standard deviation
+    noise: float = 1.55  # standard deviation
 
     # Activities: a logistic curve over a normal latent value, shifted by class and compartment
     spread: float = 1.6  # standard deviation of the latent value
@@ -60,9 +61,9 @@ class Rules:
     # Genome, bp
     gene_length: tuple[int, int, int] = (4_000, 14_000, 150_000)  # least, median, most; lognormal
     gene_length_sigma: float = 0.8
-    gap: int = 18_000  # least distance between neighbouring genes
-    mean_spare_gap: int = 10_000  # what comes on top of it, on average
-    sparse: float = 3.0  # spare gaps are this much wider in B
+    gap: int = 16_000  # least distance between neighbouring genes
+    mean_spare_gap: int = 14_000  # what comes on top of it, on average
+    sparse: float = 4.0  # spare gaps are this much wider in B
     domain_genes: tuple[int, int] = (12, 30)  # genes in a row that share a compartment, least and most
     gene_classes: tuple[float, float, float] = (0.2, 0.45, 0.35)  # shares
     fragment: tuple[int, int, int] = (600, 4_000, 10_000)  # restriction fragments: least, mean, most
@@ -82,14 +83,15 @@ class Rules:
     weak: int = 3  # contacts a gene that score below the threshold of 1.5 and have no effect
 
     # Contact maps
-    hic_depth: float = 100.0  # counts on the diagonal, per bin of the finest resolution
+    hic_depth: float = 300.0  # counts on the diagonal of the finest map
+    hic_decay: float = 0.7  # counts fall with distance to this power; less steeply than in nature, so that a small map is deep
     hic_compartment: float = 0.35  # log enrichment within a compartment, and depletion between the two
-    hic_loop: float = 1.0  # enrichment at a planted contact, per unit of frequency
+    hic_loop: float = 2.0  # enrichment at a planted contact, per unit of frequency
     hic_visibility: float = 0.2  # log standard deviation of how well a bin is seen
 
     # Reads
     read_length: int = 36
-    background: float = 0.15  # mean depth where nothing is planted
+    background: float = 0.13  # mean depth where nothing is planted
     background_shape: float = 6.0  # gamma shape of its variation from kb to kb
     mark_noise: float = 0.2  # relative error with which each mark shows an activity
     intron_noise: float = 0.3  # relative error of the intronic H3K36me3
@@ -114,8 +116,12 @@ def other_rules(
         depth=depth,
     )  # fmt: skip
 
-# %% ../nbs/simulate_rules.ipynb #950b4cec
-def generator(seed: int, *what: str) -> np.random.Generator:
+# %% ../nbs/simulate_rules.ipynb #c4f81eb7
+def generator(
+    seed: int,
+    *what: str,  # the name of what is drawn
+) -> np.random.Generator:
+    "Random numbers of one thing, independent of all others."
     return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in what)])
 
 
@@ -139,7 +145,7 @@ class Genome:
     contacts: pd.DataFrame  # gene, element, distance, frequency (0: below the threshold)
     ctcf: pd.DataFrame  # chrom, position, height
 
-
+# %% ../nbs/simulate_rules.ipynb #9d86b470
 def _place_genes(number: int, length: int | None, rules: Rules, rng: np.random.Generator) -> tuple[pd.DataFrame, int]:
     "Genes of one chromosome (start, end, strand, compartment), and its length where none was given."
     least, median, most = rules.gene_length
@@ -157,7 +163,7 @@ def _place_genes(number: int, length: int | None, rules: Rules, rng: np.random.G
     genes = pd.DataFrame(dict(start=start, end=start + span, strand=strand, compartment=compartment))
     return genes, int(length or gaps.sum() + span.sum())
 
-
+# %% ../nbs/simulate_rules.ipynb #84733571
 def _place_exons(genes: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     "Exons: the first and the last at the gene's ends, the others anywhere in their share of the gene."
     length = (genes["end"] - genes["start"]).to_numpy()
@@ -170,7 +176,7 @@ def _place_exons(genes: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     end = np.where(rank == number[gene] - 1, genes["end"].to_numpy()[gene], start + size)
     return pd.DataFrame(dict(gene=gene, start=start, end=end))
 
-
+# %% ../nbs/simulate_rules.ipynb #647f534c
 def _cut(length: int, rules: Rules, rng: np.random.Generator) -> np.ndarray:
     "Ends of the restriction fragments of one chromosome."
     least, mean, most = rules.fragment
@@ -190,7 +196,7 @@ def _place_elements(ends: np.ndarray, tss: np.ndarray, number: int, rules: Rules
     kind = rng.choice(KINDS, len(chosen), p=rules.element_kinds)
     return pd.DataFrame(dict(start=start[chosen], end=ends[chosen], kind=kind))
 
-
+# %% ../nbs/simulate_rules.ipynb #3a933380
 def _touch(genes: pd.DataFrame, elements: pd.DataFrame, rules: Rules, rng: np.random.Generator) -> pd.DataFrame:
     "Contacts on one chromosome: each gene draws partners by class, kind and distance, each with a frequency."
     centre, tss = ((elements["start"] + elements["end"]) // 2).to_numpy(), genes["tss"].to_numpy()
@@ -225,6 +231,8 @@ def make_genome(
     rng = generator(seed, name, "genome")
     share = np.array([length or 1.0 for length in sizes.values()], float)
     numbers = np.diff(np.round(np.cumsum(np.append(0, share)) / share.sum() * genes)).astype(int)
+    if numbers.min() < 1:
+        raise InputError(f"{genes} genes are too few: some of the {len(sizes)} chromosomes would have none", remedy="ask for more")
     tables: dict[str, list[pd.DataFrame]] = {key: [] for key in ("genes", "fragments", "elements", "contacts", "ctcf")}
     lengths: dict[str, int] = {}
     done_genes = done_elements = 0
@@ -249,7 +257,7 @@ def make_genome(
         done_genes, done_elements = done_genes + len(here), done_elements + len(elements)
     whole = {key: pd.concat(parts, ignore_index=True) for key, parts in tables.items()}
     table = whole["genes"]
-    table["gene_id"] = [f"{prefix}G{i:08d}" for i in range(1, len(table) + 1)]
+    table["gene_id"] = [f"ENS{prefix}G{i:011d}" for i in range(1, len(table) + 1)]
     table["gene_name"] = [f"{prefix}{i}" for i in range(1, len(table) + 1)]
     whole["elements"]["element_id"] = [f"{prefix}E{i:08d}" for i in range(1, len(whole["elements"]) + 1)]
     return Genome(name, lengths, {fold: list(members) for fold, members in folds.items()}, **whole,
@@ -273,7 +281,7 @@ def _noncoding(genes: pd.DataFrame, prefix: str) -> pd.DataFrame:
     gap = (genes["start"].shift(-1) - genes["end"]).where(genes["chrom"] == genes["chrom"].shift(-1), 0)
     before = genes.loc[gap.nlargest(max(1, len(genes) // 40)).index].sort_index()
     start = (before["end"] + gap[before.index] // 2).astype(int)
-    ids = [f"{prefix}N{i:08d}" for i in range(1, len(before) + 1)]
+    ids = [f"ENS{prefix}N{i:011d}" for i in range(1, len(before) + 1)]
     return pd.DataFrame(dict(gene_id=ids, gene_name=[f"LINC{i}" for i in range(1, len(before) + 1)], chrom=before["chrom"],
                              start=start, end=start + 1500, strand="+"))  # fmt: skip
 
@@ -282,5 +290,8 @@ TOY_FOLDS = {1: ["chr1", "chr5"], 2: ["chr7", "chr10"], 3: ["chr2", "chr3"], 4: 
 OTHER_FOLDS = {fold: [f"LG{fold}", f"LG{fold + 4}"] for fold in range(1, 5)}  # linkage groups, as in many species
 
 
-def chroms_of(folds: Mapping[int, Sequence[str]]) -> list[str]:
-    return sorted((c for members in folds.values() for c in members), key=lambda c: int(c.strip("chrLG")))
+def chroms_of(
+    folds: Mapping[int, Sequence[str]],  # fold -> chromosomes
+) -> list[str]:
+    "All chromosomes of the folds, in the order of their numbers."
+    return sorted((name for names in folds.values() for name in names), key=lambda name: int(re.sub(r"\D", "", name)))

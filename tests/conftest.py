@@ -5,6 +5,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from command_line import TINY, succeed
 
 
 @pytest.fixture(scope="session")
@@ -33,3 +34,35 @@ def demo_store(real_data, demo_regions, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("stores") / "E003.h5"
     import_regions(real_data / "e003_demo" / "demo_meta.csv", demo_regions, out, progress=False)
     return out
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory) -> Path:
+    "A small toy epigenome, written by the command line; tests copy what they change."
+    folder = tmp_path_factory.mktemp("toy") / "toy"
+    succeed("simulate", folder, "--genes", 60, "--cell-type", "cellA")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def toy_store(toy, tmp_path_factory) -> Path:
+    "The toy's store."
+    store = tmp_path_factory.mktemp("toy_store") / "cellA.h5"
+    succeed("build", toy / "cellA.yaml", "--out", store, "--processes", 1)
+    return store
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory) -> Path:
+    "A --config of a network that trains in a second."
+    file = tmp_path_factory.mktemp("config") / "tiny.yaml"
+    file.write_text(TINY)
+    return file
+
+
+@pytest.fixture(scope="session")
+def toy_runs(toy_store, tiny, tmp_path_factory) -> list[Path]:
+    "The four runs of `train --fold all`."
+    folder = tmp_path_factory.mktemp("toy_runs")
+    succeed("train", toy_store, "--fold", "all", "--out", folder, "--config", tiny)
+    return [folder / f"fold{fold}" for fold in (1, 2, 3, 4)]

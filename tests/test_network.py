@@ -31,6 +31,7 @@ def configurations(draw):
         return BlockConfig(draw(st.integers(1, layers)), heads, width, heads * draw(st.integers(1, 5)), draw(st.integers(1, 20)))
 
     bins = draw(st.lists(st.sampled_from([100, 200, 400, 1000]), min_size=1, max_size=4, unique=True))
+    bins = [size for size in bins if size % min(bins) == 0]
     return ChromoformerConfig(
         channels=tuple("abcdefgh"[: draw(st.integers(1, 8))]), window=draw(st.sampled_from([2000, 4000, 10_000])), bin_sizes=tuple(bins),
         max_pcres=draw(st.integers(0, 10)), contacts=draw(st.booleans()), task=draw(st.sampled_from(["classification", "regression"])),

@@ -19,7 +19,7 @@ from .expression import label_genes, read_expression, read_genes
 from .manifest import Channel, Manifest, files_of, read_manifest
 from .store import write_store
 from .tracks import bin_sums, coverage
-from ..errors import InputError
+from ..errors import InputError, found_in
 from ..genome import bare_name, chromosome_fold, read_chrom_sizes
 from ..provenance import Stopwatch, file_record, record, refuse_existing
 
@@ -37,7 +37,8 @@ def genes_of(
         fold = genes["chrom"].map({chrom: chromosome_fold(chrom, manifest.folds) for chrom in genes["chrom"].unique()})
         return genes.assign(expression=np.nan, label=-1, fold=fold)
     rpkm = read_expression(files_of(expression.path)[0], expression.column, expression.gene_id, expression.kind)
-    return label_genes(genes, rpkm, folds=manifest.folds)
+    with found_in(f"{files_of(annotation.path)[0]} and {files_of(expression.path)[0]}"):
+        return label_genes(genes, rpkm, folds=manifest.folds)
 
 
 def pcres_of(
@@ -80,7 +81,7 @@ def read_signal(
     "The depth of all channels in all regions."
     from tqdm.auto import tqdm
 
-    regions, bin_size, channels = regions[["chrom", "start", "end"]], min(manifest.bin_sizes), manifest.channels
+    regions, bin_size, channels = regions.filter(["chrom", "start", "end"]), min(manifest.bin_sizes), manifest.channels
     signal = np.empty((int((-(-(regions["end"] - regions["start"]) // bin_size)).sum()), len(channels)), np.float32)
     bar = tqdm(total=len(channels), desc="tracks", unit="track", disable=not progress)
     with tempfile.TemporaryDirectory() as folder, bar:
@@ -101,6 +102,7 @@ def build_store(
     manifest: str | Path | Manifest,  # YAML file, or what `read_manifest` returns
     out: str | Path,  # the store to write, *.h5
     *,
+    data: str | Path | None = None,  # folder that the manifest's paths are relative to; None: the manifest's own
     processes: int = 2,  # tracks that are read at the same time
     force: bool = False,  # replace an existing store
     progress: bool = True,
@@ -108,7 +110,7 @@ def build_store(
     "Build the store that a manifest describes, with a provenance.json beside it."
     watch = Stopwatch()
     refuse_existing(out, force)
-    manifest = manifest if isinstance(manifest, Manifest) else read_manifest(manifest)
+    manifest = manifest if isinstance(manifest, Manifest) else read_manifest(manifest, data)
     inputs = _input_files(manifest)
     chrom_sizes = read_chrom_sizes(files_of(manifest.chrom_sizes.path)[0])
     genes = genes_of(manifest, chrom_sizes)
@@ -119,8 +121,12 @@ def build_store(
         inputs={name: file_record(file) for name, file in inputs.items()},
         signal_of=lambda regions: read_signal(manifest, regions, chrom_sizes, processes, progress),
     )  # fmt: skip
-    record(Path(out).with_suffix(".provenance.json"), what="store from a manifest", inputs=inputs, outputs={"store": out},
-           parameters=manifest.model_dump(), watch=watch)  # fmt: skip
+    try:
+        record(Path(out).with_suffix(".provenance.json"), what="store from a manifest", inputs=inputs, outputs={"store": out},
+               parameters=manifest.model_dump(), watch=watch)  # fmt: skip
+    except BaseException:  # a store without its record is half an output
+        Path(out).unlink()
+        raise
 
 
 def _input_files(manifest: Manifest) -> dict[str, str]:

@@ -175,7 +175,8 @@ def _read_pickles(path: Any, chrom_sizes: Mapping[str, int]) -> pd.DataFrame:
     for content, file, holds in zip((neighbours, scores), files, ("fragment -> fragments", "pair -> score"), strict=True):
         if not isinstance(content, dict) or not content:
             raise InputError(f"expected a dictionary ({holds}), found {type(content).__name__} of "
-                             f"{len(content) if hasattr(content, '__len__') else 'no'} items", file=file)  # fmt: skip
+                             f"{len(content) if hasattr(content, '__len__') else 'no'} items", file=file,
+                             remedy="give the two pickles of one tissue, each in its place")  # fmt: skip
     rows = list(_scored_pairs(neighbours, scores, files))
     table = pd.DataFrame(rows, columns=["fragment_a", "fragment_b", "score", "one_way"])
     table.index = pd.Index(table.fragment_a + " and " + table.fragment_b, name="pair")
@@ -243,7 +244,7 @@ _NOTHING = pd.DataFrame({"chrom": pd.Series(dtype="str"), "start": pd.Series(dty
 def _sites(genes: pd.DataFrame, tss: pd.DataFrame | None) -> pd.DataFrame:
     "Every TSS: gene (row of the gene table), chrom, tss; sorted by position."
     if missing := {"gene_id", "chrom", "tss"} - set(genes):
-        raise InputError(f"the gene table lacks {some(sorted(missing))}; it has {some(genes.columns)}")
+        raise InputError(f"the gene table lacks {some(sorted(missing))}; it has {some(genes.columns)}", remedy="add these columns")
     if genes.gene_id.duplicated().any():
         raise InputError(f"genes are listed twice: {some(genes.gene_id[genes.gene_id.duplicated()])}",
                          remedy="keep one row a gene; give further TSSs in a table of their own")  # fmt: skip

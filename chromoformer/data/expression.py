@@ -36,7 +36,7 @@ def check_genes(
     "A sound gene table; `InputError` names the first gene at fault."
     missing = [name for name in ANNOTATION if name not in table]
     if missing:
-        raise InputError(f"the gene table lacks {', '.join(missing)}; it has {some(table.columns, 20)}", file=file)
+        raise InputError(f"the gene table lacks {', '.join(missing)}; it has {some(table.columns, 20)}", file=file, remedy="add these columns")
     if table.empty:
         raise InputError("the gene table has no genes", file=file, remedy="give at least one gene")
     columns: dict[str, Any] = {}

@@ -114,6 +114,7 @@ class Manifest(_Entry):
 # %% ../../nbs/data/manifest.ipynb #e811feb3
 def read_manifest(
     path: str | Path,  # YAML
+    data: str | Path | None = None,  # folder that the manifest's paths are relative to; None: the manifest's own
 ) -> Manifest:
     "A manifest, checked, its paths made absolute; `InputError` names the key at fault."
     path = Path(path)
@@ -121,19 +122,20 @@ def read_manifest(
         raise InputError("no such manifest", file=path, remedy="write one; `chromoformer simulate DIR` makes examples")
     try:
         content = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"not valid YAML ({error})", file=path, remedy="check indentation and brackets") from error
     if not isinstance(content, dict):
         raise InputError("this file holds no keys", file=path, remedy="see the documentation for an example of a manifest")
     try:
         manifest = Manifest(**content)
     except ValidationError as error:
-        first = error.errors()[0]
+        found_wrong = error.errors()  # a mistyped key says more than the key that is missing for it
+        first = next((wrong for wrong in found_wrong if wrong["type"] == "extra_forbidden"), found_wrong[0])
         key = ".".join(str(part) for part in first["loc"]) or "manifest"
         remedy = {"extra_forbidden": "remove this key, or correct its spelling", "missing": "add this key"}.get(first["type"], "correct this value")
         found = f" (found {first['input']!r})" if first["type"] not in ("missing", "value_error") else ""
         raise InputError(f"{first['msg']}{found}", file=path, place=key, remedy=remedy) from error
-    return _absolute(manifest, path.parent.resolve())
+    return _absolute(manifest, Path(data or path.parent).resolve())
 
 
 def _absolute(manifest: Manifest, folder: Path) -> Manifest:

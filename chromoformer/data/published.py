@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from .store import PUBLISHED_MARKS, write_store
-from ..errors import InputError, some
+from ..errors import InputError, found_in, some
 from ..genome import Region, parse_region
 from ..provenance import Stopwatch, file_record, record, refuse_existing, sha256
 
@@ -25,33 +25,45 @@ def read_metadata(
     path = Path(path)
     if not path.is_file():
         raise InputError("no such file", file=path, remedy="give the metadata CSV of the published layout")
-    meta = pd.read_csv(path, dtype={"chrom": str, "neighbors": str, "scores": str})
+    try:
+        meta = pd.read_csv(path, dtype=dict.fromkeys(("gene_id", "gene_name", "chrom", "neighbors", "scores"), str))
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise InputError(f"this is no table ({str(error).strip()})", file=path, remedy="give a CSV with a header") from error
     missing = {"gene_id", "chrom", "start", "strand", "split"} - set(meta)
     if missing:
-        raise InputError(f"columns {sorted(missing)} are missing; there are {list(meta)}", file=path)
+        raise InputError(f"columns {sorted(missing)} are missing; there are {list(meta)}", file=path, remedy="add these columns")
+    if meta.empty:
+        raise InputError("this table has no rows", file=path, remedy="give at least one gene")
     if twice := meta.loc[meta["gene_id"].duplicated(), "gene_id"].tolist():
         raise InputError(f"genes listed more than once: {some(twice)}", file=path, remedy="keep one row a gene")
-    for column, allowed in (("strand", {"+", "-"}), ("split", {1, 2, 3, 4})):
-        if (wrong := ~meta[column].isin(allowed)).any():
-            line = int(np.flatnonzero(wrong)[0])
-            raise InputError(f"{column} is {meta[column][line]!r}, expected one of {sorted(allowed)}", file=path, place=f"line {line + 2}")
+    expression, label = _number(meta, "expression"), _number(meta, "label")
+    tss, fold = _number(meta, "start"), _number(meta, "split")
+    for column, right, expected in (
+        ("gene_id", meta["gene_id"].notna(), "an id"), ("chrom", meta["chrom"].notna(), "a chromosome"),
+        ("strand", meta["strand"].isin(["+", "-"]), "+ or -"), ("start", (tss >= 0) & (tss % 1 == 0), "a position, counted from 0"),
+        ("split", fold.isin([1, 2, 3, 4]), "1, 2, 3 or 4"), ("label", label.isin([0, 1]) | _blank(meta, "label"), "0 or 1, or nothing"),
+        ("expression", (expression >= 0) & np.isfinite(expression) | _blank(meta, "expression"), "RPKM, or nothing"),
+    ):  # fmt: skip
+        if not right.all():
+            row = int(np.argmin(right))
+            raise InputError(f"{column} is {str(meta[column][row])!r}, expected {expected}", file=path,
+                             place=f"line {row + 2}, gene {meta['gene_id'][row]}", remedy="correct or remove this line")  # fmt: skip
+    tss = tss.astype(np.int64)
     genes = pd.DataFrame({
         "gene_id": meta["gene_id"], "gene_name": meta.get("gene_name", meta["gene_id"]), "chrom": meta["chrom"],
-        "tss": meta["start"], "strand": meta["strand"], "gene_start": meta["start"], "gene_end": meta["start"] + 1,
-        "expression": _number(meta, "expression", path), "label": _number(meta, "label", path).fillna(-1).astype(np.int8),
-        "fold": meta["split"].astype(np.int8),
+        "tss": tss, "strand": meta["strand"], "gene_start": tss, "gene_end": tss + 1,
+        "expression": expression, "label": label.fillna(-1).astype(np.int8), "fold": fold.astype(np.int8),
     })  # fmt: skip
     return genes, _neighbours(meta, path)
 
 
-def _number(meta: pd.DataFrame, column: str, path: Path) -> pd.Series:
-    if column not in meta:
-        return pd.Series(np.nan, index=meta.index)
-    values = pd.to_numeric(meta[column], errors="coerce")
-    if (wrong := values.isna() & meta[column].notna() | (values < 0)).any():
-        line = int(np.flatnonzero(wrong)[0])
-        raise InputError(f"{column} {meta[column][line]!r} is no number that can be used", file=path, place=f"line {line + 2}")
-    return values
+def _number(meta: pd.DataFrame, column: str) -> pd.Series:
+    "A column as numbers, NaN where it holds none."
+    return pd.to_numeric(meta[column], errors="coerce") if column in meta else pd.Series(np.nan, index=meta.index)
+
+
+def _blank(meta: pd.DataFrame, column: str) -> pd.Series:
+    return meta[column].isna() if column in meta else pd.Series(True, index=meta.index)
 
 
 def _neighbours(meta: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -63,15 +75,25 @@ def _neighbours(meta: pd.DataFrame, path: Path) -> pd.DataFrame:
             continue
         regions, numbers = neighbours.split(";"), str(scores).split(";")
         if len(regions) != len(numbers):
-            raise InputError(f"{len(regions)} neighbours but {len(numbers)} scores", file=path, place=f"line {line}, gene {gene}")
+            raise InputError(f"{len(regions)} neighbours but {len(numbers)} scores", file=path, place=f"line {line}, gene {gene}",
+                             remedy="give each neighbour one score, joined by semicolons")  # fmt: skip
         for rank, (text, number) in enumerate(zip(regions, numbers), 1):
+            problem, remedy = None, "correct or remove this neighbour"
             try:
                 region, score = parse_region(text), float(number)
-            except ValueError as error:
-                raise InputError(str(error), file=path, place=f"line {line}, gene {gene}") from error
-            if region.chrom != chrom:
-                raise InputError(f"pCRE {region} is on another chromosome than the gene, {chrom}", file=path,
-                                 place=f"line {line}, gene {gene}", remedy="contacts between chromosomes are not used")  # fmt: skip
+            except InputError as error:
+                problem, remedy = error.problem, error.remedy
+            except ValueError:
+                problem = f"the score {number!r} is no number"
+            else:
+                if not np.isfinite(score):
+                    problem = f"the score {number!r} is not finite"
+                elif region.start < 0:
+                    problem = f"pCRE {region} begins before its chromosome"
+                elif region.chrom != chrom:
+                    problem, remedy = f"pCRE {region} is on another chromosome than the gene, {chrom}", "leave such contacts out"
+            if problem:
+                raise InputError(problem, file=path, place=f"line {line}, gene {gene}", remedy=remedy)
             rows.append((gene, *region, score, rank))
     return pd.DataFrame(rows, columns=["gene_id", "chrom", "start", "end", "score", "rank"])
 
@@ -99,11 +121,15 @@ def read_region_sums(
     except (ValueError, OSError, EOFError) as error:
         raise InputError(f"not a whole NumPy array ({error})", file=path, remedy="copy or download it again") from error
     if depth.shape != (channels, region.length):
-        raise InputError(f"shape {depth.shape}, expected {(channels, region.length)} (marks, bases)", file=path)
+        raise InputError(f"shape {depth.shape}, expected {(channels, region.length)} (marks, bases)", file=path,
+                         remedy="make the array again, or say the window and the channels that the arrays have")  # fmt: skip
+    if depth.dtype.kind not in "buif":
+        raise InputError(f"the array holds {depth.dtype}, no numbers", file=path, remedy="make the array again")
     depth = depth.astype(np.float32)
     if not np.isfinite(depth).all() or (depth < 0).any():
         mark, base = np.argwhere(~(np.isfinite(depth) & (depth >= 0)))[0]
-        raise InputError(f"depth {depth[mark, base]} is no count", file=path, place=f"mark {mark + 1}, base {base + 1}")
+        raise InputError(f"depth {depth[mark, base]} is no count", file=path, place=f"mark {mark + 1}, base {base + 1}",
+                         remedy="give read depth: finite numbers, 0 or more")  # fmt: skip
     return np.add.reduceat(depth, np.arange(0, region.length, bin_size), axis=1, dtype=np.float64).T.astype(np.float32)
 
 # %% ../../nbs/data/published.ipynb #9cd7266c
@@ -125,24 +151,38 @@ def import_regions(
     watch = Stopwatch()
     refuse_existing(out, force)
     genes, pcres = read_metadata(meta)
+    _check_windows(genes, window, meta)
     digests: dict[str, str] = {}
 
     def signal_of(regions: pd.DataFrame) -> np.ndarray:
         blocks = []
         for row in tqdm(regions.itertuples(), total=len(regions), desc="regions", disable=not progress):
             region = Region(row.chrom, row.start, row.end)
-            if region.start < 0:
-                raise InputError(f"{region} begins before its chromosome", file=meta, remedy="the published layout has no such window")
             blocks.append(read_region_sums(folder, region, len(channels), min(bin_sizes)))
             path = region_file(folder, region)
             digests[path.name] = sha256(path)
         return np.concatenate(blocks)
 
     inputs = {"metadata": file_record(meta), "regions": {"folder": Path(folder).name, "files": digests}}
-    write_store(out, genes=genes, pcres=pcres, signal_of=signal_of, channels=channels, bin_sizes=bin_sizes, window=window,
-                genome=genome, inputs=inputs)  # fmt: skip
-    record(
-        Path(out).with_suffix(".provenance.json"), what="store from the published layout",
-        inputs={"metadata": meta}, outputs={"store": out}, watch=watch,
-        parameters={"channels": list(channels), "window": window, "bin_sizes": list(bin_sizes), "genome": genome},
-    )  # fmt: skip
+    with found_in(meta):
+        write_store(out, genes=genes, pcres=pcres, signal_of=signal_of, channels=channels, bin_sizes=bin_sizes, window=window,
+                    genome=genome, inputs=inputs)  # fmt: skip
+    try:
+        record(
+            Path(out).with_suffix(".provenance.json"), what="store from the published layout",
+            inputs={"metadata": meta}, outputs={"store": out}, watch=watch,
+            parameters={"channels": list(channels), "window": window, "bin_sizes": list(bin_sizes), "genome": genome},
+        )  # fmt: skip
+    except BaseException:  # a store without its record is half an output
+        Path(out).unlink()
+        raise
+
+
+def _check_windows(genes: pd.DataFrame, window: int, meta: str | Path) -> None:
+    "`InputError` where a window begins before its chromosome: the published layout has no such array."
+    if (early := (genes["tss"] < window // 2).to_numpy()).any():
+        row = int(np.argmax(early))
+        chrom, tss = genes["chrom"][row], int(genes["tss"][row])
+        region = Region(chrom, tss - window // 2, tss - window // 2 + window)
+        raise InputError(f"the window {region} begins before its chromosome", file=meta, place=f"line {row + 2}, gene {genes['gene_id'][row]}",
+                         remedy="remove this gene, or choose a smaller window")  # fmt: skip

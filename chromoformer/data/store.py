@@ -6,6 +6,7 @@
 __all__ = ['FORMAT_VERSION', 'PUBLISHED_MARKS', 'GENE_COLUMNS', 'lay_out_regions', 'write_store', 'Store']
 
 # %% ../../nbs/data/store.ipynb #614ae276
+import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -34,13 +35,14 @@ def lay_out_regions(
     chrom_sizes: Mapping[str, int] | None = None,  # None: the ends of the chromosomes are not known
 ) -> tuple[pd.DataFrame, np.ndarray, pd.DataFrame]:  # regions; region of each gene's promoter; pcres: gene row, region, score
     "Which regions a store holds, each once, and who uses them."
-    if window % (2 * bin_size):
+    if window < 1 or window % (2 * bin_size):
         raise InputError(f"a window of {window} bp is no even number of {bin_size}-bp bins", remedy="change one of them")
     row_of = pd.Series(np.arange(len(genes)), index=genes["gene_id"])
     unknown = pcres.loc[~pcres["gene_id"].isin(row_of.index), "gene_id"]
     if len(unknown):
-        raise InputError(f"contacts of genes that are not in the gene table: {some(unknown.unique())}")
-    ends = pcres["chrom"].map(chrom_sizes) if chrom_sizes else pcres["end"]
+        raise InputError(f"contacts of genes that are not in the gene table: {some(unknown.unique())}", remedy="add these genes")
+    pcres = pcres.astype({"chrom": "str", "start": "int64", "end": "int64"})  # a table without rows has other types
+    ends = pcres["chrom"].map(chrom_sizes).astype("float64") if chrom_sizes else pcres["end"]
     if (outside := (pcres["start"] < 0) | ~(pcres["end"] <= ends)).any():
         pcre = pcres[outside].iloc[0]
         region = Region(pcre["chrom"], int(pcre["start"]), int(pcre["end"]))
@@ -84,6 +86,10 @@ def write_store(
 ) -> None:
     "Lay out the regions, ask for their signal and write the store in one step."
     bin_size = min(bin_sizes)
+    if bin_size < 1:
+        raise InputError(f"a bin of {bin_size} bp holds nothing", place="bin_sizes", remedy="give positive bin sizes")
+    if len(set(channels)) < len(channels):
+        raise InputError(f"a name stands twice in {some(channels, 20)}", place="channels", remedy="give each channel its own name")
     if odd := [size for size in bin_sizes if size % bin_size or window % size]:
         raise InputError(f"bins of {odd} bp are no multiples of {bin_size} bp that divide a window of {window} bp",
                          remedy="change bin_sizes or the window")  # fmt: skip
@@ -94,7 +100,8 @@ def write_store(
     if signal.shape != expected:
         raise ValueError(f"signal has shape {signal.shape}, expected {expected}")
     with atomic_path(path) as temporary:
-        with h5py.File(temporary, "w") as file:
+        content = io.BytesIO()  # HDF5 itself cannot cope with a full disk
+        with h5py.File(content, "w") as file:
             file.attrs.update({
                 "format": "chromoformer store", "version": FORMAT_VERSION, "genome": genome, "channels": list(channels),
                 "bin_size": bin_size, "bin_sizes": list(bin_sizes), "window": window, "inputs": json.dumps(inputs, sort_keys=True, default=str),
@@ -106,6 +113,7 @@ def write_store(
                 "signal", data=signal, chunks=(min(4096, len(signal)), len(channels)),
                 compression="gzip", compression_opts=1, shuffle=True, fletcher32=True,
             )  # fmt: skip
+        temporary.write_bytes(content.getbuffer())
 
 
 def _checked_genes(genes: pd.DataFrame, chrom_sizes: Mapping[str, int] | None) -> pd.DataFrame:

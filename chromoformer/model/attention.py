@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['sinusoidal_positions', 'attend', 'split_heads', 'join_heads', 'attend_from_one_query', 'FeedForward',
-           'AttentionLayer', 'EmbeddingTransformer', 'PairwiseTransformer', 'TokenLayout', 'RegulationTransformer']
+           'AttentionLayer', 'EmbeddingTransformer', 'PairwiseTransformer', 'PackedTokens', 'RegulationTransformer']
 
 # %% ../../nbs/model/attention.ipynb #1de67867
 import math
@@ -72,9 +72,9 @@ def attend_from_one_query(
     query = query.unflatten(-1, (heads, -1))  # (Q, heads, d)
     key_map, value_map = (weight.unflatten(0, (heads, -1)) for weight in (key_map, value_map))  # (heads, d, width)
     asked = torch.einsum("qhd,hdw->qhw", query, key_map) / math.sqrt(query.shape[-1])  # W_k^T q, (Q, heads, width)
-    scores = (asked @ input_map) @ features.transpose(1, 2) + asked @ positions.T  # (Q, heads, n)
+    scores = (asked @ input_map) @ features.transpose(1, 2) + F.linear(asked, positions)  # (Q, heads, n)
     weights = scores.masked_fill(padding[:, None], -math.inf).softmax(-1)
-    seen = (weights @ features) @ input_map.T + weights @ positions  # the average x of each head, (Q, heads, width)
+    seen = (weights @ features) @ input_map.T + F.linear(weights, positions.T)  # the average x of each head
     return torch.einsum("qhw,hdw->qhd", seen, value_map).flatten(1), weights
 
 # %% ../../nbs/model/attention.ipynb #789f8e7e
@@ -175,7 +175,7 @@ class PairwiseTransformer(nn.Module):
         padding: Tensor,  # (P, n), True where a bin is no data
         positions: Tensor,  # (n, width)
     ) -> tuple[Tensor, list[Tensor]]:  # (P, width); for each layer the weights (P, heads, n)
-        x, weights = self.promoter_input(promoter)[gene], []
+        x, weights = self.promoter_input(promoter).index_select(0, gene), []
         for layer in self.layers:
             query_map, key_map, value_map = layer.map_weights()
             attended, layer_weights = attend_from_one_query(
@@ -199,42 +199,68 @@ class PairwiseTransformer(nn.Module):
             weights.append(layer_weights)
         return x, weights
 
-# %% ../../nbs/model/attention.ipynb #06622cc6
-class TokenLayout:
-    "Where the tokens of a batch stand: promoters first, then pCREs."
+# %% ../../nbs/model/attention.ipynb #673f6981
+def _place_rows(counts: list[int], places: int) -> tuple[list[int], list[int]]:
+    "First place of each gene, and what is left free in each row: the largest genes first, each to the first row with room."
+    starts, free = [0] * len(counts), []
+    for gene in sorted(range(len(counts)), key=lambda gene: -counts[gene]):
+        row = next((row for row, room in enumerate(free) if room >= counts[gene]), len(free))
+        if row == len(free):
+            free.append(places)
+        starts[gene] = row * places + places - free[row]
+        free[row] -= counts[gene]
+    return starts, free
+
+
+class PackedTokens:
+    "Where the promoter and the pCREs of each gene stand, and who may attend to whom."
 
     def __init__(
         self,
         genes: int,  # B
-        gene: Tensor,  # (P,), the gene of each pCRE, 0 ... B - 1
+        gene: Tensor,  # (P,), the gene of each pCRE, 0 ... B - 1, in any order
         score: Tensor,  # (P,), contact score of each pCRE with its gene's promoter
+        places: int = 32,  # of a row; more where a gene has more tokens
     ):
-        self.genes, self.gene = genes, gene
-        order = torch.argsort(gene, stable=True)  # pCREs of one gene need not stand together
-        counts = torch.bincount(gene, minlength=genes)
-        starts = counts.cumsum(0) - counts
-        place = torch.empty_like(gene)
-        place[order] = torch.arange(len(gene), device=gene.device) - starts[gene[order]] + 1  # 1, 2, ... within a gene
-        self.places = 1 + (int(counts.max()) if len(gene) else 0)  # S
-        self.flat = gene * self.places + place  # (P,), the place of each pCRE in a list of all B * S places
-        self.token = torch.zeros(genes * self.places, dtype=torch.long, device=gene.device)  # (B * S,), 0 where empty
-        self.token[:: self.places] = torch.arange(genes, device=gene.device)
-        self.token[self.flat] = genes + torch.arange(len(gene), device=gene.device)
-        empty = torch.ones(genes * self.places, dtype=torch.bool, device=gene.device)
-        empty[:: self.places] = False
-        empty[self.flat] = False
-        self.empty = empty.view(genes, self.places)  # (B, S), True where no token stands
-        contact = torch.zeros(genes * self.places, dtype=score.dtype, device=gene.device)
-        contact[self.flat] = score
-        self.contact = contact.view(genes, self.places)  # (B, S), 0 for the promoter itself
+        counts = 1 + torch.bincount(gene, minlength=genes)
+        self.places = max(places, int(counts.max()))  # L
+        starts, free = _place_rows(counts.tolist(), self.places)
+        self.rows, self.counts = len(free), counts  # counts (B,): tokens of each gene
+        self.promoter = torch.tensor(starts, device=gene.device)  # (B,), place of each promoter, counted over all rows
+        order = torch.argsort(gene, stable=True)  # pCREs of one gene need not stand together in the batch
+        rank = torch.empty_like(gene)
+        before = counts.cumsum(0) - counts - torch.arange(genes, device=gene.device)  # pCREs of earlier genes
+        rank[order] = torch.arange(len(gene), device=gene.device) - before[gene[order]]
+        self.pcre = self.promoter[gene] + rank + 1  # (P,), place of each pCRE
+        total = self.rows * self.places
+        self.token = torch.zeros(total, dtype=torch.long, device=gene.device)  # token of each place: promoters, then pCREs
+        self.token[self.promoter] = torch.arange(genes, device=gene.device)
+        self.token[self.pcre] = genes + torch.arange(len(gene), device=gene.device)
+        owner = torch.full((total,), -1, device=gene.device)
+        owner[self.promoter] = torch.arange(genes, device=gene.device)
+        owner[self.pcre] = gene
+        owner = owner.view(self.rows, self.places)
+        self.strangers = (owner[:, :, None] != owner[:, None])[:, None]  # (rows, 1, L, L), True between different genes
+        contact = torch.zeros(total, self.places, dtype=score.dtype, device=gene.device)
+        contact[self.promoter[gene], self.pcre % self.places] = score
+        self.contact = contact.view(self.rows, 1, self.places, self.places)  # from a promoter to its pCREs
 
-    def to_places(self, tokens: Tensor) -> Tensor:  # (T, ...) -> (B, S, ...)
-        "Spread a list of tokens over the places; empty places hold some token and must be masked."
-        return tokens[self.token].unflatten(0, (self.genes, self.places))
+    def pack(self, promoter: Tensor, pcre: Tensor) -> Tensor:  # (B, width), (P, width) -> (rows * L, width)
+        "Tokens to their places; an empty place shows a token that nobody attends to."
+        return torch.cat([promoter, pcre]).index_select(0, self.token)
 
-    def pcres(self, places: Tensor) -> Tensor:  # (B, S, ...) -> (P, ...)
-        "The pCREs' rows of what stands in the places."
-        return places.flatten(0, 1)[self.flat]
+    def split(self, x: Tensor, heads: int) -> Tensor:  # (rows * L, width) -> (rows, heads, L, width / heads)
+        "Rows and heads of what stands in the places."
+        return split_heads(x.unflatten(0, (self.rows, self.places)), heads)
+
+    def of_promoters(self, weights: Tensor) -> Tensor:  # (rows, heads, L, L) -> (B, heads, S)
+        "Attention of each promoter over itself and its pCREs, in their order; 0 where a gene has fewer than others."
+        row, place = self.promoter // self.places, self.promoter % self.places
+        count = self.counts
+        slots = torch.arange(int(count.max()), device=row.device)
+        column = (place[:, None] + slots).clamp(max=self.places - 1)  # (B, S)
+        found = weights[row, :, place].gather(-1, column[:, None].expand(-1, weights.shape[1], -1))
+        return found.masked_fill((slots >= count[:, None])[:, None], 0)
 
 # %% ../../nbs/model/attention.ipynb #d366adc9
 class RegulationTransformer(nn.Module):
@@ -252,27 +278,19 @@ class RegulationTransformer(nn.Module):
         self,
         promoter: Tensor,  # (B, width)
         pcre: Tensor,  # (P, width)
-        layout: TokenLayout,
-    ) -> tuple[Tensor, list[Tensor]]:  # the promoters' token (B, width); for each layer their weights (B, heads, S)
-        x, weights, genes = torch.cat([promoter, pcre]), [], layout.genes
+        packed: PackedTokens,
+    ) -> tuple[Tensor, list[Tensor]]:  # the promoters' token (B, width); for each layer the weights (rows, heads, L, L)
+        x, all_weights = packed.pack(promoter, pcre), []
         for number, (layer, gamma) in enumerate(zip(self.layers, self.gamma), 1):
-            query, key, value, gate = layer.maps(x).chunk(4, -1)
-            key, value = (split_heads(layout.to_places(part), self.heads) for part in (key, value))  # (B, heads, S, d)
-            bias = gamma[:, None, None] * layout.contact[:, None, None]  # (B, heads, 1, S)
-            attended, layer_weights = attend(
-                split_heads(query[:genes, None], self.heads), key, value, layout.empty[:, None, None], bias
-            )
-            weights.append(layer_weights[:, :, 0])
-            attended = join_heads(attended)[:, 0]
-            if number < len(self.layers):
-                others = F.scaled_dot_product_attention(
-                    split_heads(layout.to_places(query), self.heads), key, value, ~layout.empty[:, None, None]
-                )
-                attended = torch.cat([attended, layout.pcres(join_heads(others))])
-            else:
-                x, gate = x[:genes], gate[:genes]
+            *maps, gate = layer.maps(x).chunk(4, -1)
+            query, key, value = (packed.split(part, self.heads) for part in maps)
+            attended, weights = attend(query, key, value, packed.strangers, gamma[:, None, None] * packed.contact)
+            attended = join_heads(attended).flatten(0, 1)  # (rows * L, attention width)
+            all_weights.append(weights)
+            if number == len(self.layers):
+                x, attended, gate = (part.index_select(0, packed.promoter) for part in (x, attended, gate))
             x = layer.finish(x, attended * gate.sigmoid())
-        return x, weights
+        return x, all_weights
 
     def in_full(
         self,
@@ -280,7 +298,7 @@ class RegulationTransformer(nn.Module):
         dummy: Tensor,  # (B, S), True where a token is a dummy
         contact: Tensor,  # (B, S, S), zero but for row 0
     ) -> tuple[Tensor, list[Tensor]]:  # (B, S, width); for each layer the weights (B, heads, S, S)
-        "The same, as the paper writes it."
+        "The same, as the paper writes it: every gene by itself, with dummies."
         x, weights = tokens, []
         for layer, gamma in zip(self.layers, self.gamma):
             *maps, gate = layer.maps(x).chunk(4, -1)

@@ -7,7 +7,7 @@ __all__ = ['save', 'read_config', 'load', 'import_published', 'export_published'
 
 # %% ../../nbs/model/checkpoint.ipynb #4ee5f238
 import json
-import pickle
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..data.store import PUBLISHED_MARKS
-from ..errors import InputError, some
+from ..errors import InputError, found_in, some
 from .network import BlockConfig, Chromoformer, ChromoformerConfig
 from ..provenance import atomic_path, write_json
 
@@ -46,8 +46,11 @@ def read_config(
                          remedy="name a model folder (from import-weights) or a run folder (from train)")  # fmt: skip
     try:
         content = json.loads(file.read_text())
-        return ChromoformerConfig.from_dict(content["network"]), tuple(content["held_out"])
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        with found_in(file):
+            return ChromoformerConfig.from_dict(content["network"]), tuple(content["held_out"])
+    except InputError:
+        raise
+    except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"not a model's configuration ({error})", file=file, remedy="save or import the model again") from error
 
 
@@ -128,29 +131,36 @@ def _read_published(path: Path) -> dict[str, Any]:
     try:
         with torch.serialization.safe_globals(allowed):
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError, KeyError, AttributeError) as error:
-        reason = next((line for line in str(error).splitlines() if "nsupported" in line), str(error).splitlines()[0])
+    except Exception as error:  # a damaged file can raise anything
+        lines = str(error).splitlines() or [type(error).__name__]
+        reason = next((line for line in lines if "nsupported" in line), lines[0])
         raise InputError(f"not a checkpoint that can be read safely ({reason.strip()})", file=path,
                          remedy="download it again; a file that asks for other types is not loaded") from error  # fmt: skip
     if not isinstance(content, dict) or not isinstance(content.get("net"), dict):
         raise InputError("this checkpoint has no `net`", file=path, remedy="give a checkpoint of the published format")
+    if not all(isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in content["net"].items()):
+        raise InputError("`net` holds other things than named tensors", file=path, remedy="give a checkpoint of the published format")
     return content
 
 
 def _config_from_shapes(net: dict[str, Tensor], file: Path, window: int, channels: Sequence[str] | None) -> ChromoformerConfig:
     "Read every size off the tensors."
-    sizes = list(dict.fromkeys(int(name.split(".")[1]) for name in net if name.startswith("embed.")))
+    sizes = list(dict.fromkeys(int(found[1]) for name in net if (found := re.match(r"embed\.(\d+)\.", name))))
 
-    def shape(name):
+    def shape(name: str, dimensions: int = 2) -> tuple[int, ...]:
         if name not in net:
             raise InputError(f"tensor {name} is missing", file=file, remedy="give a whole checkpoint of the published format")
+        if net[name].ndim != dimensions:
+            raise InputError(f"shape {tuple(net[name].shape)}, expected {dimensions} dimensions", file=file, place=f"tensor {name}",
+                             remedy="give a whole checkpoint of the published format")  # fmt: skip
         return tuple(net[name].shape)
 
     def block(theirs: str, att: str, maps: int) -> BlockConfig:
-        layers = {int(name.split(".")[4]) for name in net if name.startswith(f"{theirs}.{sizes[0]}.transformer.layers.")}
+        layers = {found[1] for name in net if (found := re.match(rf"{theirs}\.{sizes[0]}\.transformer\.layers\.(\d+)\.", name))}
         first = f"{theirs}.{sizes[0]}.transformer.layers.0"
         rows, width = shape(f"{first}.self_att.{att}.weight")
-        return BlockConfig(len(layers), shape(f"{first}.self_att.gamma_f")[0], width, rows // maps, shape(f"{first}.ff.l1.weight")[0])
+        heads = shape(f"{first}.self_att.gamma_f", 1)[0]
+        return BlockConfig(len(layers), heads, width, rows // maps, shape(f"{first}.ff.l1.weight")[0])
 
     if not sizes:
         raise InputError("there is no tensor embed.*", file=file, remedy="give a checkpoint of the published format")
@@ -158,7 +168,8 @@ def _config_from_shapes(net: dict[str, Tensor], file: Path, window: int, channel
     if channels is None:
         channels = PUBLISHED_MARKS if number == len(PUBLISHED_MARKS) else [f"channel_{i}" for i in range(1, number + 1)]
     if len(channels) != number:
-        raise InputError(f"the checkpoint reads {number} channels, {len(channels)} names were given", file=file)
+        raise InputError(f"the checkpoint reads {number} channels, {len(channels)} names were given", file=file,
+                         remedy="name as many channels as the checkpoint reads")  # fmt: skip
     return ChromoformerConfig(
         channels=tuple(channels), window=window, bin_sizes=tuple(sizes), embedding=block("embed", "att", 3),
         pairwise=block("pairwise_interaction", "p_att", 1), regulation=block("regulation", "att", 4),
@@ -175,7 +186,8 @@ def import_published(
     "A published checkpoint as a model."
     path = Path(path)
     net = _read_published(path)["net"]
-    config = _config_from_shapes(net, path, window, channels)
+    with found_in(path):
+        config = _config_from_shapes(net, path, window, channels)
     model, names, unused = Chromoformer(config), _published_names(config), _unused_tensors(config)
     wanted = [name for parts in names.values() for name in parts]
     missing, unknown = sorted(set(wanted) - set(net)), sorted(set(net) - set(wanted) - set(unused))
@@ -184,7 +196,11 @@ def import_published(
                          remedy="give a whole checkpoint of the published format")  # fmt: skip
     state = model.state_dict()
     for name, parts in names.items():
-        tensor = torch.cat([net[part] for part in parts])
+        try:
+            tensor = torch.cat([net[part] for part in parts])
+        except RuntimeError as error:
+            raise InputError(f"shapes {[tuple(net[part].shape) for part in parts]} do not fit together", file=path,
+                             place=f"tensors {some(parts)}", remedy="give a whole checkpoint of the published format") from error  # fmt: skip
         if tensor.shape != state[name].shape:
             raise InputError(f"shape {tuple(tensor.shape)}, expected {tuple(state[name].shape)}", file=path,
                              place=f"tensor {parts[0]}", remedy="all resolutions of a checkpoint must have the same sizes")  # fmt: skip

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from ..data.batches import Batch
 from ..data.store import PUBLISHED_MARKS
-from ..errors import InputError
+from ..errors import InputError, check_types, some
 from chromoformer.model.attention import (
     EmbeddingTransformer,
+    PackedTokens,
     PairwiseTransformer,
     RegulationTransformer,
-    TokenLayout,
     sinusoidal_positions,
 )
 
@@ -33,6 +33,22 @@ class BlockConfig:
     width: int  # of the stream of vectors; the same in all three blocks
     attention_width: int  # of queries, keys and values, all heads together
     feed_forward_width: int
+
+
+def _wrong(problem: str, place: str) -> InputError:
+    return InputError(problem, place=f"network configuration, {place}", remedy="correct this setting")
+
+
+def _block(value: Any, name: str) -> BlockConfig:
+    "A block's settings from plain containers."
+    if isinstance(value, BlockConfig):
+        return value
+    known = set(BlockConfig.__dataclass_fields__)
+    if not isinstance(value, dict) or set(value) != known:
+        raise _wrong(f"expected the settings {sorted(known)}, found {sorted(value) if isinstance(value, dict) else value!r}", name)
+    block = BlockConfig(**value)
+    check_types(block, f"network configuration, {name}")
+    return block
 
 
 @dataclass(frozen=True)
@@ -52,38 +68,40 @@ class ChromoformerConfig:
     head_width: int = 128  # hidden width of the last two linear maps
 
     def __post_init__(self):
-        for name in ("channels", "bin_sizes"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+        for name, kind in (("channels", str), ("bin_sizes", int)):
+            value = getattr(self, name)
+            if not isinstance(value, list | tuple) or not all(isinstance(item, kind) for item in value):
+                raise _wrong(f"{value!r} is no list of {'names' if kind is str else 'whole numbers'}", name)
+            object.__setattr__(self, name, tuple(value))
         for name in ("embedding", "pairwise", "regulation"):
-            if isinstance(value := getattr(self, name), dict):
-                object.__setattr__(self, name, BlockConfig(**value))
+            object.__setattr__(self, name, _block(getattr(self, name), name))
+        check_types(self, "network configuration")
         self._check()
 
     def _check(self) -> None:
-        def wrong(problem: str, place: str):
-            return InputError(problem, file="network configuration", place=place, remedy="correct this setting")
-
         if not self.channels:
-            raise wrong("there is no channel", "channels")
+            raise _wrong("there is no channel", "channels")
         if not self.bin_sizes or len(set(self.bin_sizes)) < len(self.bin_sizes) or min(self.bin_sizes) < 1:
-            raise wrong(f"{self.bin_sizes} are no different, positive bin sizes", "bin_sizes")
+            raise _wrong(f"{self.bin_sizes} are no different, positive bin sizes", "bin_sizes")
         for size in self.bin_sizes:
             if self.window % size or (self.promoter_window or 0) % size:
-                raise wrong(f"the window is no multiple of the bin size {size}", "window")
+                raise _wrong(f"a window of {self.promoter_window or self.window} bp is no multiple of a bin of {size} bp", "window, bin_sizes")
         if self.promoter_window is not None and not 0 < self.promoter_window <= self.window:
-            raise wrong(f"{self.promoter_window} bp is not between 1 and the window of {self.window} bp", "promoter_window")
+            raise _wrong(f"{self.promoter_window} bp is not between 1 and the window of {self.window} bp", "promoter_window")
         if self.task not in ("classification", "regression"):
-            raise wrong(f"{self.task!r} is neither classification nor regression", "task")
+            raise _wrong(f"{self.task!r} is neither classification nor regression", "task")
         if self.max_pcres < 0:
-            raise wrong(f"{self.max_pcres} is negative", "max_pcres")
+            raise _wrong(f"{self.max_pcres} is negative", "max_pcres")
+        if min(self.window, self.head_width) < 1:
+            raise _wrong("both must be at least 1", "window, head_width")
         for name in ("embedding", "pairwise", "regulation"):
             block: BlockConfig = getattr(self, name)
             if min(asdict(block).values()) < 1:
-                raise wrong("every number must be at least 1", name)
+                raise _wrong("every number must be at least 1", name)
             if block.attention_width % block.heads:
-                raise wrong(f"attention width {block.attention_width} is no multiple of {block.heads} heads", name)
+                raise _wrong(f"attention width {block.attention_width} is no multiple of {block.heads} heads", name)
             if block.width % 2 or block.width != self.embedding.width:
-                raise wrong("the width must be even and the same in all three blocks", name)
+                raise _wrong("the width must be even and the same in all three blocks", name)
 
     @property
     def outputs(self) -> int:
@@ -99,12 +117,9 @@ class ChromoformerConfig:
         "From plain containers; an unknown key is an `InputError`."
         known = set(cls.__dataclass_fields__)
         if unknown := set(values) - known:
-            raise InputError(f"unknown settings {sorted(unknown)}", file="network configuration",
+            raise InputError(f"unknown settings {some(sorted(map(str, unknown)))}", place="network configuration",
                              remedy=f"known are {sorted(known)}")  # fmt: skip
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise InputError(str(error), file="network configuration") from error
+        return cls(**values)
 
 # %% ../../nbs/model/network.ipynb #bbf6b5f1
 @dataclass
@@ -139,19 +154,25 @@ class Chromoformer(nn.Module):
         self,
         batch: Batch,  # B genes
     ) -> Tensor:  # (B, 2) for the classifier, (B, 1) for the regressor
-        return self.explain(batch).output
+        return self._compute(batch).output
 
     def explain(self, batch: Batch) -> Explanation:
         "Output with everything that led to it."
+        told, packed = self._compute(batch), self._packed(batch)
+        told.regulation = [[packed.of_promoters(weights) for weights in layers] for layers in told.regulation]
+        return told
+
+    def _compute(self, batch: Batch) -> Explanation:
+        "As `explain`, with the attention of Regulation still as it was computed, for packed genes."
         self.check(batch)
-        layout = self._layout(batch)
+        packed = self._packed(batch)
         promoters, regulated = [], []
         told = Explanation(torch.empty(0), torch.empty(0), [], [], [], [])
         for size in self.config.bin_sizes:
             promoter, promoter_weights = self.embedding[str(size)](*self._promoter_inputs(batch, size))
             pcre, padding, start, positions = self._pcre_inputs(batch, size)
             pcre, pairwise_weights = self.pairwise[str(size)](promoter, batch.gene, pcre, padding, positions)
-            token, regulation_weights = self.regulation[str(size)](promoter, pcre, layout)
+            token, regulation_weights = self.regulation[str(size)](promoter, pcre, packed)
             promoters.append(promoter)
             regulated.append(token)
             told.promoter.append(promoter_weights)
@@ -165,12 +186,12 @@ class Chromoformer(nn.Module):
     def in_full(self, batch: Batch) -> Tensor:
         "The same output as the paper computes it: every query, every key, dummy pCREs included. For reading and tests."
         self.check(batch)
-        layout, slots = self._layout(batch), max(self.config.max_pcres, 1)
+        slots = max(self.config.max_pcres, 1)
         place = batch.gene * slots + batch.slot - 1
         dummy = torch.ones(len(batch), 1 + slots, dtype=torch.bool, device=place.device)
         dummy[:, 0] = False
         dummy[batch.gene, batch.slot] = False
-        contact = layout.contact.new_zeros(len(batch), 1 + slots, 1 + slots)
+        contact = self.head[0].weight.new_zeros(len(batch), 1 + slots, 1 + slots)
         if self.config.contacts:
             contact[batch.gene, 0, batch.slot] = batch.score.to(contact.dtype)
         centres, regulated = [], []
@@ -208,9 +229,9 @@ class Chromoformer(nn.Module):
             raise InputError(f"a pCRE of {int(batch.pcre_length.max())} bp is longer than the window of {config.window} bp",
                              remedy="choose pCREs with a smaller max_length")  # fmt: skip
 
-    def _layout(self, batch: Batch) -> TokenLayout:
+    def _packed(self, batch: Batch) -> PackedTokens:
         score = batch.score.to(self.head[0].weight.dtype)
-        return TokenLayout(len(batch), batch.gene, score if self.config.contacts else torch.zeros_like(score))
+        return PackedTokens(len(batch), batch.gene, score if self.config.contacts else torch.zeros_like(score))
 
     def _promoter_inputs(self, batch: Batch, size: int) -> tuple[Tensor, Tensor, Tensor]:
         features, padding = batch.promoter_features(size, self.config.promoter_window)

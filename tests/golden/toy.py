@@ -14,11 +14,11 @@ SIZES = dict(
 )  # fmt: skip
 
 
-def write_regions(folder: Path) -> Path:
-    "Metadata and region arrays of 20 genes with 0 to 8 pCREs each; integer depth in steps of 1 to 700 bases."
+def write_regions(folder: Path, genes: int = GENES) -> Path:
+    "Metadata and region arrays of genes with 0 to 8 pCREs each; integer depth in steps of 1 to 700 bases."
     random = np.random.default_rng(0)
     lines = ["gene_id,expression,eid,label,chrom,start,end,strand,split,neighbors,scores"]
-    for gene in range(GENES):
+    for gene in range(genes):
         tss = 100_000 + 250_000 * gene
         regions = [("chr1", tss - 20_000, tss + 20_000)]
         starts = tss + 21_000 + 23_000 * np.arange(random.integers(0, 9))

@@ -1,0 +1,329 @@
+"""The command line: every command does its job, says what it did, and exits with 0 or 2."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyBigWig
+import pytest
+import torch
+from command_line import chromoformer, listing, refused, succeed
+
+from chromoformer.data.store import Store
+from chromoformer.provenance import verify
+
+COMMANDS = ["simulate", "coverage", "build", "import-regions", "import-weights", "export-weights", "train", "predict", "evaluate", "info", "demo"]
+HEAVY = {"torch", "numpy", "pandas", "matplotlib"}
+
+
+def process(*arguments, **options):
+    "A real process."
+    return subprocess.run([sys.executable, *map(str, arguments)], capture_output=True, text=True, **options)
+
+
+def command(*arguments) -> list[str]:
+    "The command as a process sees it."
+    return [sys.executable, "-c", "from chromoformer.cli import main; main()", *map(str, arguments)]
+
+
+# ---- starting ----
+
+
+def test_help_names_every_command():
+    result = succeed("--help")
+    assert all(name in result.out for name in COMMANDS) and result.err == ""
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_every_command_has_an_example(name):
+    assert f"Example: chromoformer {name}" in " ".join(succeed(name, "--help").out.replace("│", " ").replace("`", "").split())
+
+
+def test_help_takes_under_a_second():
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        assert process(*command("--help")[1:]).returncode == 0
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 1
+
+
+@pytest.mark.parametrize("module", ["chromoformer", "chromoformer.cli"])
+def test_nothing_heavy_is_imported_at_the_top(module):
+    found = process("-c", f"import {module}, sys; print(*sys.modules)")
+    assert found.returncode == 0 and not HEAVY & set(found.stdout.split())
+
+
+def test_no_command_and_an_unknown_one_are_usage_errors():
+    assert chromoformer().status == 2
+    for wrong in (["trian"], ["info"], ["info", "a", "b"], ["train", "x.h5", "--out", "run", "--task", "guess"]):
+        result = chromoformer(*wrong)
+        assert result.status == 2 and "Usage" in result.err and result.out == ""
+
+
+# ---- making data ----
+
+
+def test_simulate_writes_a_folder_that_build_takes(toy, toy_store):
+    assert {"README.txt", "cellA.yaml", "cellA.ctcf.yaml", "cellA", "genomes", "truth"} == {path.name for path in toy.iterdir()}
+    store = Store(toy_store)
+    assert len(store.genes) == 60 and len(store.channels) == 7 and store.window == 40_000
+    assert verify(toy_store.with_suffix(".provenance.json")) == []
+
+
+def test_simulate_knows_its_cell_types(tmp_path):
+    refused(tmp_path, "simulate", tmp_path / "toy", "--cell-type", "cellC", says=["cellC", "cellA"])
+
+
+def test_coverage_of_reads_and_of_a_bedgraph(tmp_path):
+    (tmp_path / "sizes").write_text("chr1\t1000\nchr2\t500\n")
+    (tmp_path / "reads.bed").write_text("chr1\t10\t20\nchr1\t15\t30\nchr2\t0\t500\n")
+    (tmp_path / "depth.bedGraph").write_text("chr1\t10\t15\t1\nchr1\t15\t20\t2\nchr1\t20\t30\t1\nchr2\t0\t500\t1\n")
+    for name in ("reads.bed", "depth.bedGraph"):
+        out = tmp_path / f"{name}.bigWig"
+        result = succeed("coverage", tmp_path / name, "--chrom-sizes", tmp_path / "sizes", "--out", out)
+        assert str(out) in result.out
+        with pyBigWig.open(str(out)) as track:
+            assert track.intervals("chr1") == ((10, 15, 1.0), (15, 20, 2.0), (20, 30, 1.0))
+            assert track.intervals("chr2") == ((0, 500, 1.0),)
+
+
+def test_coverage_of_two_files_adds_up_and_the_kind_may_be_said(tmp_path):
+    (tmp_path / "sizes").write_text("chr1\t1000\n")
+    (tmp_path / "a").write_text("chr1\t0\t10\n")
+    (tmp_path / "b").write_text("chr1\t5\t10\n")
+    succeed("coverage", tmp_path / "a", tmp_path / "b", "--chrom-sizes", tmp_path / "sizes", "--out", tmp_path / "x.bigWig", "--kind", "bed")
+    with pyBigWig.open(str(tmp_path / "x.bigWig")) as track:
+        assert track.intervals("chr1") == ((0, 5, 1.0), (5, 10, 2.0))
+
+
+def test_build_makes_equal_stores_of_equal_inputs(toy, toy_store, tmp_path):
+    succeed("build", toy / "cellA.yaml", "--out", tmp_path / "again.h5", "--processes", 2)
+    assert (tmp_path / "again.h5").read_bytes() == toy_store.read_bytes()
+
+
+# ---- the published layouts ----
+
+
+@pytest.fixture
+def published(tmp_path):
+    "Metadata and region arrays of sixteen genes: two marks, a 4-kb window, no label and no expression."
+    folder, random = tmp_path / "regions", np.random.default_rng(0)
+    folder.mkdir()
+    rows = []
+    for number in range(16):
+        tss, chrom = 10_000 + 5_000 * number, f"chr{[1, 7, 2, 9][number % 4]}"
+        pcre = f"{chrom}:{100_000 + number}-{100_350 + number}"
+        rows.append((f"gene{number}", chrom, tss, "+-"[number % 2], number % 4 + 1, pcre if number else "", "2.5" if number else ""))
+        for region, length in ((f"{chrom}:{tss - 2000}-{tss + 2000}", 4000), (pcre, 350)):
+            np.save(folder / f"{region}.npy", random.poisson(2, (2, length)).astype(np.float16))
+    table = pd.DataFrame(rows, columns=["gene_id", "chrom", "start", "strand", "split", "neighbors", "scores"])
+    table.to_csv(tmp_path / "meta.csv", index=False)
+    return tmp_path
+
+
+def import_arguments(folder, out):
+    return ("import-regions", folder / "meta.csv", folder / "regions", "--out", out, "--channels", "A,B", "--window", 4000,
+            "--bin-sizes", "2000,500,100")  # fmt: skip
+
+
+def test_regions_without_label_and_expression_are_good_for_predictions_not_for_training(published, tiny):
+    store = published / "published.h5"
+    succeed(*import_arguments(published, store))
+    assert Store(store).genes["fold"].tolist() == [1, 2, 3, 4] * 4
+    model = published / "model"
+    save_model(model, channels=("A", "B"), window=4000)
+    succeed("predict", model, store, "--out", published / "predictions.csv")
+    table = pd.read_csv(published / "predictions.csv")
+    assert len(table) == 16 and table["target"].isna().all() and table["score"].between(0, 1).all() and not table["held_out"].any()
+    refused(published, "train", store, "--config", tiny, "--out", published / "run", says=[store, "expression or labels"])
+
+
+def save_model(folder, **settings):
+    "A tiny model folder with random weights."
+    from chromoformer.model import checkpoint
+    from chromoformer.model.network import BlockConfig, Chromoformer, ChromoformerConfig
+
+    torch.manual_seed(0)
+    block = BlockConfig(1, 2, 8, 8, 8)
+    folder.mkdir()
+    checkpoint.save(Chromoformer(ChromoformerConfig(**settings, embedding=block, pairwise=block, regulation=block, head_width=8)), folder)
+
+
+def test_weights_exported_and_imported_again_predict_the_same(toy_runs, toy_store, tmp_path):
+    succeed("export-weights", toy_runs[0], "--out", tmp_path / "fold1.pt")
+    result = succeed("import-weights", tmp_path / "fold1.pt", "--out", tmp_path / "model", "--fold", 1)
+    assert "classification" in result.out and {p.name for p in (tmp_path / "model").iterdir()} == {"config.json", "model.safetensors"}
+    for name, model in (("run", toy_runs[0]), ("model", tmp_path / "model")):
+        succeed("predict", model, toy_store, "--out", tmp_path / f"{name}.csv")
+    assert (tmp_path / "run.csv").read_bytes() == (tmp_path / "model.csv").read_bytes()
+
+
+# ---- training, predicting, evaluating ----
+
+
+def test_config_decides_network_and_recipe(toy_runs):
+    config = json.loads((toy_runs[0] / "config.json").read_text())
+    assert config["network"]["embedding"]["width"] == 8 and config["held_out"] == [1]
+    assert len(pd.read_csv(toy_runs[0] / "history.csv")) == 2
+
+
+def test_four_runs_predict_every_gene_by_the_run_that_held_it_out(toy_runs, toy_store, tmp_path):
+    result = succeed("predict", *toy_runs, toy_store, "--out", tmp_path / "all.parquet")
+    assert "60 genes, 60 of them held out" in result.out
+    table = pd.read_parquet(tmp_path / "all.parquet")
+    assert list(table) == ["gene_id", "chrom", "fold", "held_out", "target", "score", "output_0", "output_1"]
+    assert table["gene_id"].is_unique and table["held_out"].all()
+    own = pd.concat([pd.read_parquet(run / "predictions.parquet").query("held_out") for run in toy_runs])
+    own = own.set_index("gene_id").loc[table["gene_id"]]
+    assert np.allclose(own["score"], table["score"], atol=1e-6)
+
+
+def test_csv_and_parquet_hold_the_same(toy_runs, toy_store, tmp_path):
+    for ending in ("csv", "parquet"):
+        succeed("predict", toy_runs[1], toy_store, "--out", tmp_path / f"p.{ending}", "--low-memory")
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "p.csv"), pd.read_parquet(tmp_path / "p.parquet"), check_dtype=False)
+    refused(tmp_path, "predict", toy_runs[1], toy_store, "--out", tmp_path / "p.xlsx", says=["p.xlsx", "*.csv"])
+
+
+def test_float64_agrees_with_float32_and_has_its_digits(toy_runs, toy_store, tmp_path):
+    tables = []
+    for dtype in ("float32", "float64"):
+        succeed("predict", toy_runs[0], toy_store, "--out", tmp_path / f"{dtype}.parquet", "--dtype", dtype)
+        tables.append(pd.read_parquet(tmp_path / f"{dtype}.parquet")["output_0"])
+    assert [column.dtype for column in tables] == [np.float32, np.float64]
+    assert np.allclose(*tables, rtol=1e-4, atol=1e-6) and (tables[0] != tables[1]).any()
+
+
+def test_a_regressor_in_float64_over_two_stores(toy, toy_store, tiny, tmp_path):
+    succeed("build", toy / "cellA.yaml", "--out", tmp_path / "second.h5", "--processes", 1)
+    succeed("train", toy_store, tmp_path / "second.h5", "--fold", 2, "--out", tmp_path / "run", "--task", "regression", "--config", tiny,
+            "--dtype", "float64", "--seed", 3, "--validation", "chr1")  # fmt: skip
+    table = pd.read_parquet(tmp_path / "run" / "predictions.parquet")
+    assert table["output_0"].dtype == np.float64 and set(table["store"]) == {"cellA", "second"} and len(table) == 120
+    assert "validation_pearson_r" in pd.read_csv(tmp_path / "run" / "history.csv")
+
+
+def test_evaluate_gives_each_fold_and_all_of_them(toy_runs, tmp_path):
+    result = succeed("evaluate", *toy_runs, "--out", tmp_path / "scores.csv")
+    table = pd.read_csv(tmp_path / "scores.csv")
+    assert "all folds" in result.out and set(table["run"]) == {"fold1", "fold2", "fold3", "fold4", "all folds"}
+    assert table.query("run == 'all folds'")["genes"].eq(60).all()
+    assert pd.to_numeric(table["value"]).between(0, 1).all()
+    everything = succeed("evaluate", toy_runs[0], "--all-genes")
+    assert " 60 " in everything.out
+
+
+def test_info_of_a_store_a_run_and_a_model(toy_store, toy_runs, tmp_path):
+    save_model(tmp_path / "model")
+    for what, said in ((toy_store, "60"), (toy_runs[2], "fold 3"), (tmp_path / "model", "not known")):
+        result = succeed("info", what)
+        assert str(what) in result.out and said in result.out
+    refused(tmp_path, "info", tmp_path / "nothing", says=[tmp_path / "nothing"])
+
+
+def test_a_run_is_repeated_bit_by_bit_and_fold_all_goes_on_with_the_folds_that_are_missing(toy_runs, toy_store, tiny, tmp_path):
+    succeed("train", toy_store, "--fold", 1, "--out", tmp_path / "fold1", "--config", tiny)
+    for name in ("model.safetensors", "metrics.json", "history.csv"):
+        assert (tmp_path / "fold1" / name).read_bytes() == (toy_runs[0] / name).read_bytes()
+    before = listing(tmp_path / "fold1")
+    result = succeed("train", toy_store, "--fold", "all", "--out", tmp_path, "--config", tiny)
+    assert "fold 1: complete already" in result.out and listing(tmp_path / "fold1") == before
+    assert (tmp_path / "fold4" / "metrics.json").exists()
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_by_the_same_command_to_the_same_bits(toy_store, tiny, tmp_path):
+    config = tmp_path / "long.yaml"
+    config.write_text(tiny.read_text().replace("epochs: 2", "epochs: 10"))
+    arguments = command("train", toy_store, "--out", tmp_path / "killed", "--config", config, "--threads", 1)
+    training = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    waiting = time.monotonic() + 60
+    while not (tmp_path / "killed" / "state.pt").exists() and time.monotonic() < waiting:
+        time.sleep(0.02)
+    training.send_signal(signal.SIGKILL)
+    training.wait()
+    assert not (tmp_path / "killed" / "metrics.json").exists()
+    for name in ("killed", "whole"):
+        finished = subprocess.run(command("train", toy_store, "--out", tmp_path / name, "--config", config, "--threads", 1),
+                                  capture_output=True, text=True)  # fmt: skip
+        assert finished.returncode == 0 and "held-out genes" in finished.stdout, finished.stderr
+    assert (tmp_path / "killed" / "model.safetensors").read_bytes() == (tmp_path / "whole" / "model.safetensors").read_bytes()
+    assert {p.name for p in (tmp_path / "killed").iterdir()} == {p.name for p in (tmp_path / "whole").iterdir()}
+
+
+# ---- outputs that exist ----
+
+
+@pytest.fixture
+def outputs(toy, toy_store, toy_runs, tiny, published, tmp_path):
+    "Name of a command -> its arguments up to --out, the ending of its output."
+    (tmp_path / "sizes").write_text("chr1\t1000\n")
+    (tmp_path / "reads.bed").write_text("chr1\t10\t20\n")
+    succeed("export-weights", toy_runs[0], "--out", tmp_path / "there.pt")
+    return {
+        "simulate": ("simulate", "--genes", 20, "--cell-type", "cellA"),
+        "coverage": ("coverage", tmp_path / "reads.bed", "--chrom-sizes", tmp_path / "sizes", "--out"),
+        "build": ("build", toy / "cellA.yaml", "--processes", 1, "--out"),
+        "import-regions": (*import_arguments(published, "")[:3], *import_arguments(published, "")[5:], "--out"),
+        "import-weights": ("import-weights", tmp_path / "there.pt", "--out"),
+        "export-weights": ("export-weights", toy_runs[0], "--out"),
+        "train": ("train", toy_store, "--config", tiny, "--out"),
+        "predict": ("predict", toy_runs[0], toy_store, "--out"),
+        "evaluate": ("evaluate", toy_runs[0], "--out"),
+    }
+
+
+ENDINGS = {"coverage": ".bigWig", "build": ".h5", "import-regions": ".h5", "export-weights": ".pt", "predict": ".csv", "evaluate": ".csv"}
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("info", "demo")])
+def test_an_existing_output_is_refused_untouched_and_replaced_with_force(outputs, tmp_path, name):
+    out = tmp_path / f"out{ENDINGS.get(name, '')}"
+    succeed(*outputs[name], out)
+    refused(tmp_path, *outputs[name], out, says=[out, "--force"])
+    before = listing(tmp_path)
+    succeed(*outputs[name], out, "--force")
+    assert listing(tmp_path).keys() == before.keys()
+
+
+@pytest.mark.parametrize("name", ["import-weights", "simulate"])
+def test_a_folder_that_holds_something_else_is_refused(outputs, tmp_path, name):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    refused(tmp_path, *outputs[name], tmp_path / "mine", says=[tmp_path / "mine", "--force"])
+
+
+def test_train_adds_to_a_folder_but_never_over_a_model_that_is_there(outputs, tmp_path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "notebook.ipynb").write_text("{}")
+    succeed(*outputs["train"], tmp_path / "notes")
+    assert (tmp_path / "notes" / "notebook.ipynb").read_text() == "{}"
+    succeed(*outputs["import-weights"], tmp_path / "model")
+    refused(tmp_path, *outputs["train"], tmp_path / "model", says=[tmp_path / "model", "--force"])
+
+
+# ---- real processes ----
+
+
+def test_a_process_exits_with_0_or_2_and_speaks_on_the_right_stream(tmp_path):
+    (tmp_path / "sizes").write_text("chr1\t1000\n")
+    (tmp_path / "reads.bed").write_text("chr1\t10\t20\n")
+    arguments = command("coverage", tmp_path / "reads.bed", "--chrom-sizes", tmp_path / "sizes", "--out", tmp_path / "x.bigWig")
+    good = subprocess.run(arguments, capture_output=True, text=True)
+    assert good.returncode == 0 and "Next:" in good.stdout and "Error" not in good.stderr
+    bad = subprocess.run(arguments, capture_output=True, text=True)
+    assert bad.returncode == 2 and bad.stdout == "" and bad.stderr.startswith("Error: ") and "Traceback" not in bad.stderr
+
+
+def test_the_command_is_installed():
+    script = Path(sys.executable).with_name("chromoformer")
+    if not script.exists():
+        pytest.skip("the package is not installed: no chromoformer beside python")
+    result = subprocess.run([script, "--help"], capture_output=True, text=True)
+    assert result.returncode == 0 and "import-regions" in result.stdout
