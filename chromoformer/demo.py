@@ -79,8 +79,6 @@ def _prepare(out: Path, settings: Mapping[str, Any], force: bool) -> None:
         raise InputError("a complete demo is here", file=out, remedy="open its report.html, choose another folder, or add --force to run it anew")
     if claimed.exists() and json.loads(claimed.read_text()) != settings:
         raise InputError("a demo with other settings was begun here", file=out, remedy="choose another folder, or add --force to run it anew")
-    for half in [*out.glob(".*.partial"), *out.glob("figures/.*.partial"), *out.glob("runs/*/*/.*.partial")]:  # left by a demo that was killed
-        shutil.rmtree(half) if half.is_dir() else half.unlink()
     if not claimed.exists():
         write_json(claimed, settings)
         (out / "README.txt").write_text(README)

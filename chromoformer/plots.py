@@ -263,7 +263,7 @@ class _Columns:
         middles = [tss] + [(start + end) // 2 for start, end in self.spans[1:]]
         self.order = sorted(range(len(self.spans)), key=lambda column: middles[column])  # 0: the promoter; 1, 2, ...: pCREs by rank
         widths = [self.PROMOTER if column == 0 else 1.0 for column in self.order]
-        unit = (self.RIGHT - self.LEFT) / max(sum(widths) + self.GAP * (len(widths) - 1), self.PROMOTER + 3)
+        unit = (self.RIGHT - self.LEFT) / max(sum(widths) + self.GAP * (len(widths) - 1), self.PROMOTER + 1 + self.GAP)
         self.left, self.width, at = {}, {}, self.LEFT
         for column, width in zip(self.order, widths):
             self.left[column], self.width[column] = at, width * unit
@@ -453,7 +453,7 @@ def _draw_effects(panel: Axes, columns: _Columns, told: GeneExplanation) -> None
     panel.axhline(0, color="black", lw=0.8)
     panel.set_ylim(min(effects.min(), 0) - 0.25 * extent, max(effects.max(), 0) + 0.25 * extent)
     what = "log-odds" if told.task == "classification" else "log2(RPKM+1)"
-    _finish_row(panel, columns, f"Effect on\n{what}", f"all {len(effects) - 1} pCREs together")
+    _finish_row(panel, columns, f"Effect on\n{what}", "all pCREs together")
 
 # %% ../nbs/plots.ipynb #6fdbbd19
 @mpl.rc_context(STYLE)
@@ -501,5 +501,6 @@ def _gene_title(told: GeneExplanation) -> str:
     what = "P(high expression)" if told.task == "classification" else "log2(RPKM + 1)"
     digits = 3 if told.task == "classification" else 2
     unseen = "the model never saw this gene" if told.held_out else "the model may have been trained on this gene"
-    parts = f"{told.score:.{digits}f} with all {len(told.pcres)} pCREs, {told.score_without:.{digits}f} without any" if len(told.pcres) else f"{told.score:.{digits}f}, no pCRE"
+    number, with_all, without = len(told.pcres), f"{told.score:.{digits}f}", f"{told.score_without:.{digits}f}"
+    parts = f"{with_all} with {number} pCRE{'s' * (number > 1)}, {without} without" if number else f"{with_all}, no pCRE"
     return f"{told.gene['gene_name'] or told.gene['gene_id']}: {what} {parts} ({unseen})"
