@@ -183,7 +183,7 @@ class GeneDataset:
         rows, back = torch.cat([index.flatten() for index in indices]).unique(return_inverse=True)
         signal = torch.from_numpy(self._from_disk(rows.cpu().numpy())).to(self.device)
         parts = back.split([index.numel() for index in indices])
-        return [signal[part].view(*index.shape, -1) for part, index in zip(parts, indices)]
+        return [signal[part].view(*index.shape, len(self.channels)) for part, index in zip(parts, indices)]
 
     def _from_disk(self, rows: np.ndarray) -> np.ndarray:
         "Bins by row, read in runs; the row past the last is zero."

@@ -1,0 +1,230 @@
+"""Withholding a pCRE gives the batch of a store that never had it, and an explanation says what the network says."""
+
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+import torch
+from helpers import CHROMS, MARKS, SMALL, toy_tables, write_toy_store
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from chromoformer.data.batches import GeneDataset
+from chromoformer.data.store import Store, write_store
+from chromoformer.errors import InputError
+from chromoformer.interpret.gene import explain_gene, withhold, withhold_each
+from chromoformer.model import checkpoint
+from chromoformer.model.network import BlockConfig, Chromoformer, random_batch, score
+
+
+def assert_same(a, b):
+    for field in fields(a):
+        x, y = getattr(a, field.name), getattr(b, field.name)
+        assert torch.equal(x, y) if isinstance(x, torch.Tensor) else x == y, field.name
+
+
+def network(config=SMALL, seed=0):
+    torch.manual_seed(seed)
+    return Chromoformer(config).double().eval()
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return Store(write_toy_store(tmp_path_factory.mktemp("interpret") / "toy.h5"))
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    "Four networks with random weights, each said to have held out one fold."
+    folder = tmp_path_factory.mktemp("runs")
+    for fold in (1, 2, 3, 4):
+        checkpoint.save(network(seed=fold), folder / f"fold{fold}", [fold])
+    return [folder / f"fold{fold}" for fold in (1, 2, 3, 4)]
+
+
+@pytest.fixture(scope="module")
+def gene(store):
+    "A gene on the minus strand with at least four pCREs."
+    many = np.diff(store.pcre_start) >= 4
+    return store.genes.loc[many & (store.genes["strand"] == "-"), "gene_id"].iloc[0]
+
+
+@pytest.mark.parametrize("most", [0, 1, 3])
+def test_withholding_the_last_ranks_is_the_batch_built_with_fewer_pcres(store, most):
+    rows = np.arange(20)
+    batch = GeneDataset(store).batch(rows)
+    assert_same(withhold(batch, range(most + 1, 9)), GeneDataset(store, max_pcres=most).batch(rows))
+
+
+def test_withholding_any_pcre_is_the_batch_of_a_store_that_never_had_it(tmp_path):
+    genes, pcres = toy_tables()
+    lost = pcres.index.isin(pcres.sample(frac=0.4, random_state=0).index)
+    left = pcres[~lost]
+    left = left.assign(rank=left.groupby("gene_id").cumcount() + 1)
+
+    def written(name, contacts):  # depth that follows from where a region is, not from which others there are
+        def signal_of(regions):
+            return np.concatenate([np.stack([np.arange(r.bins) + r.start % 97, np.arange(r.bins) * 2 + r.start % 89], 1) for r in regions.itertuples()])
+
+        write_store(tmp_path / name, genes=genes, pcres=contacts, signal_of=signal_of, channels=MARKS, bin_sizes=(500, 100), window=4000,
+                    genome="toy", inputs={}, chrom_sizes=CHROMS)  # fmt: skip
+        return GeneDataset(Store(tmp_path / name)).batch(np.arange(len(genes)))
+
+    assert_same(withhold(written("whole.h5", pcres), lost), written("fewer.h5", left))
+
+
+def test_withholding_nothing_changes_nothing(store):
+    batch = GeneDataset(store).batch([0, 1, 2])
+    assert_same(withhold(batch, []), batch)
+    assert_same(withhold(batch, torch.zeros(len(batch.slot), dtype=torch.bool)), batch)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 1000), data=st.data())
+def test_withheld_pcres_leave_the_other_genes_alone_and_equal_the_paper_form(seed, data):
+    batch, model = random_batch(5, SMALL, seed), network()
+    mask = np.array(data.draw(st.lists(st.booleans(), min_size=len(batch.slot), max_size=len(batch.slot))), bool)
+    fewer = withhold(batch, mask)
+    touched = set(batch.gene[torch.from_numpy(mask)].tolist())
+    with torch.inference_mode():
+        before, after, in_full = model(batch), model(fewer), model.in_full(fewer)
+    untouched = [gene for gene in range(5) if gene not in touched]
+    assert torch.allclose(before[untouched], after[untouched], atol=1e-12, rtol=0)
+    assert torch.allclose(after, in_full, atol=1e-12, rtol=0)
+
+
+def test_a_mask_of_another_length_is_refused(store):
+    with pytest.raises(InputError, match="one True or False a pCRE"):
+        withhold(GeneDataset(store).batch([0, 1, 2]), np.array([True]))
+
+
+def test_an_explanation_is_what_the_network_says_by_hand(store, runs, gene):
+    row = store.gene_rows([gene])
+    model = checkpoint.load(runs[store.genes["fold"][row[0]] - 1], torch.float64).eval()
+    batch = GeneDataset(store).batch(row)
+    told = explain_gene(runs, store, gene, dtype=torch.float64)
+    with torch.inference_mode():
+        by_hand = model.explain(batch)
+        none = model.explain(withhold(batch, range(1, 9)))
+        each = [model.explain(withhold(batch, [rank])) for rank in batch.slot.tolist()]
+    assert told.held_out and told.model.endswith(f"fold{told.gene['fold']}")
+    assert np.array_equal(told.output, by_hand.output[0]) and told.score == score(by_hand.output).item()
+    assert np.isclose(told.score_without, score(none.output).item(), atol=1e-12)
+    assert np.array_equal(told.embedding, by_hand.embedding[0])
+    assert np.allclose(told.embedding_without, none.embedding[0], atol=1e-12, rtol=0)
+    assert len(told.pcres) == len(each)
+    for (_, pcre), without in zip(told.pcres.iterrows(), each):
+        assert np.isclose(pcre["score_change"], (score(by_hand.output) - score(without.output)).item(), atol=1e-12)
+        logit = by_hand.output.diff(dim=1) - without.output.diff(dim=1)
+        assert np.isclose(pcre["effect"], logit.item(), atol=1e-12)
+        assert np.isclose(pcre["euclidean"], (by_hand.embedding - without.embedding).norm().item(), atol=1e-12)
+        assert np.isclose(pcre["cosine"], 1 - F.cosine_similarity(by_hand.embedding, without.embedding).item(), atol=1e-12)
+    for number, size in enumerate(SMALL.bin_sizes):
+        assert np.array_equal(told.promoter_attention[size], by_hand.promoter[number][0])
+        assert np.array_equal(told.regulation_attention[size], torch.stack(by_hand.regulation[number])[:, 0])
+        for pcre, weights in enumerate(told.pcre_attention[size]):
+            whole = torch.stack(by_hand.pairwise[number])[:, pcre]
+            assert weights.shape[-1] == len(told.pcre_bins(pcre, size))
+            assert np.allclose(weights.sum(-1), 1) and set(weights.ravel()) <= set(whole.ravel().tolist())
+    shares = np.mean([told.regulation_attention[size].mean((0, 1)) for size in SMALL.bin_sizes], 0)
+    assert np.allclose(told.pcres["attention"], shares[1:])
+
+
+def test_the_table_says_where_each_pcre_is(store, runs, gene):
+    told = explain_gene(runs, store, gene)
+    expected = toy_tables()[1].query("gene_id == @gene").reset_index(drop=True)
+    assert told.pcres[["gene_id", "rank", "chrom", "start", "end"]].equals(expected[["gene_id", "rank", "chrom", "start", "end"]])
+    assert np.allclose(told.pcres["contact"], expected["score"])
+    assert told.pcres["distance"].tolist() == ((expected["start"] + expected["end"]) // 2 - told.gene["tss"]).tolist()
+
+
+@pytest.mark.parametrize("strand", ["+", "-"])
+@pytest.mark.parametrize("bin_size", [100, 500, 2000])
+def test_attention_follows_the_signal_to_its_place_on_the_chromosome(store, runs, strand, bin_size):
+    "The bin that the explanation places over a base is the bin in which the network reads that base."
+    row = np.flatnonzero((store.genes["strand"] == strand) & (store.genes["tss"] > 5000))[0]
+    told = explain_gene(runs, store, store.genes["gene_id"][row])
+    bins, sums = told.promoter_bins(bin_size), store.signal(*_bins_of(store, row))
+    features, _ = GeneDataset(store).batch([row]).promoter_features(bin_size)
+    for place in range(len(bins)):
+        first = (bins["start"][place] - told.window.start) // 100
+        expected = np.log(sums[first : first + bin_size // 100].sum(0) / bin_size + 1)
+        assert np.allclose(features[0, place], expected, atol=1e-6)
+
+
+def _bins_of(store, row):
+    region = store.regions.iloc[store.promoter_region[row]]
+    return region["first_bin"], region["first_bin"] + region["bins"]
+
+
+@pytest.mark.parametrize("strand", ["+", "-"])
+@pytest.mark.parametrize("promoter_window", [2000, 3000])
+def test_a_narrower_promoter_window_is_placed_around_the_tss(store, strand, promoter_window):
+    "With 3,000 of 4,000 bp, bins of 500 and 1,000 bp begin half a bin away from the window's own, or not."
+    config = replace(SMALL, promoter_window=promoter_window, bin_sizes=(1000, 500, 100))
+    row = np.flatnonzero((store.genes["strand"] == strand) & (store.genes["tss"] > 5000))[0]
+    told = explain_gene(network(config), store, store.genes["gene_id"][row], dtype=torch.float64)
+    for size in config.bin_sizes:
+        weights, bins = told.promoter_attention[size], told.promoter_bins(size)
+        seen = bins[weights[0] > 0]
+        assert seen["start"].min() == told.gene["tss"] - promoter_window // 2
+        assert seen["end"].max() == told.gene["tss"] + promoter_window // 2
+
+
+def test_nothing_is_attended_to_outside_of_the_chromosome(store, runs):
+    told = explain_gene(runs, store, "gene0")  # its TSS is at 1,250, its window begins at -750
+    bins = told.promoter_bins(100)
+    outside = bins["end"].to_numpy() <= 0
+    assert outside.sum() == 7 and (told.promoter_attention[100][:, outside] == 0).all()
+
+
+def test_all_genes_at_once_are_as_one_by_one_in_batches_of_any_size(store):
+    model = network()
+    some = store.genes["gene_id"].tolist()[:12]
+    together = withhold_each(model, store, some, batch_size=5)
+    for gene in some:
+        alone = explain_gene(model, store, gene).pcres
+        rows = together[together["gene_id"] == gene].reset_index(drop=True)
+        assert len(rows) == len(alone)
+        for column in ("score", "score_without", "effect", "euclidean"):
+            assert np.allclose(rows[column].astype(float), alone[column].astype(float), atol=1e-12, rtol=0)
+
+
+def test_each_gene_is_explained_by_the_model_that_held_it_out(store, runs):
+    effects = withhold_each(runs, store)
+    assert effects["held_out"].all() and len(effects) == len(store.pcres)
+    fold3 = store.genes.loc[store.genes["fold"] == 3, "gene_id"]
+    alone = withhold_each(runs[2], store, fold3.tolist())
+    part = effects[effects["gene_id"].isin(fold3)].reset_index(drop=True)
+    assert alone["held_out"].all() and np.allclose(part["effect"], alone["effect"], atol=1e-6)
+    assert not withhold_each(runs[0], store, fold3.tolist())["held_out"].any()
+
+
+def test_a_regressors_effect_is_the_change_of_its_prediction(store, gene):
+    told = explain_gene(network(replace(SMALL, task="regression")), store, gene)
+    assert told.output.shape == (1,) and told.score == told.output[0]
+    assert np.array_equal(told.pcres["effect"], told.pcres["score_change"]) and np.isclose(told.effect, told.score - told.score_without)
+
+
+def test_a_model_without_pcres_or_a_gene_without_any_has_nothing_to_withhold(store, gene):
+    bare = store.genes["gene_id"][np.flatnonzero(np.diff(store.pcre_start) == 0)[0]]
+    for model, name in ((network(replace(SMALL, max_pcres=0)), gene), (network(), bare)):
+        told = explain_gene(model, store, name)
+        assert told.pcres.empty and told.score == told.score_without and told.effect == 0
+        assert all(weights.shape[-1] == 1 for weights in told.regulation_attention.values())
+        assert "attention" in told.pcres and withhold_each(model, store, [name]).empty
+
+
+def test_deeper_blocks_are_explained_too(store, gene):
+    told = explain_gene(network(replace(SMALL, embedding=BlockConfig(2, 4, 16, 16, 16))), store, gene)
+    assert told.promoter_attention[100].shape == (4, 40)
+
+
+def test_wrong_genes_models_and_channels_are_named(store, runs, gene):
+    with pytest.raises(InputError, match="unknown genes: nobody"):
+        explain_gene(runs, store, "nobody")
+    with pytest.raises(InputError, match=f"not exactly one of the models held out the fold of {gene}"):
+        explain_gene([runs[0], runs[0], runs[1], runs[2], runs[3], runs[3], runs[2], runs[1]], store, gene)
+    with pytest.raises(InputError, match="the model reads the channels"):
+        explain_gene(network(replace(SMALL, channels=("H3K4me3", "CTCF"))), store, gene)

@@ -1,0 +1,218 @@
+"""Figures draw what they say, on the axis they are given, and no text lies on another."""
+
+import matplotlib
+
+matplotlib.use("agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from helpers import SMALL, write_toy_store
+from matplotlib.figure import Figure
+
+from chromoformer import plots
+from chromoformer.data.store import Store
+from chromoformer.errors import InputError
+from chromoformer.interpret.gene import explain_gene
+from chromoformer.metrics import evaluate_scores
+from chromoformer.model.network import Chromoformer
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def predictions(target, score, held_out=True):
+    number = len(target)
+    return pd.DataFrame({"gene_id": [f"g{i}" for i in range(number)], "fold": np.arange(number) % 4 + 1, "held_out": held_out,
+                         "target": np.asarray(target, float), "score": np.asarray(score, float)})  # fmt: skip
+
+
+def noisy(seed, strength, number=400):
+    random = np.random.default_rng(seed)
+    target = np.arange(number) // 4 % 2
+    return predictions(target, 1 / (1 + np.exp(-random.normal(strength * (target - 0.5), 1))))
+
+
+def texts_on_texts(figure):
+    "Pairs of texts whose boxes meet."
+    figure.canvas.draw()
+    found = []
+    axes = [*figure.axes, *(child for ax in figure.axes for child in ax.child_axes)]
+    for ax in dict.fromkeys(axes):
+        found += [*ax.texts, ax.title, ax._left_title, ax._right_title] if ax.axison or ax.texts or ax._left_title.get_text() else []
+        if legend := ax.get_legend():
+            found += legend.get_texts()
+        if ax.axison:
+            for axis in (ax.xaxis, ax.yaxis):
+                low, high = sorted(axis.get_view_interval())
+                inside = [tick for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+                found += [axis.label, *(label for tick in inside for label in (tick.label1, tick.label2))]
+    found = [text for text in dict.fromkeys(found) if text.get_visible() and text.get_text().strip()]
+    boxes = [text.get_window_extent().shrunk(0.98, 0.9) for text in found]
+    return [(a.get_text(), b.get_text()) for i, a in enumerate(found) for j, b in enumerate(found[:i]) if boxes[i].overlaps(boxes[j])]
+
+
+def panel(ax, label):
+    return next(child for child in ax.child_axes if child.get_label() == label)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return Store(write_toy_store(tmp_path_factory.mktemp("plots") / "toy.h5"))
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    return Chromoformer(SMALL).eval()
+
+
+def gene_with(store, number, strand):
+    here = (np.diff(store.pcre_start) == number) & (store.genes["strand"] == strand)
+    return store.genes.loc[here, "gene_id"].iloc[0]
+
+
+DRAWINGS = {
+    "roc": lambda ax: plots.roc({"with pCREs": noisy(0, 3), "without": noisy(1, 1)}, ax),
+    "precision_recall": lambda ax: plots.precision_recall({"with pCREs": noisy(0, 3), "without": noisy(1, 1)}, ax),
+    "scatter": lambda ax: plots.scatter(predictions(np.arange(50) / 5, np.arange(50) / 6), ax),
+    "training_curves": lambda ax: plots.training_curves(pd.DataFrame({"epoch": [1, 2], "training_loss": [2.0, 1.0], "held_out_loss": [2.5, 2]}), ax),
+    "with_and_without": lambda ax: plots.with_and_without(noisy(0, 3), noisy(1, 1), ax, ceiling=0.99),
+    "planted_effects": lambda ax: plots.planted_effects(pd.DataFrame({"planted": [-1, 0, 1.0], "effect": [-0.5, 0.1, 0.4]}), ax),
+}
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_a_figure_is_drawn_on_the_axis_given_or_on_a_new_one_and_returned(name):
+    ax = Figure(figsize=(5, 5)).subplots()
+    assert DRAWINGS[name](ax) is ax
+    new = DRAWINGS[name](None)
+    assert new is not ax and new.get_xlabel() and (new.get_ylabel() or name == "with_and_without")
+    assert texts_on_texts(new.figure) == []
+
+
+def test_the_roc_curve_of_perfect_scores_goes_through_the_corner():
+    ax = plots.roc(predictions([1, 1, 0, 0], [0.9, 0.8, 0.2, 0.1]))
+    curve = ax.lines[1].get_xydata().tolist()
+    assert curve == [[0, 0], [0, 0.5], [0, 1], [0.5, 1], [1, 1]]
+    assert ax.get_legend().get_texts()[0].get_text() == "AUC 1.000 (1.000–1.000)"
+
+
+def test_genes_of_equal_score_are_one_step_of_the_roc_curve():
+    ax = plots.roc(predictions([1, 0, 1, 0], [0.5, 0.5, 0.5, 0.5]))
+    assert ax.lines[1].get_xydata().tolist() == [[0, 0], [1, 1]]
+    assert "AUC 0.500" in ax.get_legend().get_texts()[0].get_text()
+
+
+def test_only_genes_that_the_model_never_saw_are_drawn():
+    held_out = np.array([True, True, False, False])
+    table = predictions([1, 0, 0, 1], [0.9, 0.1, 0.9, 0.1], held_out)
+    assert "AUC 1.000" in plots.roc(table).get_legend().get_texts()[0].get_text()
+    with pytest.raises(InputError, match="no held-out gene"):
+        plots.roc(table.assign(held_out=False))
+
+
+def test_precision_and_recall_are_those_of_scikit_learn():
+    from sklearn.metrics import precision_recall_curve
+
+    table = noisy(0, 2)
+    precision, recall, _ = precision_recall_curve(table["target"], table["score"])
+    line = plots.precision_recall(table).lines[1]
+    drawn = dict(zip(line.get_xdata().round(9), line.get_ydata()))  # the last, lowest precision at each recall
+    lowest = {}
+    for p, r in zip(precision[::-1], recall[::-1].round(9)):
+        lowest[r] = p
+    assert all(np.isclose(drawn[r], p) for r, p in lowest.items() if r > 0)
+
+
+def test_the_scatter_draws_every_gene_and_many_genes_as_a_density():
+    few, many = (np.linspace(0, 9, number) for number in (30, 5000))
+    ax = plots.scatter(predictions(few, few / 2))
+    assert ax.collections[0].get_offsets().tolist() == np.stack([few, few / 2], 1).tolist()
+    assert "30 held-out genes" in ax.get_title("left") and "Pearson r 1.000" in ax.get_title("left")
+    assert len(plots.scatter(predictions(many, many / 2)).collections[0].get_offsets()) < 5000
+
+
+def test_training_curves_draw_each_run_and_their_mean():
+    runs = {name: pd.DataFrame({"epoch": [1, 2, 3], "held_out_auc": [0.5, 0.6, top]}) for name, top in (("a", 0.7), ("b", 0.9))}
+    ax = plots.training_curves(runs, measure="auc")
+    assert [line.get_ydata()[-1] for line in ax.lines] == pytest.approx([0.7, 0.9, 0.8])
+    with pytest.raises(InputError, match="have no loss"):
+        plots.training_curves(runs)
+
+
+def test_the_gain_is_the_difference_of_the_two_models_scores_in_each_fold():
+    a, b = noisy(0, 3), noisy(1, 1)
+    ax = plots.with_and_without(a, b)
+    for fold, text in zip((1, 2, 3, 4), ax.texts):
+        auc = [evaluate_scores(t["target"], t["score"], "classification")["auc"]["value"] for t in (a[a["fold"] == fold], b[b["fold"] == fold])]
+        assert text.get_text() == plots.signed(auc[0] - auc[1], 3)
+    with pytest.raises(InputError, match="different genes"):
+        plots.with_and_without(a, b.iloc[1:])
+
+
+def test_planted_effects_count_the_signs_that_were_found():
+    table = pd.DataFrame({"planted": [1.0, 2.0, 3.0, 1.5, -1.0, -2.0, 0.0], "effect": [0.1, 0.2, 0.3, -0.1, -0.2, -0.1, 0.0]})
+    labels = [text.get_text() for text in plots.planted_effects(table).get_legend().get_texts()]
+    assert labels == ["no effect planted (1)", "planted to raise (4, 75.0% with this sign)", "planted to lower (2, 100.0% with this sign)"]
+
+
+@pytest.mark.parametrize("number, strand", [(8, "+"), (8, "-"), (3, "-"), (1, "+"), (0, "-")])
+def test_the_gene_figure_shows_depth_contacts_attention_and_effects(store, model, number, strand):
+    told = explain_gene(model, store, gene_with(store, number, strand))
+    ax = plots.gene(store, told, notes=[f"note {i}" for i in range(number)], note_title="notes")
+    assert texts_on_texts(ax.figure) == []
+    tracks = panel(ax, "H3K27ac 0").patches[0].get_data()
+    promoter = store.promoter_region[store.gene_rows([told.gene["gene_id"]])[0]]
+    assert np.allclose(tracks.values, np.nan_to_num(store.region_depth(promoter)[:, 1]))
+    assert tracks.edges[0] == told.window.start and panel(ax, "H3K27ac 0").get_xlim() == (told.window.start, told.window.end)
+    for pcre in range(number):
+        assert panel(ax, f"H3K4me3 {pcre + 1}").get_xlim() == tuple(told.pcres.loc[pcre, ["start", "end"]])
+    strips = panel(ax, "attention 0").collections
+    assert len(strips) == 2 * len(SMALL.bin_sizes)  # heads, resolutions
+    finest = told.promoter_attention[100][-1] * np.count_nonzero(told.promoter_attention[100][-1])
+    assert np.allclose(np.ravel(strips[-1].get_array()), finest if strand == "+" else finest[::-1])
+    if number:
+        bars = [bar.get_height() for bar in panel(ax, "effects").patches]
+        assert np.allclose(bars, [told.effect, *told.pcres["effect"]])
+        widths = [line.get_linewidth() for line in panel(ax, "arcs").lines[:number]]
+        assert np.array_equal(np.argsort(widths)[::-1], np.arange(number))  # the best contact is the widest
+        shares = [bar.get_height() for bar in panel(ax, "regulation").patches]
+        assert np.isclose(sum(shares), 1)
+    else:
+        assert "arcs" not in [child.get_label() for child in ax.child_axes]
+
+
+def test_columns_of_the_gene_figure_stand_in_the_order_of_the_chromosome(store, model):
+    told = explain_gene(model, store, gene_with(store, 8, "+"))
+    ax = plots.gene(store, told)
+    columns = sorted(range(9), key=lambda column: panel(ax, f"genes {column}").get_position().x0)
+    middles = [int(told.gene["tss"]) if column == 0 else told.pcres.loc[column - 1, ["start", "end"]].sum() / 2 for column in columns]
+    assert middles == sorted(middles)
+
+
+def test_exons_are_drawn_where_they_are(store, model):
+    name = gene_with(store, 0, "+")
+    told = explain_gene(model, store, name)
+    tss = int(told.gene["tss"])
+    exons = pd.DataFrame({"chrom": [told.window.chrom, "chrZ"], "start": [tss, tss], "end": [tss + 300, tss + 900], "gene_id": [name, name]})
+    boxes = panel(plots.gene(store, told, exons=exons), "genes 0").collections
+    assert [box.get_paths()[0].get_extents().intervalx.tolist() for box in boxes] == [[tss, tss + 300]]
+
+
+@pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
+def test_equal_figures_make_equal_files(tmp_path, ending):
+    for name in ("a", "b"):
+        plots.save(DRAWINGS["roc"](None), tmp_path / f"{name}.{ending}")
+    assert (tmp_path / f"a.{ending}").read_bytes() == (tmp_path / f"b.{ending}").read_bytes()
+
+
+def test_other_endings_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"\.jpg is not known"):
+        plots.save(DRAWINGS["scatter"](None), tmp_path / "a.jpg")
+    assert not list(tmp_path.iterdir())
