@@ -1,1 +1,7 @@
 __version__ = "0.1.0"
+
+import os
+
+# PyTorch's threads wait for each other by spinning. Where something else wants a core, too, that makes every operation tens of
+# times slower; after a thousand turns a thread had better sleep. Read once, when torch is first imported.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
