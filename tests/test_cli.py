@@ -70,7 +70,7 @@ def test_no_command_and_an_unknown_one_are_usage_errors():
 
 
 def test_simulate_writes_a_folder_that_build_takes(toy, toy_store):
-    assert {"README.txt", "cellA.yaml", "cellA.ctcf.yaml", "cellA", "genomes", "truth"} == {path.name for path in toy.iterdir()}
+    assert {"README.txt", "cellA.yaml", "cellA.cool.yaml", "cellA.ctcf.yaml", "cellA", "genomes", "truth"} == {path.name for path in toy.iterdir()}
     store = Store(toy_store)
     assert len(store.genes) == 60 and len(store.channels) == 7 and store.window == 40_000
     assert verify(toy_store.with_suffix(".provenance.json")) == []

@@ -396,21 +396,16 @@ def _track_names(path: str | Path, track, sizes: Mapping[str, int], needed: Iter
     return names
 
 # %% ../../nbs/data/tracks.ipynb #f65b1bbd
-def _repaired(track, name: str, region: Region, bin_size: int, size: int, sums: np.ndarray) -> np.ndarray:
-    "Sums with explicit NaNs as uncovered bases; `InputError` (without the file) if the signal is negative or infinite."
+def _check_signal(track, name: str, region: Region, size: int, sums: np.ndarray) -> None:
+    "`InputError` (without the file) if the signal of a region is negative, infinite or not a number."
     first, last = max(region.start, 0), min(region.end, size)
     if last <= first:
-        return sums
+        return
     lowest = track.values(name, first, last, bins=1, summary="min", exact=True, fillna=0.0)[0]
-    for number in np.flatnonzero(~np.isfinite(sums)):
-        start = region.start + int(number) * bin_size
-        bases = track.values(name, max(start, first), min(start + bin_size, last), fillna=0.0)
-        sums[number] = bases.sum()
-    if lowest < 0 or not np.isfinite(sums).all():
-        found = f"the signal is {lowest:g}" if lowest < 0 else "the signal is infinite"
-        raise InputError(f"{found}, but depth is finite and never negative", place=str(region),
-                         remedy="give read depth or counts; ratios and logarithms cannot be added up")  # fmt: skip
-    return sums
+    found = f"{lowest:g}" if lowest < 0 else "not a number" if np.isnan(sums).any() else "infinite" if np.isinf(sums).any() else None
+    if found:
+        raise InputError(f"the signal is {found}, but depth is finite and never negative", place=str(region),
+                         remedy="give read depth or counts (ratios and logarithms cannot be added up); leave out bases without data")  # fmt: skip
 
 
 def bin_sums(
@@ -435,7 +430,7 @@ def bin_sums(
             found = _region_sums(track, name, region.start, region.end, bin_size, size)
             if negative or not (found.min() >= 0 and found.max() < np.inf):
                 try:
-                    found = _repaired(track, name, region, bin_size, size, found)
+                    _check_signal(track, name, region, size, found)
                 except InputError as error:
                     raise InputError(error.problem, file=path, place=error.place, remedy=error.remedy) from None
             sums[offsets[row] : offsets[row + 1]] = found
