@@ -19,6 +19,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
+import yaml
 from threadpoolctl import threadpool_limits
 
 from . import plots
@@ -58,15 +59,16 @@ toy/                    the toy epigenome in real file formats, its truth in toy
 cellA.h5                the store that was built from it
 runs/KIND/foldK/        trained models with their predictions, history and provenance; fold K was held out
                         (with_pcres and without_pcres: classifiers; regression: log2(RPKM + 1))
+config.yaml             settings of network and recipe, for chromoformer train --config
 settings.json           what was asked for; provenance.json: versions, machine, hashes of the outputs
 
 The same by hand:
   chromoformer simulate toy
   chromoformer build toy/cellA.yaml --out cellA.h5
-  chromoformer train cellA.h5 --fold all --out runs
+  chromoformer train cellA.h5 --fold all --config config.yaml --threads 1 --out runs
   chromoformer evaluate runs/fold1 runs/fold2 runs/fold3 runs/fold4
 """
-OWN = ("report.html", "README.txt", "figures", "predictions.parquet", "effects.parquet", "metrics.json", "toy", "cellA.h5",
+OWN = ("report.html", "README.txt", "figures", "predictions.parquet", "effects.parquet", "metrics.json", "config.yaml", "toy", "cellA.h5",
        "cellA.provenance.json", "runs", "provenance.json", "settings.json")  # fmt: skip
 
 
@@ -99,6 +101,7 @@ def _make_store(out: Path, seed: int, genes: int, progress: bool) -> Store:
 def _train(out: Path, store: Store, seed: int, epochs: int, progress: bool) -> dict[str, list[Path]]:
     "Every run; the folders by kind."
     folders: dict[str, list[Path]] = {}
+    (out / "config.yaml").write_text(yaml.safe_dump({"network": NETWORK, "recipe": RECIPE | {"epochs": epochs}}, sort_keys=False))
     for kind, wanted in RUNS.items():
         changes = NETWORK | {"max_pcres": wanted["max_pcres"], "task": wanted["task"]}
         network, recipe = network_and_recipe(store, changes, RECIPE | {"epochs": epochs})
@@ -342,10 +345,10 @@ From there on, everything is as with real data. In the toy, expression follows t
 <p>The demo has a thousand genes and little time, the paper had 19,000: so the network is smaller ({parameters:,} parameters) and learns faster.</p>
 {_table(["setting", "here", "published"], differences)}
 <h2>Where to go from here</h2>
-<p>What this demo did, by hand:</p>
+<p>What this demo did, by hand (<code>config.yaml</code> lies beside this file; without it, the published settings are used):</p>
 <pre><code>chromoformer simulate toy
 chromoformer build toy/cellA.yaml --out cellA.h5
-chromoformer train cellA.h5 --fold all --out runs
+chromoformer train cellA.h5 --fold all --config config.yaml --threads 1 --out runs
 chromoformer evaluate runs/fold1 runs/fold2 runs/fold3 runs/fold4
 chromoformer predict runs/fold1 runs/fold2 runs/fold3 runs/fold4 cellA.h5 --out predictions.parquet</code></pre>
 <p>For your own data, write a manifest like <code>toy/cellA.yaml</code>. <code>README.txt</code> beside this file says what else the demo left.</p>
