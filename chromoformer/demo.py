@@ -7,16 +7,20 @@ __all__ = ['NETWORK', 'RECIPE', 'RUNS', 'README', 'OWN', 'choose_gene', 'run_dem
 
 # %% ../nbs/demo.ipynb #55f713fd
 import base64
+import contextlib
 import html
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import torch
+import yaml
+from threadpoolctl import threadpool_limits
 
 from . import plots
 from .data.build import build_store
@@ -55,15 +59,16 @@ toy/                    the toy epigenome in real file formats, its truth in toy
 cellA.h5                the store that was built from it
 runs/KIND/foldK/        trained models with their predictions, history and provenance; fold K was held out
                         (with_pcres and without_pcres: classifiers; regression: log2(RPKM + 1))
+config.yaml             settings of network and recipe, for chromoformer train --config
 settings.json           what was asked for; provenance.json: versions, machine, hashes of the outputs
 
 The same by hand:
   chromoformer simulate toy
   chromoformer build toy/cellA.yaml --out cellA.h5
-  chromoformer train cellA.h5 --fold all --out runs
+  chromoformer train cellA.h5 --fold all --config config.yaml --threads 1 --out runs
   chromoformer evaluate runs/fold1 runs/fold2 runs/fold3 runs/fold4
 """
-OWN = ("report.html", "README.txt", "figures", "predictions.parquet", "effects.parquet", "metrics.json", "toy", "cellA.h5",
+OWN = ("report.html", "README.txt", "figures", "predictions.parquet", "effects.parquet", "metrics.json", "config.yaml", "toy", "cellA.h5",
        "cellA.provenance.json", "runs", "provenance.json", "settings.json")  # fmt: skip
 
 
@@ -96,6 +101,7 @@ def _make_store(out: Path, seed: int, genes: int, progress: bool) -> Store:
 def _train(out: Path, store: Store, seed: int, epochs: int, progress: bool) -> dict[str, list[Path]]:
     "Every run; the folders by kind."
     folders: dict[str, list[Path]] = {}
+    (out / "config.yaml").write_text(yaml.safe_dump({"network": NETWORK, "recipe": RECIPE | {"epochs": epochs}}, sort_keys=False))
     for kind, wanted in RUNS.items():
         changes = NETWORK | {"max_pcres": wanted["max_pcres"], "task": wanted["task"]}
         network, recipe = network_and_recipe(store, changes, RECIPE | {"epochs": epochs})
@@ -165,6 +171,13 @@ def _measure(store: Store, tables: Mapping[str, pd.DataFrame], truth: pd.DataFra
     found, best = active["effect"] / active["planted"], active["contact"] == effects.groupby("gene_id")["contact"].transform("max")[active.index]
     metrics["planted"]["found_per_planted"] = {"strongest contact": float(found[best].median()), "other contacts": float(found[~best].median())}
     return metrics
+
+# %% ../nbs/demo.ipynb #d0609e1e
+def _gene_metrics(told: GeneExplanation, truth: pd.DataFrame) -> dict[str, Any]:
+    "The gene in full: its scores, and whether it would be above the median without noise."
+    planted = truth.set_index("gene_id")["log2_expected"][told.gene["gene_id"]]
+    return {"gene_id": told.gene["gene_id"], "score": told.score, "score_without_pcres": told.score_without, "label": int(told.gene["label"]),
+            "planted_high": bool(planted >= truth["log2_rpkm"].median())}  # fmt: skip
 
 # %% ../nbs/demo.ipynb #39c1bf40
 def _effects(store: Store, models: Sequence[Path], toy: Path) -> pd.DataFrame:
@@ -288,7 +301,7 @@ def _explained(out: Path, told: GeneExplanation, effects: pd.DataFrame, metrics:
         right, active = right + (agrees == "yes"), active + (agrees != "")
         rows.append([row.rank, f"{row.chrom}:{row.start:,}-{row.end:,}", row.kind, agrees or "–", f"{signed(row.distance / 1000, 0)} kb",
                      f"{row.contact:.2f}", signed(row.planted), signed(row.effect), f"{row.score_without:.3f}"])  # fmt: skip
-    label = "high" if told.gene["label"] == 1 else "low"
+    label, planned = ("high" if high else "low" for high in (told.gene["label"] == 1, metrics["gene"]["planted_high"]))
     planted, share = metrics["planted"], metrics["planted"]["found_per_planted"]
     summary = [[name, f"{planted[name]['pcres']:,}", f"{planted[name]['right_sign']:.1%}" if "right_sign" in planted[name] else "–",
                 signed(planted[name]["mean_effect"]), f"{planted[name]['sd']:.2f}"] for name in ("enhancers", "silencers", "decoys")]  # fmt: skip
@@ -296,7 +309,7 @@ def _explained(out: Path, told: GeneExplanation, effects: pd.DataFrame, metrics:
 <h2>One gene, explained</h2>
 <p>{html.escape(told.gene["gene_name"])} was chosen by what was planted, before the model was asked: it lies near the median and has the strongest pair of an active
 enhancer and an active silencer. The model that explains it never saw its chromosome. It gives the gene a probability of <b>{told.score:.3f}</b> of high expression with all of
-its {len(told.pcres)} pCREs and <b>{told.score_without:.3f}</b> without any; measured, its expression is {label}. Of its {active} pCREs with a planted effect, the model lets {right} act in
+its {len(told.pcres)} pCREs and <b>{told.score_without:.3f}</b> without any; measured, its expression is {label} (before noise: {planned}). Of its {active} pCREs with a planted effect, the model lets {right} act in
 the planted direction.</p>
 {_figure(out, "gene", 1000, "Tracks, contacts, attention and effects of one gene", "From top to bottom: contacts (wider: higher score); depth of each mark; genes; attention of the TSS over the promoter and of the promoter over each pCRE, two heads at each of three resolutions, as a multiple of equal attention; how Regulation shares its attention among promoter and pCREs; what each pCRE adds to the log-odds of high expression. Every pCRE has its own stretch of the axis; its width is written below it.")}
 {_table(["pCRE", "where", "planted as", "sign found?", "from TSS", "contact", "planted", "found", "P without"], rows, text=4)}
@@ -332,10 +345,10 @@ From there on, everything is as with real data. In the toy, expression follows t
 <p>The demo has a thousand genes and little time, the paper had 19,000: so the network is smaller ({parameters:,} parameters) and learns faster.</p>
 {_table(["setting", "here", "published"], differences)}
 <h2>Where to go from here</h2>
-<p>What this demo did, by hand:</p>
+<p>What this demo did, by hand (<code>config.yaml</code> lies beside this file; without it, the published settings are used):</p>
 <pre><code>chromoformer simulate toy
 chromoformer build toy/cellA.yaml --out cellA.h5
-chromoformer train cellA.h5 --fold all --out runs
+chromoformer train cellA.h5 --fold all --config config.yaml --threads 1 --out runs
 chromoformer evaluate runs/fold1 runs/fold2 runs/fold3 runs/fold4
 chromoformer predict runs/fold1 runs/fold2 runs/fold3 runs/fold4 cellA.h5 --out predictions.parquet</code></pre>
 <p>For your own data, write a manifest like <code>toy/cellA.yaml</code>. <code>README.txt</code> beside this file says what else the demo left.</p>
@@ -377,42 +390,62 @@ def _parameters(out: Path) -> int:
 
     return sum(weights.numel() for weights in checkpoint.load(out / "runs" / "with_pcres" / "fold1").parameters())
 
-# %% ../nbs/demo.ipynb #e60b2b6c
+# %% ../nbs/demo.ipynb #644a110e
+@contextlib.contextmanager
+def _with_threads(number: int) -> Iterator[None]:
+    "Let torch and scikit-learn use so many threads."
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        with threadpool_limits(number):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def run_demo(
     out: str | Path,  # folder to write
     seed: int = 0,  # decides everything that is random
     force: bool = False,  # run anew where a demo is in the way
     progress: bool = True,
     *,
+    threads: int = 1,
     genes: int = 1000,
     epochs: int = 8,
 ) -> Path:  # the report
     "Simulate, build, train, evaluate, explain, report. An interrupted demo goes on where it stopped."
-    out, settings, seconds, whole = Path(out), {"seed": seed, "genes": genes, "epochs": epochs}, {}, Stopwatch()
+    out, settings = Path(out), {"seed": seed, "genes": genes, "epochs": epochs}
     _prepare(out, settings, force)
+    with _with_threads(threads):
+        return _run(out, settings, progress)
 
-    def say(step: int, what: str) -> None:
+
+def _run(out: Path, settings: Mapping[str, Any], progress: bool) -> Path:
+    "The steps, timed."
+    seconds, whole = {}, Stopwatch()
+
+    def begin(step: int, what: str) -> Stopwatch:
         if progress:
             print(f"[{step}/4] {what}", flush=True)
+        return Stopwatch()
 
-    say(1, "A toy epigenome: reads, tracks, contacts, genes, expression; and the store")
-    watch = Stopwatch()
-    store = _make_store(out, seed, genes, progress)
+    watch = begin(1, "A toy epigenome: reads, tracks, contacts, genes, expression; and the store")
+    store = _make_store(out, settings["seed"], settings["genes"], progress)
     seconds["simulate and build"] = watch.seconds
-    say(2, "Training: four folds with pCREs, four without, one regressor")
-    watch = Stopwatch()
-    runs = _train(out, store, seed, epochs, progress)
+
+    watch = begin(2, "Training: four folds with pCREs, four without, one regressor")
+    runs = _train(out, store, settings["seed"], settings["epochs"], progress)
     seconds["train"] = watch.seconds
-    say(3, "Explaining: each pCRE of each gene is withheld once, and one gene is looked at in full")
-    watch = Stopwatch()
+
+    watch = begin(3, "Explaining: each pCRE of each gene is withheld once, and one gene is looked at in full")
     truth = pd.read_parquet(out / "toy" / "truth" / "genes.parquet")
     effects = _effects(store, runs["with_pcres"], out / "toy")
     told = explain_gene(runs["with_pcres"], store, choose_gene(effects, truth))
     seconds["explain"] = watch.seconds
-    say(4, "Measuring, drawing, writing the report")
-    watch = Stopwatch()
+
+    watch = begin(4, "Measuring, drawing, writing the report")
     tables = {kind: _held_out(folders) for kind, folders in runs.items()}
-    metrics = _measure(store, tables, truth, effects)
+    metrics = _measure(store, tables, truth, effects) | {"gene": _gene_metrics(told, truth)}
     _draw(out, store, tables, effects, told, metrics)
     for name, table in (("predictions.parquet", tables["with_pcres"]), ("effects.parquet", effects)):
         with atomic_path(out / name) as temporary:

@@ -428,7 +428,7 @@ def _finish_row(panel: Axes, columns: _Columns, label: str, beside: str) -> None
     sns.despine(ax=panel, left=True, bottom=True)
     panel.text(0, 0.5, label, transform=panel.transAxes + ScaledTranslation(-0.08, 0, panel.figure.dpi_scale_trans), ha="right",
                va="center", fontsize=9)  # fmt: skip
-    panel.text(columns.middle(0) + 0.022, panel.get_ylim()[1] / 2, beside, va="center", fontsize=8)
+    panel.text(columns.middle(0) + 0.03, panel.get_ylim()[1] / 2, beside, va="center", fontsize=8)
 
 
 def _draw_regulation(panel: Axes, columns: _Columns, told: GeneExplanation) -> None:

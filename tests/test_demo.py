@@ -6,11 +6,14 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from chromoformer import demo
+from chromoformer.data.store import Store
 from chromoformer.demo import NETWORK, RUNS, choose_gene, run_demo
 from chromoformer.errors import InputError
 from chromoformer.provenance import verify
+from chromoformer.training import network_and_recipe
 
 SMALL = {"genes": 80, "epochs": 1, "progress": False}
 
@@ -92,6 +95,9 @@ def test_a_demo_that_was_killed_goes_on_and_leaves_the_same_as_one_left_alone(tm
     assert effects["planted"].notna().all() and effects["held_out"].all()
     assert sum(metrics["planted"][kind]["pcres"] for kind in ("enhancers", "silencers", "decoys")) == len(effects)
     assert {path.name for path in whole.iterdir()} <= set(demo.OWN)
+    network, recipe = network_and_recipe(Store(whole / "cellA.h5"), **yaml.safe_load((whole / "config.yaml").read_text()))
+    used = json.loads((whole / "runs" / "with_pcres" / "fold1" / "provenance.json").read_text())["parameters"]
+    assert json.loads(json.dumps(network.to_dict())) == used["network"] and recipe.epochs == used["recipe"]["epochs"] == 1
 
 
 @pytest.mark.slow
