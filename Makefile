@@ -21,7 +21,8 @@ $(INSTALLED): settings.ini setup.py constraints.txt
 install: $(INSTALLED)  ## set up the environment in .venv
 
 demo: $(INSTALLED)  ## simulate, build, train, evaluate, explain: a report in demo/
-	$(BIN)/chromoformer demo --out demo
+	@if [ -f demo/report.html ]; then echo 'demo/report.html is here already; `make clean` or `chromoformer demo --out demo --force` makes it anew'; \
+	else $(BIN)/chromoformer demo --out demo; fi
 
 test: in-step lint types notebooks  ## everything that CI checks, in under ten minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"

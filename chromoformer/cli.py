@@ -305,11 +305,10 @@ def demo(
     force: Force = False,
 ):
     "The main job on a toy epigenome, end to end: simulate, build, train four folds, evaluate, explain a gene, report."
-    _torch(threads)
     from chromoformer.demo import run_demo
 
-    report = run_demo(out, seed=seed, force=force)
-    _done(f"The report is {report}: open it in a browser.", "Next: the README shows the same with real data.")
+    report = run_demo(out, seed=seed, force=force, threads=threads or 1)  # networks this small gain nothing from more
+    _done(f"The report is {report}: open it in a browser.", "Next: your own data, or published data and weights; the README shows both.")
 
 # %% ../nbs/cli.ipynb #92a4328a
 def main() -> None:
