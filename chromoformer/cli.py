@@ -253,7 +253,7 @@ def predict(
     torch_type = _torch(threads, dtype, device)
     from chromoformer.errors import InputError
     from chromoformer.provenance import atomic_path, refuse_existing
-    from chromoformer.training import predict as run
+    from chromoformer.prediction import predict as run
 
     *models, store = models_and_store
     if not models:
@@ -276,7 +276,7 @@ def evaluate(
 ):
     "Scores of the held-out genes with 95% intervals from resampled genes."
     from chromoformer.provenance import atomic_path, refuse_existing
-    from chromoformer.training import evaluate as run
+    from chromoformer.prediction import evaluate as run
 
     if out is not None:
         refuse_existing(out, force)

@@ -16,8 +16,9 @@ from chromoformer.data.batches import GeneDataset
 from chromoformer.data.store import Store
 from chromoformer.errors import InputError
 from chromoformer.model import checkpoint
+from chromoformer.prediction import evaluate, predict
 from chromoformer.provenance import verify
-from chromoformer.training import Recipe, evaluate, fit, predict, split_genes
+from chromoformer.training import Recipe, fit, split_genes
 
 QUICK = Recipe(epochs=3, batch_size=16, learning_rate=2e-3)
 
