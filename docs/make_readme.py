@@ -23,6 +23,7 @@ def main() -> None:
         (ROOT / name).parent.mkdir(parents=True, exist_ok=True)
         (ROOT / name).write_bytes(content)
     body = re.sub(r"```python\n\s*```\n*", "", body)
+    body = re.sub(r" *\n!\[png\]\((.*?)\)\n *", r"\n![A figure of the executed notebook](\1)\n", body)
     (ROOT / "README.md").write_text(HEAD + re.sub(r"\n{3,}", "\n\n", body).strip() + "\n")
     print(f"wrote {ROOT / 'README.md'}")
 
