@@ -61,7 +61,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(store, runs, 
 @pytest.mark.slow
 @pytest.mark.parametrize("after", [1.5, 2.5, 3.5])
 def test_a_killed_run_goes_on_to_the_same_bits(store, tmp_path, after):
-    code = ("import sys; sys.path.insert(0, 'tests'); from helpers import SMALL; from chromoformer.training import *\n"
+    code = ("import sys; sys.path.insert(0, 'tests'); from helpers import SMALL; import torch; from chromoformer.training import Recipe, fit\n"
             f"torch.set_num_threads(1); fit({str(store)!r}, sys.argv[1], 1, SMALL, Recipe(epochs=25, batch_size=16), progress=False)")  # fmt: skip
     subprocess.run([sys.executable, "-c", code, tmp_path / "whole"], check=True)
     run = tmp_path / "killed"
