@@ -217,10 +217,12 @@ def train(
 ):
     "Train with one fold of chromosomes held out. The same command goes on where an earlier one was cut off."
     torch_type = _torch(threads, dtype, device)
+    import pandas as pd
+
     from chromoformer.data.store import Store
     from chromoformer.errors import InputError, found_in
     from chromoformer.metrics import in_words
-    from chromoformer.training import fit, network_and_recipe
+    from chromoformer.training import fit, network_and_recipe, split_genes
 
     opened = [Store(store) for store in stores]
     if fold not in ("1", "2", "3", "4", "all"):
@@ -229,6 +231,8 @@ def train(
         network, recipe = network_and_recipe(opened[0], *_read_config(config))
     chosen = range(1, 5) if fold == "all" else [int(fold)]
     runs = [out / f"fold{k}" if fold == "all" else out for k in chosen]
+    for k in chosen:  # before the first training, not after it
+        split_genes(pd.concat([store.genes for store in opened]), [k])
     for k, run in zip(chosen, runs):
         if fold == "all" and (run / "metrics.json").exists() and not force:
             _done(f"fold {k}: complete already, {run}")
@@ -258,6 +262,8 @@ def predict(
     *models, store = models_and_store
     if not models:
         raise InputError("name a model folder and a store", remedy="chromoformer predict MODEL_DIR STORE.h5 --out predictions.csv")
+    if store.is_dir():
+        raise InputError("this is a folder, not a store", file=store, remedy="models come first, the store comes last")
     if out.suffix not in (".parquet", ".csv"):
         raise InputError(f"{out.suffix or 'no ending'} is not known", file=out, remedy="write to *.parquet or *.csv")
     refuse_existing(out, force)

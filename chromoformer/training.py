@@ -78,7 +78,7 @@ def split_genes(
     out = genes["fold"].isin(held_out).to_numpy()
     if not out.any():
         raise InputError(f"no gene is in fold {some(held_out)}; the store has folds {some(sorted(genes['fold'].unique()))}",
-                         remedy="hold out a fold that the store has")  # fmt: skip
+                         remedy="hold out a fold that the store has, or give `folds:` in the manifest and build again")  # fmt: skip
     return np.flatnonzero(~out & ~chosen), np.flatnonzero(chosen), np.flatnonzero(out & ~chosen)
 
 # %% ../nbs/training.ipynb #87c9d07d
@@ -91,7 +91,7 @@ def check_targets(
     "`InputError` if there is nothing to learn from these genes."
     target, file = data.target[rows].cpu().numpy(), data.stores[0].path
     if len(rows) < batch_size:
-        raise InputError(f"{len(rows)} training genes do not fill a batch of {batch_size}", file=file, remedy="use a smaller batch_size")
+        raise InputError(f"{len(rows)} training genes do not fill a batch of {batch_size}", file=file, remedy="say `recipe: {batch_size: 16}` in the --config file")
     if task == "classification":
         if (target < 0).any():
             raise InputError(f"{(target < 0).sum()} training genes have no label", file=file,

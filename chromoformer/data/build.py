@@ -8,6 +8,7 @@ __all__ = ['genes_of', 'pcres_of', 'channel_sums', 'read_signal', 'build_store']
 # %% ../../nbs/data/build.ipynb #590ee6b2
 import multiprocessing
 import tempfile
+import warnings
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from .expression import label_genes, read_expression, read_genes
 from .manifest import Channel, Manifest, files_of, read_manifest
 from .store import write_store
 from .tracks import bin_sums, coverage
-from ..errors import InputError, found_in
+from ..errors import InputError, found_in, some
 from ..genome import bare_name, chromosome_fold, read_chrom_sizes
 from ..provenance import Stopwatch, file_record, record, refuse_existing
 
@@ -75,7 +76,7 @@ def read_signal(
     manifest: Manifest,
     regions: pd.DataFrame,  # chrom, start, end
     chrom_sizes: dict[str, int],
-    processes: int = 2,
+    processes: int = 1,
     progress: bool = True,
 ) -> np.ndarray:  # (bins of all regions, channels) float32, sums of depth
     "The depth of all channels in all regions."
@@ -103,7 +104,7 @@ def build_store(
     out: str | Path,  # the store to write, *.h5
     *,
     data: str | Path | None = None,  # folder that the manifest's paths are relative to; None: the manifest's own
-    processes: int = 2,  # tracks that are read at the same time
+    processes: int = 1,  # tracks that are read at the same time; more than one only under `if __name__ == "__main__":` in a script
     force: bool = False,  # replace an existing store
     progress: bool = True,
 ) -> None:
@@ -115,8 +116,11 @@ def build_store(
     chrom_sizes = read_chrom_sizes(files_of(manifest.chrom_sizes.path)[0])
     genes = genes_of(manifest, chrom_sizes)
     pcres = pcres_of(manifest, genes, chrom_sizes)
+    if pcres.empty and manifest.contacts.kind != "none":
+        warnings.warn(f"{some(files_of(manifest.contacts.path))}: no contact joins a gene to a pCRE; see min_score, max_length and "
+                      f"tss_distance of the manifest's contacts", stacklevel=2)  # fmt: skip
     write_store(
-        out, genes=genes, pcres=pcres, channels=[channel.name for channel in manifest.channels], bin_sizes=manifest.bin_sizes,
+        out, name=manifest.name, genes=genes, pcres=pcres, channels=[channel.name for channel in manifest.channels], bin_sizes=manifest.bin_sizes,
         window=manifest.window, genome=manifest.genome, chrom_sizes=chrom_sizes,
         inputs={name: file_record(file) for name, file in inputs.items()},
         signal_of=lambda regions: read_signal(manifest, regions, chrom_sizes, processes, progress),

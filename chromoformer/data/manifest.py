@@ -99,6 +99,13 @@ class Manifest(_Entry):
     citation: str | None = None
     note: str | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _none_is_a_kind(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("contacts") == "none":
+            values = values | {"contacts": {"kind": "none"}}
+        return values
+
     @model_validator(mode="after")
     def _fits_together(self):
         names = [channel.name for channel in self.channels]

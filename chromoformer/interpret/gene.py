@@ -100,7 +100,7 @@ def _dataset(model: Chromoformer, store: Store, device: str | torch.device, in_m
 # %% ../../nbs/interpret/gene.ipynb #ab6aa0a7
 def withhold_each(
     models: Models,
-    store: Store,
+    store: Store | str | Path,
     genes: Sequence[str] | None = None,  # gene ids; None: all
     *,
     device: str = "cpu",
@@ -109,6 +109,7 @@ def withhold_each(
     in_memory: bool = True,  # False: read bins from disk; quicker for a few genes
 ) -> pd.DataFrame:  # gene_id, rank, chrom, start, end, distance, contact, score, score_without, score_change, effect, euclidean, cosine, held_out
     "One row a pCRE: the prediction with all of its gene's pCREs against the prediction without this one. `distance`: bp from the TSS to its middle."
+    store = store if isinstance(store, Store) else Store(store)
     rows, parts = store.gene_rows(genes) if genes is not None else np.arange(len(store.genes)), []
     for _, model, mine, held_out in _genes_by_model(_open(models, dtype), store, rows):
         data = _dataset(model, store, device, in_memory)
@@ -178,13 +179,14 @@ class GeneExplanation:
 # %% ../../nbs/interpret/gene.ipynb #b9e83329
 def explain_gene(
     models: Models,  # of several, the one that held out the gene's fold is asked
-    store: Store,
+    store: Store | str | Path,
     gene_id: str,
     *,
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> GeneExplanation:
     "Explain the prediction of one gene."
+    store = store if isinstance(store, Store) else Store(store)
     row = store.gene_rows([gene_id])
     name, model, _, held_out = _genes_by_model(_open(models, dtype), store, row)[0]
     batch = _dataset(model, store, device, in_memory=False).batch(row)
