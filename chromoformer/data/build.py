@@ -120,7 +120,7 @@ def build_store(
         warnings.warn(f"{some(files_of(manifest.contacts.path))}: no contact joins a gene to a pCRE; see min_score, max_length and "
                       f"tss_distance of the manifest's contacts", stacklevel=2)  # fmt: skip
     write_store(
-        out, name=manifest.name, genes=genes, pcres=pcres, channels=[channel.name for channel in manifest.channels], bin_sizes=manifest.bin_sizes,
+        out, genes=genes, pcres=pcres, channels=[channel.name for channel in manifest.channels], bin_sizes=manifest.bin_sizes,
         window=manifest.window, genome=manifest.genome, chrom_sizes=chrom_sizes,
         inputs={name: file_record(file) for name, file in inputs.items()},
         signal_of=lambda regions: read_signal(manifest, regions, chrom_sizes, processes, progress),

@@ -84,7 +84,7 @@ class Contacts(_Entry):
 class Manifest(_Entry):
     "A cell type's data; see the top of this page."
 
-    name: str
+    name: str  # for messages and records; tables call a cell type by the name of its store's file
     genome: str
     chrom_sizes: Source
     channels: list[Channel] = Field(min_length=1)

@@ -82,7 +82,6 @@ def write_store(
     window: int,  # bp
     genome: str,
     inputs: Mapping[str, Mapping[str, Any]],  # name -> size, sha256 and so on
-    name: str | None = None,  # of the cell type; None: the file's name
     chrom_sizes: Mapping[str, int] | None = None,
 ) -> None:
     "Lay out the regions, ask for their signal and write the store in one step."
@@ -104,7 +103,7 @@ def write_store(
         content = io.BytesIO()  # HDF5 itself cannot cope with a full disk
         with h5py.File(content, "w") as file:
             file.attrs.update({
-                "format": "chromoformer store", "version": FORMAT_VERSION, "name": name or Path(path).stem, "genome": genome, "channels": list(channels),
+                "format": "chromoformer store", "version": FORMAT_VERSION, "genome": genome, "channels": list(channels),
                 "bin_size": bin_size, "bin_sizes": list(bin_sizes), "window": window, "inputs": json.dumps(inputs, sort_keys=True, default=str),
             })  # fmt: skip
             _write_table(file, "genes", genes[list(GENE_COLUMNS)].assign(promoter=promoter))
@@ -185,7 +184,6 @@ class Store:
         self.genome = str(file.attrs["genome"])
         self.channels = tuple(str(name) for name in file.attrs["channels"])
         self.bin_size, self.window = int(file.attrs["bin_size"]), int(file.attrs["window"])
-        self.name = str(file.attrs["name"])  # the cell type
         self.bin_sizes = tuple(int(size) for size in file.attrs["bin_sizes"])
         self.inputs: dict[str, Any] = json.loads(file.attrs["inputs"])
         genes = _read_table(file, "genes")
@@ -194,6 +192,11 @@ class Store:
         self.bins = int(file["signal"].shape[0])
         if self.bins != self.regions["bins"].sum():
             raise InputError("signal and regions do not belong together", file=self.path, remedy="build the store again")
+
+    @property
+    def name(self) -> str:
+        "What tables call this cell type: the file's name without its ending."
+        return self.path.stem
 
     @cached_property
     def pcre_start(self) -> np.ndarray:
