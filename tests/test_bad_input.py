@@ -796,3 +796,32 @@ def test_weights_on_a_full_disk(toy_runs, weights, small_disk, kilobytes):
 def test_simulate_on_a_full_disk(small_disk):
     disk = small_disk(500)
     refused(disk, "simulate", disk / "new" / "toy", "--genes", 60, "--cell-type", "cellA", says=["the disk is full"])
+
+
+# ---- what is no error, but should be said ----
+
+
+def test_contacts_that_join_no_gene_to_a_pcre_are_noted(folder):
+    content = yaml.safe_load((folder / "cellA.yaml").read_text())
+    manifest(folder, contacts=content["contacts"] | {"min_score": 1e9})
+    store, said = builds(folder)
+    assert len(store.pcres) == 0 and "contacts.tsv.gz: no contact joins a gene" in said and "min_score" in said
+
+
+def test_contacts_none_may_be_said_in_one_word(folder):
+    manifest(folder, contacts="none")
+    store, said = builds(folder)
+    assert len(store.pcres) == 0 and "no contact" not in said
+
+
+def test_a_fold_without_genes_is_named_before_any_training(folder):
+    manifest(folder, leave_out=["chr7", "chr10"])  # fold 2
+    store, _ = builds(folder)
+    (folder / "tiny.yaml").write_text(TINY)
+    refused(folder.parent, "train", store.path, "--fold", "all", "--out", folder / "runs", "--config", folder / "tiny.yaml",
+            says=["fold 2", "folds:"])  # fmt: skip
+
+
+def test_a_store_named_before_the_models(folder):
+    (folder / "run").mkdir()
+    refused(folder.parent, "predict", folder / "cellA.h5", folder / "run", "--out", folder / "p.csv", says=[folder / "run", "the store comes last"])
