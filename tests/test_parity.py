@@ -40,29 +40,31 @@ def test_float32_outputs_of_all_demo_genes_equal_the_reference(store, reference)
     assert largest_difference(output, expected["output_float32"]) < 1e-5
 
 
-def test_float64_outputs_of_all_demo_genes_equal_the_reference(store, reference, monkeypatch):
-    """All genes agree to 1e-9 of the largest output, 96 of them to 1e-14.
+def test_float64_outputs_of_all_demo_genes_equal_the_reference(store, reference, request):
+    "The promise: 1e-9 of the largest output. The classifier misses it at 1.05e-9, by one gene; the next test shows why."
+    task, expected, checkpoint = reference
+    if task == "clf":
+        request.applymarker(pytest.mark.xfail(strict=True, reason="gene 93: one logarithm of the reference is rounded the other way"))
+    output = outputs(store, import_published(checkpoint).double(), expected["gene_id"])
+    assert largest_difference(output, expected["output_float64"]) < 1e-9
+
+
+def test_what_is_left_of_the_difference_in_float64_is_the_rounding_of_one_logarithm(store, reference, monkeypatch):
+    """99 genes agree to 1e-11; with one input rounded as the reference rounds it, all 100 do.
 
     The reference's float32 logarithm is not the nearest float32 number for a handful of the 470,899 inputs. One of them,
-    ln(7.408) in gene 93, moves an output by 1.2e-9. With that one logarithm rounded as the reference rounds it, the rest follows.
+    ln(7.408) in gene 93, moves an output of the classifier by 1.2e-9.
     """
     _, expected, checkpoint = reference
-    nearest = torch.log
-
-    def as_the_reference_rounds(x):
-        value = nearest(x)
-        if x.dtype == torch.float64:
-            value = torch.where(x == np.float32(7.408), np.nextafter(np.float32(np.log(np.float32(7.408), dtype=np.float64)), np.float32(3)), value)
-        return value
-
-    monkeypatch.setattr("chromoformer.data.batches.torch.log", as_the_reference_rounds)
-    output = outputs(store, import_published(checkpoint).double(), expected["gene_id"])
-    assert largest_difference(output, expected["output_float64"]) < 1e-11
-    monkeypatch.undo()
     output = outputs(store, import_published(checkpoint).double(), expected["gene_id"])
     others = np.arange(len(output)) != 93
     assert largest_difference(output[others], expected["output_float64"][others]) < 1e-11
-    assert largest_difference(output, expected["output_float64"]) < 1.1e-9
+
+    nearest, argument = torch.log, np.float32(7.408)
+    next_above = np.nextafter(np.float32(np.log(argument, dtype=np.float64)), np.float32(3))
+    monkeypatch.setattr("chromoformer.data.batches.torch.log", lambda x: torch.where(x == argument, next_above, nearest(x)))
+    output = outputs(store, import_published(checkpoint).double(), expected["gene_id"])
+    assert largest_difference(output, expected["output_float64"]) < 1e-11
 
 
 def test_binned_inputs_equal_the_reference_bit_for_bit(store, real_data):
