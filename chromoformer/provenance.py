@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PACKAGES', 'sha256', 'file_record', 'atomic_path', 'folder_of', 'write_json', 'refuse_existing', 'versions',
-           'code_state', 'machine', 'Stopwatch', 'record', 'verify']
+           'code_state', 'machine', 'Stopwatch', 'record', 'read_record', 'verify', 'input_file']
 
 # %% ../nbs/provenance.ipynb #7e616775
 import contextlib
@@ -163,7 +163,10 @@ def refuse_existing(
         raise InputError("this output exists already", file=path, remedy="choose another name, or add --force to replace it")
 
 # %% ../nbs/provenance.ipynb #5e8ca5db
-PACKAGES = ("chromoformer-repro", "numpy", "pandas", "torch", "h5py", "pyBigWig", "pybigtools", "cooler", "scikit-learn")
+PACKAGES = (
+    "chromoformer-repro", "numpy", "pandas", "scipy", "torch", "h5py", "pyarrow", "safetensors", "scikit-learn", "pyBigWig", "pybigtools",
+    "pysam", "cooler", "cooltools", "bioframe", "gseapy", "pooch", "papermill", "nbclient", "nbconvert", "ipykernel", "snakemake",
+)  # fmt: skip
 
 
 def versions() -> dict[str, str]:
@@ -218,6 +221,14 @@ class Stopwatch:
         return time.perf_counter() - self._clock
 
 
+def _stamped(file: Path, known: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    "A file's record with its time of modification; the hash is taken over where an earlier record of the same file still holds."
+    entry, status = known.get(os.path.abspath(file)), file.stat()
+    if not entry or (entry["size"], entry.get("modified")) != (status.st_size, status.st_mtime_ns):
+        entry = file_record(file)
+    return {name: entry[name] for name in ("name", "size", "sha256")} | {"modified": status.st_mtime_ns}
+
+
 def record(
     path: str | Path,  # where to write it, `provenance.json` of an output
     *,
@@ -226,37 +237,75 @@ def record(
     outputs: Mapping[str, str | Path],  # name -> file
     parameters: Mapping[str, Any],  # everything that was chosen
     watch: Stopwatch,  # started before the work
+    known: Mapping[str, Mapping[str, Any]] | None = None,  # absolute path -> an earlier record of a file, to spare reading it again
+    **more: Any,  # whatever else is to be kept
 ) -> dict[str, Any]:  # what was written
     "Write how an output came to be."
+    folder, known = Path(path).parent, known or {}
     content = {
         "what": what,
         "command": sys.argv,
         "parameters": dict(parameters),
-        "inputs": {name: file_record(file) | {"path": str(file)} for name, file in inputs.items()},
-        "outputs": {name: file_record(file) for name, file in outputs.items()},
+        "inputs": {name: _stamped(Path(file), known) | {"path": os.path.abspath(file), "relative": os.path.relpath(file, folder)}
+                   for name, file in inputs.items()},
+        "outputs": {name: _stamped(Path(file), {}) | {"path": os.path.relpath(file, folder)} for name, file in outputs.items()},
         "versions": versions(),
         "code": code_state(),
         "machine": machine(),
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(watch.started)),
+        "started": _clock_time(watch.started),
+        "ended": _clock_time(watch.started + watch.seconds),
         "seconds": round(watch.seconds, 3),
-    }
+        **more,
+    }  # fmt: skip
     write_json(path, content)
     return content
 
 
-def verify(
+def _clock_time(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(seconds))
+
+
+def read_record(
     path: str | Path,  # a provenance.json, or the folder that holds it
-) -> list[str]:  # one line for each output that is missing or has changed; empty if all is well
-    "Compare the outputs beside a record with the hashes in it."
+) -> dict[str, Any]:
+    "A record; `InputError` where there is none, or not a whole one."
     path = Path(path)
     path = path / "provenance.json" if path.is_dir() else path
     if not path.exists():
         raise InputError("no provenance.json here", file=path, remedy="name the folder of a finished run")
-    problems = []
-    for output in json.loads(path.read_text())["outputs"].values():
-        file = path.parent / output["name"]
-        if not file.exists():
-            problems.append(f"{file}: missing")
-        elif (found := sha256(file)) != output["sha256"]:
-            problems.append(f"{file}: expected sha256 {output['sha256']}, found {found}")
+    try:
+        content = json.loads(path.read_text())
+        content["outputs"], content["inputs"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"this is no whole record ({error})", file=path, remedy="run the job again") from error
+    return content
+
+
+def _problem(file: Path, entry: Mapping[str, Any], what: str = "") -> list[str]:
+    if (found := sha256(file)) == entry["sha256"]:
+        return []
+    return [f"{file}: {what}expected sha256 {entry['sha256']} ({entry['size']:,} bytes), found {found} ({file.stat().st_size:,} bytes)"]
+
+
+def verify(
+    path: str | Path,  # a provenance.json, or the folder that holds it
+) -> list[str]:  # one line for each output that is missing or has changed, and each input that has changed; empty if all is well
+    "Compare the outputs beside a record, and its inputs that are still at their place, with the hashes in it."
+    path, problems = Path(path), []
+    content, folder = read_record(path), path if path.is_dir() else path.parent
+    for output in content["outputs"].values():
+        file = folder / output.get("path", output["name"])
+        problems += _problem(file, output) if file.exists() else [f"{file}: missing"]
+    for entry in content["inputs"].values():
+        if file := input_file(folder, entry):
+            problems += _problem(file, entry, "input, ")
     return problems
+
+
+def input_file(
+    folder: str | Path,  # of the record
+    entry: Mapping[str, Any],  # of an input in it
+) -> Path | None:
+    "Where a recorded input is now: at the same place beside its record (both may have moved together), else at its old path."
+    places = [Path(folder, entry["relative"])] if "relative" in entry else []
+    return next((place for place in [*places, Path(entry["path"])] if place.is_file()), None)

@@ -200,6 +200,7 @@ def fit(
     measure: bool = True,  # measure the held-out genes after each epoch, for the curves; nothing is chosen by it
     in_memory: bool = True,  # False: read bins from disk, for stores larger than memory
     force: bool = False,  # start anew where a complete run is in the way
+    keep: bool = False,  # a complete run with the same settings is no error: its metrics are returned
     progress: bool = True,
 ) -> dict[str, Any]:  # metrics of the held-out genes
     "Train with some folds held out, or go on where an earlier call was cut off."
@@ -216,8 +217,8 @@ def fit(
                          remedy="name validation chromosomes, for example --validation chr8,chr14")  # fmt: skip
     settings = {"held_out": list(held_out), "validation": list(validation), "seed": seed, "recipe": asdict(recipe),
                 "network": config.to_dict(), "stores": [store.name for store in stores], "dtype": str(dtype)}  # fmt: skip
-    if not force:
-        _check_folder(out, settings)
+    if not force and (complete := _check_folder(out, settings, keep)) is not None:
+        return complete
     data = GeneDataset(stores, config.task, config.max_pcres, in_memory=in_memory, device=device)
     with found_in(stores[0].path):
         rows, validation_rows, held_out_rows = split_genes(data.genes, held_out, validation)
@@ -298,9 +299,10 @@ def _clear(out: Path) -> None:
         (out / name).unlink(missing_ok=True)
 
 
-def _check_folder(out: Path, settings: dict[str, Any]) -> None:
-    "Refuse a folder that holds something else; a run that was cut off with the same settings goes on."
-    if (out / "metrics.json").exists():
+def _check_folder(out: Path, settings: dict[str, Any], keep: bool = False) -> dict[str, Any] | None:
+    "Refuse a folder that holds something else; a run that was cut off with the same settings goes on, a complete one may be kept."
+    complete = (out / "metrics.json").exists()
+    if complete and not (keep and (out / "state.pt").exists()):
         raise InputError("a complete run is here", file=out, remedy="choose another folder, or add --force to train anew")
     if (out / "state.pt").exists():
         earlier = _load_state(out)["settings"]
@@ -308,6 +310,7 @@ def _check_folder(out: Path, settings: dict[str, Any]) -> None:
             changed = [key for key, value in json.loads(json.dumps(settings)).items() if json.loads(earlier).get(key) != value]
             raise InputError(f"a run with other settings was begun here ({some(changed)} differ)", file=out,
                              remedy="choose another folder, or add --force to train anew")  # fmt: skip
+        return json.loads((out / "metrics.json").read_text()) if complete else None
     elif there := [name for name in _FILES if (out / name).exists()]:
         raise InputError(f"a model is here already ({some(there)})", file=out,
                          remedy="choose another folder, or add --force to replace it")  # fmt: skip
