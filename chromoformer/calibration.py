@@ -27,9 +27,20 @@ def calibration(
     rows = []
     for part in np.array_split(np.arange(len(table)), min(groups, len(table))):
         score, target = table["score"].to_numpy()[part], table["target"].to_numpy()[part]
-        half = 1.96 * target.std(ddof=1) / np.sqrt(len(part)) if len(part) > 1 else np.nan
-        rows.append({"genes": len(part), "predicted": score.mean(), "measured": target.mean(), "low": target.mean() - half, "high": target.mean() + half})
+        low, high = _interval(target)
+        rows.append({"genes": len(part), "predicted": score.mean(), "measured": target.mean(), "low": low, "high": high})
     return pd.DataFrame(rows)
+
+
+def _interval(target: np.ndarray) -> tuple[float, float]:
+    "95% interval of a mean: Wilson's for a share of genes, which stays between 0 and 1; else the normal one."
+    number, mean, z = len(target), target.mean(), 1.96
+    if np.isin(target, (0, 1)).all():
+        middle = (mean + z**2 / (2 * number)) / (1 + z**2 / number)
+        half = z / (1 + z**2 / number) * np.sqrt(mean * (1 - mean) / number + z**2 / (4 * number**2))
+        return middle - half, middle + half
+    half = z * target.std(ddof=1) / np.sqrt(number) if number > 1 else np.nan
+    return mean - half, mean + half
 
 
 def calibration_error(
@@ -47,7 +58,7 @@ def calibration_curve(
 ) -> Axes:
     "Measured against predicted means; on the dotted line they are equal."
     ax = plt.subplots(figsize=(4.4, 4.4), layout="constrained")[1] if ax is None else ax
-    ends = [min(table["predicted"].min(), table["low"].min()), max(table["predicted"].max(), table["high"].max())]
+    ends = [table[["predicted", "measured", "low"]].min(axis=None), table[["predicted", "measured", "high"]].max(axis=None)]
     ax.plot(ends, ends, color=GREY, lw=0.8, ls=":")
     ax.errorbar(table["predicted"], table["measured"], [table["measured"] - table["low"], table["high"] - table["measured"]], fmt="o-", color=BLUE,
                 ms=5, lw=1.4, elinewidth=1)  # fmt: skip

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['app', 'Force', 'Device', 'Threads', 'Seed', 'Precision', 'Notebooks', 'StudyOut', 'StudyFile', 'Task', 'DType',
            'simulate', 'coverage', 'build', 'import_regions', 'import_weights', 'export_weights', 'train', 'predict',
-           'evaluate', 'info', 'demo', 'run', 'run_job', 'main']
+           'evaluate', 'info', 'demo', 'run', 'run_job', 'plan', 'verify', 'collect', 'main']
 
 # %% ../nbs/cli.ipynb #65c390ab
 import sys
@@ -357,6 +357,65 @@ def run_job(
 
     if not do(folder, key):
         raise typer.Exit(1)
+
+# %% ../nbs/cli.ipynb #51d11003
+@app.command(epilog="Example: `chromoformer plan workflow/studies/paper.yaml --cores 8`")
+def plan(
+    study: StudyFile,
+    cores: Annotated[int | None, typer.Option(min=1, help="Cores that will share the work; default: all of this machine.")] = None,
+    out: StudyOut = None,
+    notebooks: Notebooks = None,
+):
+    "Say what a study will do: jobs, what is done, what is missing, an estimate of time and disk. Starts nothing and needs no data."
+    import os
+
+    from chromoformer.planning import in_words
+    from chromoformer.planning import plan as run
+
+    found = run(study, out=out, notebooks=notebooks)
+    _done(in_words(found, cores or os.cpu_count() or 1), f"Next: chromoformer run {study}")
+
+
+@app.command(epilog="Example: `chromoformer verify runs/toy`, or `chromoformer verify runs/toy/train/classification/cellA/fold1 --rerun`")
+def verify(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN_DIR...", help="Run folders, records, or the folder of a study.")],
+    rerun: Annotated[bool, typer.Option("--rerun", help="Do each run again in a temporary folder, and compare the numbers.")] = False,
+):
+    "Read every output, and every input that is still there, and compare with what was recorded."
+    from chromoformer.results import check, records_in
+    from chromoformer.results import rerun as again
+
+    problems, records, files = check(list(runs))
+    if rerun and not problems:
+        for record in records_in(list(runs)):
+            differ = again(record)
+            typer.echo(f"{record}: done again, {'the same to the last bit' if not differ else 'other numbers'}")
+            problems += differ
+    if problems:
+        typer.echo("\n".join(problems), err=True)
+        typer.echo(f"{len(problems)} problems in {records} records.", err=True)
+        raise typer.Exit(1)
+    _done(f"{records} records, {files} files: all as recorded.")
+
+
+@app.command(epilog="Example: `chromoformer collect runs/toy --out results.csv`")
+def collect(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs or of studies.")],
+    out: Annotated[Path, typer.Option(help="Table to write, *.csv or *.parquet.")],
+    force: Force = False,
+):
+    "Gather the metrics of many runs in one table: run, analysis, cell_type, task, fold, metric, value, low, high."
+    from chromoformer.errors import InputError
+    from chromoformer.provenance import atomic_path, refuse_existing
+    from chromoformer.results import collect as gather
+
+    if out.suffix not in (".parquet", ".csv"):
+        raise InputError(f"{out.suffix or 'no ending'} is not known", file=out, remedy="write to *.parquet or *.csv")
+    refuse_existing(out, force)
+    table = gather(list(runs))
+    with atomic_path(out) as temporary:
+        table.to_parquet(temporary, index=False) if out.suffix == ".parquet" else table.to_csv(temporary, index=False)
+    _done(f"{out}: {len(table):,} metrics of {table['run'].nunique()} runs.")
 
 # %% ../nbs/cli.ipynb #92a4328a
 def main() -> None:

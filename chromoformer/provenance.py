@@ -151,7 +151,11 @@ def write_json(
 ) -> None:
     "Write JSON, indented, in one step."
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, default=str) + "\n")
+        temporary.write_text(_as_text(content))
+
+
+def _as_text(content: Any) -> str:
+    return json.dumps(content, indent=1, default=str) + "\n"
 
 # %% ../nbs/provenance.ipynb #88e52af9
 def refuse_existing(
@@ -257,6 +261,8 @@ def record(
         "seconds": round(watch.seconds, 3),
         **more,
     }  # fmt: skip
+    content = json.loads(_as_text(content))  # as it will be read
+    content["sha256"] = _own_hash(content)
     write_json(path, content)
     return content
 
@@ -274,31 +280,44 @@ def read_record(
     if not path.exists():
         raise InputError("no provenance.json here", file=path, remedy="name the folder of a finished run")
     try:
-        content = json.loads(path.read_text())
-        content["outputs"], content["inputs"]
+        content = json.loads(text := path.read_text())
+        whole = isinstance(content["outputs"], dict) and isinstance(content["inputs"], dict)
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"this is no whole record ({error})", file=path, remedy="run the job again") from error
+    if not whole:
+        raise InputError("this is no record of a run", file=path, remedy="name the folder of a finished run")
+    if "sha256" in content and (content["sha256"] != _own_hash(content) or text != _as_text(content)):
+        raise InputError("this record has been changed since it was written", file=path, remedy="run the job again")
     return content
 
 
-def _problem(file: Path, entry: Mapping[str, Any], what: str = "") -> list[str]:
-    if (found := sha256(file)) == entry["sha256"]:
+def _own_hash(content: Mapping[str, Any]) -> str:
+    "Hash of a record's content, to be kept in the record itself."
+    rest = {name: value for name, value in content.items() if name != "sha256"}
+    return hashlib.sha256(_as_text(rest).encode()).hexdigest()
+
+
+def _problem(file: Path, entry: Mapping[str, Any], hashes: dict[str, str], what: str = "") -> list[str]:
+    place = os.path.abspath(file)
+    found = hashes[place] = hashes.get(place) or sha256(file)
+    if found == entry["sha256"]:
         return []
     return [f"{file}: {what}expected sha256 {entry['sha256']} ({entry['size']:,} bytes), found {found} ({file.stat().st_size:,} bytes)"]
 
 
 def verify(
     path: str | Path,  # a provenance.json, or the folder that holds it
+    hashes: dict[str, str] | None = None,  # path -> hash of files that have been read already; grows
 ) -> list[str]:  # one line for each output that is missing or has changed, and each input that has changed; empty if all is well
     "Compare the outputs beside a record, and its inputs that are still at their place, with the hashes in it."
-    path, problems = Path(path), []
+    path, problems, hashes = Path(path), [], {} if hashes is None else hashes
     content, folder = read_record(path), path if path.is_dir() else path.parent
     for output in content["outputs"].values():
         file = folder / output.get("path", output["name"])
-        problems += _problem(file, output) if file.exists() else [f"{file}: missing"]
+        problems += _problem(file, output, hashes) if file.exists() else [f"{file}: missing"]
     for entry in content["inputs"].values():
         if file := input_file(folder, entry):
-            problems += _problem(file, entry, "input, ")
+            problems += _problem(file, entry, hashes, "input, ")
     return problems
 
 

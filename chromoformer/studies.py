@@ -148,7 +148,11 @@ def parameters_of(
     notebook, found = Path(notebook), {}
     if not notebook.is_file():
         raise InputError("no such notebook", file=notebook, remedy="correct the analysis's name, or say where notebooks are with --notebooks")
-    for name, entry in papermill.inspect_notebook(str(notebook)).items():
+    try:
+        inspected = papermill.inspect_notebook(str(notebook))
+    except Exception as error:  # no JSON, no kernel
+        raise InputError(f"this is no notebook of Python ({error})", file=notebook, remedy="open it in JupyterLab and save it again") from error
+    for name, entry in inspected.items():
         annotation = entry["inferred_type_name"]
         try:
             kind = Any if annotation in ("None", "") else eval(annotation, {"__builtins__": {}}, _TYPES)
