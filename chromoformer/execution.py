@@ -239,8 +239,8 @@ def run_job(
     with locked(root / STATE / "locks" / key.replace("/", "__")):
         watch, failed = Stopwatch(), root / STATE / "errors" / f"{key.replace('/', '__')}.json"
         failed.unlink(missing_ok=True)
-        if not state_of(root, job).done:
-            tell(root, job=key, event="begun")
+        if not (state := state_of(root, job)).done:
+            tell(root, job=key, event="begun", why=state.why)
             try:
                 do(root, job)
             except BaseException as error:
