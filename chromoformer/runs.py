@@ -279,9 +279,14 @@ def _conclude(outcome: Outcome, todo: Sequence[str], status: int) -> None:
             outcome.errors[key] = json.loads((root / STATE / "errors" / f"{key.replace('/', '__')}.json").read_text())
         elif end == "begun":
             outcome.errors[key] = {"error": "it ended without a word: killed, perhaps for want of memory", "cell": None, "source": ""}
-    if status and not outcome.failed:
-        said = (root / STATE / "snakemake.log").read_text().strip().splitlines()
-        raise InputError(f"Snakemake ended with status {status}: {' '.join(said[-3:])}", file=root / STATE / "snakemake.log", remedy="see this log")
+    if status and not outcome.failed:  # Snakemake or the cluster failed, not a job
+        for key in todo:
+            if outcome.ended[key] == "not run" and all(outcome.ended.get(need) != "not run" for need in outcome.jobs[key].needs):
+                outcome.ended[key] = "failed"
+                outcome.errors[key] = {"error": f"it did not begin; see {root / STATE / 'snakemake.log'}", "cell": None, "source": ""}
+        if not outcome.failed:
+            said = " ".join((root / STATE / "snakemake.log").read_text().strip().splitlines()[-3:])
+            raise InputError(f"Snakemake ended with status {status}: {said}", file=root / STATE / "snakemake.log", remedy="see this log")
 
 
 def report(
@@ -304,7 +309,8 @@ def report(
         waiting = [other for other, end in outcome.ended.items() if end == "not run" and _depends(outcome.jobs, other, key)]
         lines += [f"  not run because of it: {len(waiting)} ({some(waiting, 3)})"] if waiting else []
         lines += [f"  see {outcome.root / key / 'notebook.ipynb'}"] if job.notebook and (outcome.root / key / "notebook.ipynb").exists() else []
-        lines += [f"  and {outcome.root / STATE / 'logs' / key}.log"]
+        log = outcome.root / STATE / "logs" / f"{key}.log"
+        lines += [f"  and {log}"] if log.exists() else []
     return "\n".join(lines)
 
 

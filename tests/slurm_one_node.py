@@ -1,0 +1,170 @@
+"""A study on SLURM: one node on loopback from Debian's packages; a forced failure, a kill, the same command again, and a check of what is left.
+
+    python tests/slurm_one_node.py
+
+Stands outside of `make test`: it installs packages (slurmctld, slurmd, munge) and needs root. Where it may not, it says so and ends with status 0.
+Everything that it starts it stops again; its configuration and logs are in a temporary folder, which is kept if something goes wrong.
+"""
+
+import contextlib
+import json
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from test_runs import small_study, started
+
+from chromoformer.provenance import verify
+
+DAEMONS = ("slurmctld", "slurmd", "munged")
+OPTIONS = "--slurm-no-account --slurm-status-command squeue --slurm-init-seconds-before-status-checks 3 --seconds-between-status-checks 2"
+
+
+def skip(why: str) -> None:
+    print(f"skipped: {why}")
+    sys.exit(0)
+
+
+def install() -> None:
+    "Debian's packages, where they are missing and may be installed."
+    if all(shutil.which(name) for name in DAEMONS):
+        return
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        skip("SLURM is not installed, and installing it needs root and apt-get")
+    os.environ["DEBIAN_FRONTEND"] = "noninteractive"
+    for command in (["apt-get", "update"], ["apt-get", "install", "-y", "--no-install-recommends", "slurmctld", "slurmd", "slurm-client", "munge"]):
+        if subprocess.run(command, capture_output=True).returncode:
+            skip(f"{' '.join(command)} failed: no network, or packages that are not there")
+
+
+def configuration(folder: Path) -> None:
+    "slurm.conf for one node."
+    node, cores = platform.node().split(".")[0], os.cpu_count()
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20 - 500
+    (folder / "slurm.conf").write_text(f"""
+ClusterName=one
+SlurmctldHost={node}(127.0.0.1)
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd.log
+SlurmctldPort=16817
+SlurmdPort=16818
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/none
+MpiDefault=none
+ReturnToService=2
+SlurmdParameters=config_overrides
+NodeName={node} NodeAddr=127.0.0.1 CPUs={cores} RealMemory={memory} State=UNKNOWN
+PartitionName=main Nodes={node} Default=YES MaxTime=INFINITE State=UP
+""")
+    (folder / "cgroup.conf").write_text("CgroupPlugin=autodetect\nIgnoreSystemd=yes\n")
+    for name in ("state", "spool"):
+        (folder / name).mkdir()
+
+
+@contextlib.contextmanager
+def cluster(folder: Path):
+    "munged, slurmctld and slurmd, until the block ends."
+    configuration(folder)
+    started_here, links = [], [Path("/etc/slurm") / name for name in ("slurm.conf", "cgroup.conf")]
+    if any(os.path.lexists(link) for link in links):
+        skip(f"a SLURM is configured here already: {links[0].parent}")
+    links[0].parent.mkdir(exist_ok=True)
+    for link in links:  # Snakemake's executor hides SLURM_CONF from its jobs, so the configuration has to be at the usual place
+        link.symlink_to(folder / link.name)
+    if subprocess.run(["munge", "-n"], capture_output=True).returncode:  # no munged is running
+        run_folder = Path("/run/munge")
+        run_folder.mkdir(exist_ok=True)
+        shutil.chown(run_folder, "munge", "munge")
+        run_folder.chmod(0o755)
+        started_here.append(subprocess.Popen(["runuser", "-u", "munge", "--", "munged", "--foreground"], stderr=subprocess.DEVNULL))
+        time.sleep(1)
+    try:
+        for name in ("slurmctld", "slurmd"):
+            with open(folder / f"{name}.out", "w") as log:
+                started_here.append(subprocess.Popen([name, "-D"], stdout=log, stderr=log))
+        for _ in range(60):
+            said = subprocess.run(["sinfo", "-h", "-o", "%T"], capture_output=True, text=True).stdout.strip()
+            if said == "idle":
+                break
+            time.sleep(0.5)
+        else:
+            logs = "".join((folder / f"{name}.out").read_text()[-2000:] for name in ("slurmctld", "slurmd"))
+            skip(f"SLURM does not start on this machine (its node is {said or 'not known'}):\n{logs}")
+        yield
+    finally:
+        for link in links:
+            link.unlink(missing_ok=True)
+        for process in reversed(started_here):
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(10)
+            process.kill()
+
+
+def command(study: Path) -> list[str]:
+    return [sys.executable, "-c", "from chromoformer.cli import main; main()", "run", str(study), "--executor", "slurm", "--cores", "2",
+            "--notebooks", str(study.parent), "--out", str(study.parent / "small"), "--snakemake", OPTIONS]  # fmt: skip
+
+
+def run(study: Path) -> subprocess.CompletedProcess:
+    result = subprocess.run(command(study), capture_output=True, text=True)
+    print(result.stdout, result.stderr, sep="\n")
+    return result
+
+
+def main() -> None:
+    install()
+    folder = Path(tempfile.mkdtemp(prefix="slurm_one_node_"))
+    with cluster(folder):
+        study, out = small_study(folder), folder / "small"
+
+        print("---- a kill while jobs are on the cluster")
+        process = subprocess.Popen(command(study), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        events = out / ".study" / "events.jsonl"
+        while not (events.exists() and "begun" in events.read_text()) and process.poll() is None:
+            time.sleep(0.2)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+        print("---- the same command; one job fails")
+        result = run(study)
+        assert result.returncode == 1, result.returncode
+        assert "RuntimeError: the gate is shut" in result.stdout and "not run because of it: 1 (sum)" in result.stdout
+        assert json.loads((out / "step" / "fold1" / "metrics.json").read_text())["auc"]["value"] == 0.25 and not (out / "sum").exists()
+
+        print("---- mended, the same command")
+        (out / "gate").touch()
+        result = run(study)
+        assert result.returncode == 0, result.returncode
+        assert started(out) == {"step/fold2", "sum"}, started(out)
+        assert json.loads((out / "sum" / "metrics.json").read_text()) == {"sum": 0.75}
+        assert all(verify(out / key) == [] for key in ("step/fold1", "step/fold2", "sum"))
+
+        print("---- once more")
+        assert "Nothing to do" in run(study).stdout
+        log = (out / ".study" / "snakemake.log").read_text()
+        assert "SLURM jobid" in log, "the jobs did not go through SLURM"
+    shutil.rmtree(folder, ignore_errors=True)
+    print("SLURM: killed, failed, resumed, checked.")
+
+
+if __name__ == "__main__":
+    main()
