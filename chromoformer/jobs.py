@@ -188,6 +188,8 @@ def _fill(jobs: _Jobs, name: str, asked: Mapping[str, Parameter], level: tuple) 
             values[key] = jobs.manifests[cell] if key == "manifest" else {one: jobs.manifests[one] for one in cells}
             needs += [job for one in cells for job in jobs.data(one)]
             inputs |= {} if study.simulate else {f"manifest.{one}": jobs.manifests[one] for one in cells}
+            if not study.simulate and "data" in asked and (folder := jobs.folder(cells[0])):
+                values["data"] = str(folder)
     folds = entry.folds or study.analyses["train"].folds or study.folds if {"runs", "all_runs"} & set(asked) else []
     if "runs" in asked:
         values["runs"] = _runs(jobs, cell, task, folds)
