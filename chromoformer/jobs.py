@@ -110,8 +110,8 @@ class _Jobs:
 
 # %% ../nbs/jobs.ipynb #51d0b014
 def has_urls(manifest: Manifest) -> bool:
-    "Can any of its files be fetched?"
-    return any(source.url for source in _sources(manifest).values())
+    "Can any of its files, or of those that they are made of, be fetched?"
+    return any(source.url or getattr(getattr(source, "raw", None), "url", None) for source in _sources(manifest).values())
 
 
 def missing_files(manifest: Manifest) -> list[str]:

@@ -134,8 +134,9 @@ def _to_fetch(root: Path, job: Job) -> str:
 
 def _known_sizes(manifest: Any) -> list[int]:
     sources = [manifest.chrom_sizes, manifest.annotation, manifest.expression, manifest.contacts, *manifest.channels]
+    sources += [channel.raw for channel in manifest.channels if getattr(channel, "raw", None)]
     sizes = [source.size for source in sources if source and source.size]
-    return [one for size in sizes for one in (size if isinstance(size, list) else [size])]
+    return [one for size in sizes for one in (size if isinstance(size, list) else [size]) if one]
 
 # %% ../nbs/planning.ipynb #51d13005
 def in_words(

@@ -193,7 +193,7 @@ def _snakemake(root: Path, cores: int, executor: str, keep_going: bool, more: st
     "The command; every job ends with this process, unless a cluster runs it."
     number = ["--cores", str(cores)] if executor == "local" else ["--jobs", str(cores), "--executor", executor, "--latency-wait", "60"]
     return [sys.executable, "-c", _SNAKEMAKE, "--snakefile", str(beside_the_library("workflow/Snakefile")), "--directory", str(root), *number,
-            "--nolock", "--rerun-incomplete", "--rerun-triggers", "mtime", *(["--keep-going"] if keep_going else []), *shlex.split(more)]  # fmt: skip
+            "--nolock", "--rerun-incomplete", "--rerun-triggers", "mtime", "--resources", "network=1", *(["--keep-going"] if keep_going else []), *shlex.split(more)]  # fmt: skip
 
 
 def _follow(root: Path, jobs: Mapping[str, Job], todo: list[str], command: list[str], executor: str, progress: bool) -> int:
