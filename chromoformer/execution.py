@@ -41,6 +41,7 @@ def run_notebook(
     import papermill
     from nbconvert import HTMLExporter
 
+    folder.mkdir(parents=True, exist_ok=True)
     inline = "module://matplotlib_inline.backend_inline"  # agg, set for the job, would leave the figures out of the notebook
     with _changed_environment(_environment(threads) | {"MPLBACKEND": inline}):
         papermill.execute_notebook(str(notebook), str(folder / "notebook.ipynb"), parameters=dict(parameters), cwd=str(where),
