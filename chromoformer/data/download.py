@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PATIENCE', 'CHUNK', 'Patience', 'Stopped', 'download', 'offered_size']
 
-# %% ../../nbs/data/download.ipynb #e3d7ed0f
+# %% ../../nbs/data/download.ipynb #860b7c54
 import contextlib
 import errno
 import fcntl
@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import pooch
 import requests
 import urllib3
+from pooch.downloaders import choose_downloader
 
 from .manifest import DataFile, check_file
 from ..errors import InputError
@@ -190,7 +190,7 @@ def _cause(error: BaseException) -> str:
         error = error.__cause__ or error.__context__  # type: ignore[assignment]
     return str(error).split(": ", 1)[-1] if isinstance(error, urllib3.exceptions.HTTPError) else f"{type(error).__name__}: {error}"
 
-# %% ../../nbs/data/download.ipynb #9224dbd5
+# %% ../../nbs/data/download.ipynb #06e9aabd
 def download(
     file: DataFile,  # with a url
     patience: Patience = PATIENCE,
@@ -274,7 +274,7 @@ def _by_pooch(part: _Part, url: str) -> None:
     part.empty()
     name = f"{part.file.path}.part"
     try:
-        pooch.choose_downloader(url, progressbar=False)(url, name, None)
+        choose_downloader(url, progressbar=False)(url, name, None)
     except (OSError, EOFError, ValueError, requests.RequestException) as error:
         raise InputError(f"{url} could not be downloaded ({_cause(error)})", file=part.file.path, place=part.file.role,
                          remedy="check the network and the url, or download the file by hand to this path") from error  # fmt: skip
