@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['app', 'Force', 'Device', 'Threads', 'Seed', 'Precision', 'Notebooks', 'StudyOut', 'StudyFile', 'Task', 'DType',
            'simulate', 'coverage', 'build', 'import_regions', 'import_weights', 'export_weights', 'train', 'predict',
-           'evaluate', 'info', 'demo', 'run', 'run_job', 'plan', 'verify', 'collect', 'main']
+           'evaluate', 'info', 'demo', 'run', 'run_job', 'plan', 'verify', 'collect', 'fetch', 'main']
 
 # %% ../nbs/cli.ipynb #65c390ab
 import sys
@@ -416,6 +416,48 @@ def collect(
     with atomic_path(out) as temporary:
         table.to_parquet(temporary, index=False) if out.suffix == ".parquet" else table.to_csv(temporary, index=False)
     _done(f"{out}: {len(table):,} metrics of {table['run'].nunique()} runs.")
+
+# %% ../nbs/cli.ipynb #a6c0727d
+@app.command(epilog="Example: `chromoformer fetch data_manifests/e003_demo.yaml && chromoformer build data_manifests/e003_demo.yaml --out e003.h5`")
+def fetch(
+    manifest: Annotated[Path, typer.Argument(help="YAML that says where the files come from.")],
+    data: Annotated[Path | None, typer.Option("--data", "--cache", help="Folder that the manifest's paths are relative to, where the files go; "
+                                              "default: the manifest's own. Give `build --data` the same.")] = None,  # fmt: skip
+    offline: Annotated[bool, typer.Option("--offline", help="Use only what is there; check it and make tracks of it.")] = False,
+    jobs: Annotated[int, typer.Option(min=1, help="Files at the same time.")] = 4,
+    keep_reads: Annotated[bool, typer.Option("--keep-reads/--drop-reads", help="Keep reads once they are a track, or delete them.")] = True,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds without a byte after which a server counts as stalled.")] = 60,
+    plan: Annotated[bool, typer.Option("--plan", help="Only say what is here, what is to come, and how much disk it takes at its peak.")] = False,
+):
+    """Download what a manifest names, resume what was interrupted, check it all, and make tracks of reads.
+
+    Disk: the reads of a cell type of the paper (seven marks) take 2 GB at most, its tracks 1.3 GB; the peak is 3.3 GB with reads kept, 2.5 GB with
+    --drop-reads and 4 jobs, 1.6 GB with 1 job. `--plan` says it for any manifest.
+    """
+    from chromoformer.data.download import Patience
+    from chromoformer.data.fetch import disk_needed, fetch_plan
+    from chromoformer.data.fetch import fetch as run
+
+    if plan:
+        table = fetch_plan(manifest, data, ask=not offline)
+        _show_plan(table, disk_needed(table, jobs))
+        return
+    done = run(manifest, data, offline=offline, jobs=jobs, keep_reads=keep_reads, patience=Patience(timeout=timeout))
+    where = f" --data {data}" if data else ""
+    _done(f"{manifest}: {done['here']} files were here, {done['downloaded']} downloaded ({done['bytes'] / 1e6:,.1f} MB), "
+          f"{done['made']} tracks made, {done['dropped']} files of reads deleted. All checksums are as expected.",
+          f"Next: chromoformer build {manifest}{where} --out {manifest.stem}.h5")  # fmt: skip
+
+
+def _show_plan(table: Any, disk: dict[str, float]) -> None:
+    "A plan of `fetch`, a line for each file, collections in one line."
+    for (role, state), files in table.groupby(["role", "state"], sort=False):
+        size, unknown = files["bytes"].sum() / 1e6, int(files["bytes"].isna().sum())
+        said = "size not known" if unknown == len(files) else f"{'at most ' if files['estimated'].any() else ''}{size:,.1f} MB"
+        what = files["file"].iloc[0].name if len(files) == 1 else f"{len(files)} files in {files['file'].iloc[0].parent.name}/"
+        typer.echo(f"{state:16}{said:>20}  {role}: {what}")
+    for what, size in disk.items():
+        typer.echo(f"{what:20}{size / 1e9:>12,.2f} GB")
 
 # %% ../nbs/cli.ipynb #92a4328a
 def main() -> None:

@@ -13,7 +13,7 @@ from chromoformer.data.manifest import read_manifest
 from chromoformer.data.store import Store
 from chromoformer.genome import read_chrom_sizes
 
-MANIFEST = Path(__file__).resolve().parents[1] / "data_manifests" / "gm12878_10kb.yaml"
+MANIFEST = Path(__file__).resolve().parents[1] / "data_manifests" / "gm12878_10kb_local.yaml"
 
 
 @pytest.fixture(scope="module")

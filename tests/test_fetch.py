@@ -1,0 +1,442 @@
+"""Downloads from servers that misbehave, checksums that are enforced, and kills at random moments."""
+
+import hashlib
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from unittest import mock
+
+import pytest
+import yaml
+from command_line import chromoformer, succeed
+from servers import Served, serving
+
+from chromoformer.data.build import build_store
+from chromoformer.data.download import Patience, download
+from chromoformer.data.fetch import disk_needed, fetch, fetch_plan
+from chromoformer.data.manifest import DataFile, git_blob_sha1, lock_file, read_lock
+from chromoformer.errors import InputError
+from chromoformer.provenance import sha256
+
+QUICK = Patience(timeout=0.4, attempts=3, pause=0.01)
+CONTENT = random.Random(0).randbytes(400_000)
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+
+
+def ask(folder: Path, served: Served, digest: str | None = DIGEST, size: int | None = None) -> Path:
+    "Download the one file of a server."
+    with serving({"/track.bw": served}) as address:
+        file = DataFile("H3K4me3", folder / "track.bw", f"{address}/track.bw", size, digest)
+        download(file, QUICK)
+        return file.path
+
+
+def ranges(served: Served) -> list[str | None]:
+    return [asked.get("Range") for asked in served.asked]
+
+
+@pytest.mark.parametrize("digest", [DIGEST, None], ids=["checksum known", "checksum not known"])
+@pytest.mark.parametrize("served", [
+    Served(CONTENT), Served(CONTENT, most=150_000), Served(CONTENT, most=150_000, stall=2), Served(CONTENT, most=150_000, ranges=False, times=2),
+    Served(CONTENT, status=[500, 503]), Served(CONTENT, status=[429], headers={"Retry-After": "0"}), Served(CONTENT, etag=None, most=150_000, times=1),
+    Served(CONTENT, etag='W/"1"', most=150_000, times=1), Served(CONTENT, length=False), Served(CONTENT, status=[416], most=200_000),
+], ids=["well-behaved", "truncates", "stalls", "no ranges", "500", "429", "no ETag", "weak ETag", "no length", "416"])  # fmt: skip
+def test_a_download_survives(tmp_path, served, digest):
+    served = Served(**{**vars(served), "asked": [], "status": list(served.status)})
+    assert ask(tmp_path, served, digest).read_bytes() == CONTENT
+    assert [path.name for path in tmp_path.iterdir()] == ["track.bw"], "nothing else is left"
+    assert all(asked["Accept-Encoding"] == "identity" for asked in served.asked)
+
+
+def test_only_what_is_missing_is_asked_for_again(tmp_path):
+    served = Served(CONTENT, most=150_000)
+    ask(tmp_path, served)
+    assert ranges(served) == [None, "bytes=150000-", "bytes=300000-"]
+    assert served.asked[1]["If-Range"] == '"1"'
+
+
+@pytest.mark.parametrize("hops", [301, 302, 307, 308])
+def test_redirects_are_followed(tmp_path, hops):
+    files = {"/end": Served(CONTENT, most=300_000)}
+    with serving(files) as address:
+        for hop in ("/begin", "/middle"):
+            files[hop] = Served(b"", status=[hops] * 9, headers={"Location": f"{address}{'/middle' if hop == '/begin' else '/end'}"})
+        download(DataFile("x", tmp_path / "x", f"{address}/begin", sha256=DIGEST), QUICK)
+    assert (tmp_path / "x").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("served, says", [
+    (Served(b"", status=[404]), ["404", "check the url"]), (Served(b"", status=[403]), ["403"]), (Served(b"", status=[410]), ["410"]),
+    (Served(b"", status=[500] * 9), ["500", "3 attempts in a row", "goes on from where"]),
+    (Served(CONTENT, most=1000, stall=0, ranges=False), ["broke off", "attempts in a row"]),
+    (Served(b"", status=[302] * 99, headers={"Location": "/track.bw"}), ["leads nowhere"]),
+    (Served(b"", status=[302], headers={"Location": "gopher://127.0.0.1/track"}), ["leads nowhere"]),
+], ids=["404", "403", "410", "500 for ever", "never whole", "redirects in a circle", "redirect elsewhere"])  # fmt: skip
+def test_a_download_that_cannot_succeed_is_explained(tmp_path, served, says):
+    with pytest.raises(InputError) as error:
+        ask(tmp_path, served)
+    assert all(text in str(error.value) for text in [str(tmp_path / "track.bw"), *says]), error.value
+    assert not (tmp_path / "track.bw").exists()
+
+
+def test_a_web_page_is_not_taken_for_data(tmp_path):
+    with pytest.raises(InputError, match="web page"):
+        ask(tmp_path, Served(b"<html>Log in</html>", kind="text/html; charset=utf-8"), None)
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_server_is_explained(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/x"
+        with pytest.raises(InputError, match="no answer.*refused"):
+            download(DataFile("x", tmp_path / "x", url), QUICK)
+
+
+def test_a_server_that_offers_another_size_is_found_before_the_download(tmp_path):
+    with pytest.raises(InputError, match="size: expected 7, the server offers 400000"):
+        ask(tmp_path, Served(CONTENT), None, size=7)
+
+
+def begun(folder: Path, content: bytes, etag: str | None, url: str, total: int | None = None) -> None:
+    "What an earlier attempt left."
+    (folder / "track.bw.part").write_bytes(content)
+    (folder / "track.bw.part.json").write_text(json.dumps({"url": url, "total": total, "etag": etag, "modified": None}))
+
+
+OLD = bytes(200_000)  # the beginning of another file
+
+
+@pytest.mark.parametrize("served", [Served(CONTENT, etag='"new"'), Served(CONTENT, etag='"new"', if_range=False)],
+                         ids=["If-Range known", "If-Range ignored"])  # fmt: skip
+@pytest.mark.parametrize("digest", [DIGEST, None], ids=["checksum known", "checksum not known"])
+def test_halves_of_two_files_are_never_joined(tmp_path, served, digest):
+    served.asked.clear()
+    with serving({"/track.bw": served}) as address:
+        begun(tmp_path, OLD, '"old"', f"{address}/track.bw")
+        download(DataFile("x", tmp_path / "track.bw", f"{address}/track.bw", sha256=digest), QUICK)
+    assert (tmp_path / "track.bw").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("etag, url", [(None, None), ('"1"', "http://elsewhere/track.bw")], ids=["no validator", "another url"])
+def test_a_beginning_that_nobody_can_vouch_for_is_thrown_away(tmp_path, etag, url):
+    with serving({"/track.bw": (served := Served(CONTENT, if_range=False))}) as address:
+        begun(tmp_path, OLD, etag, url or f"{address}/track.bw")
+        download(DataFile("x", tmp_path / "track.bw", f"{address}/track.bw"), QUICK)
+    assert (tmp_path / "track.bw").read_bytes() == CONTENT and ranges(served) == [None]
+
+
+def test_a_wrong_beginning_is_found_by_its_checksum_and_gets_one_fresh_start(tmp_path):
+    with serving({"/track.bw": (served := Served(CONTENT, etag=None))}) as address:
+        begun(tmp_path, OLD, None, f"{address}/track.bw")
+        download(DataFile("x", tmp_path / "track.bw", f"{address}/track.bw", sha256=DIGEST), QUICK)
+    assert (tmp_path / "track.bw").read_bytes() == CONTENT and ranges(served) == ["bytes=200000-", None]
+
+
+@pytest.mark.parametrize("content, asked", [(CONTENT, ["bytes=400000-"]), (CONTENT + b"more", ["bytes=400004-", None])], ids=["whole", "too long"])
+def test_416_is_understood(tmp_path, content, asked):
+    with serving({"/track.bw": (served := Served(CONTENT))}) as address:
+        begun(tmp_path, content, '"1"', f"{address}/track.bw")
+        download(DataFile("x", tmp_path / "track.bw", f"{address}/track.bw"), QUICK)
+    assert (tmp_path / "track.bw").read_bytes() == CONTENT and ranges(served) == asked
+
+
+def test_a_whole_part_needs_no_server(tmp_path):
+    (tmp_path / "track.bw.part").write_bytes(CONTENT)
+    found = download(DataFile("x", tmp_path / "track.bw", "http://127.0.0.1:9/track.bw", len(CONTENT), DIGEST), QUICK)
+    assert found["sha256"] == DIGEST and (tmp_path / "track.bw").read_bytes() == CONTENT
+
+
+def test_a_wrong_download_is_named_and_not_kept(tmp_path):
+    with pytest.raises(InputError) as error:
+        ask(tmp_path, Served(CONTENT[:-1] + b"?"))
+    assert all(text in str(error.value) for text in (str(tmp_path / "track.bw"), f"expected {DIGEST}", "found"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_gits_hash_is_enforced(tmp_path):
+    (tmp_path / "here").write_bytes(CONTENT)
+    right = git_blob_sha1(tmp_path / "here")
+    with serving({"/x": Served(CONTENT), "/y": Served(CONTENT + b"!")}) as address:
+        download(DataFile("x", tmp_path / "x", f"{address}/x", git_sha1=right), QUICK)
+        with pytest.raises(InputError, match=f"git_sha1: expected {right}"):
+            download(DataFile("y", tmp_path / "y", f"{address}/y", git_sha1=right), QUICK)
+
+
+def test_two_processes_do_not_write_one_file(tmp_path):
+    hold = "import fcntl, sys, time; f = open(sys.argv[1], 'ab'); fcntl.flock(f, fcntl.LOCK_EX); print('held', flush=True); time.sleep(30)"
+    with subprocess.Popen([sys.executable, "-c", hold, tmp_path / "track.bw.part"], stdout=subprocess.PIPE) as other:
+        try:
+            assert other.stdout and other.stdout.readline() == b"held\n"
+            with pytest.raises(InputError, match="another process"):
+                ask(tmp_path, Served(CONTENT))
+        finally:
+            other.kill()
+    assert ask(tmp_path, Served(CONTENT)).read_bytes() == CONTENT  # the lock died with its holder
+
+
+def test_ftp_and_doi_addresses_go_through_pooch(tmp_path):
+    def downloader(url, output, pooch):
+        Path(output).write_bytes(CONTENT)
+
+    with mock.patch("chromoformer.data.download.choose_downloader", return_value=downloader) as chosen:
+        download(DataFile("x", tmp_path / "x", "doi:10.6084/m9.figshare.1/x", sha256=DIGEST), QUICK)
+    assert chosen.call_args.args == ("doi:10.6084/m9.figshare.1/x",) and (tmp_path / "x").read_bytes() == CONTENT
+
+
+# ---------------------------------------------------------------- manifests
+
+
+@pytest.fixture
+def served_toy(toy, tmp_path):
+    "The toy on a server, and its manifest with urls instead of files; reads become tracks."
+    content = yaml.safe_load((toy / "cellA.yaml").read_text())
+    files = {f"/{path.relative_to(toy)}": Served(path.read_bytes()) for path in toy.rglob("*") if path.is_file()}
+    with serving(files) as address:
+        for entry in (content["chrom_sizes"], content["expression"], content["annotation"], content["contacts"], *content["channels"]):
+            entry["url"] = f"{address}/{entry['path']}"
+        for entry in content["channels"]:
+            if entry["kind"] == "tagalign":
+                entry["raw"] = {key: entry.pop(key) for key in ("kind", "path", "url")}
+                entry |= {"kind": "bigwig", "path": f"tracks/{entry['name']}.bigWig"}
+        manifest = tmp_path / "toy" / "cellA.yaml"
+        manifest.parent.mkdir()
+        manifest.write_text(yaml.safe_dump(content, sort_keys=False))
+        yield manifest, files, content
+
+
+def stores_agree(one: Path, other: Path) -> None:
+    import h5py
+    import numpy as np
+
+    with h5py.File(one) as a, h5py.File(other) as b:
+        names: list[str] = []
+        a.visit(names.append)
+        for name in names:
+            if isinstance(a[name], h5py.Dataset):
+                assert np.array_equal(a[name][...], b[name][...], equal_nan=a[name].dtype.kind == "f"), name
+
+
+def test_fetch_then_build_gives_the_store_of_the_files_themselves(served_toy, toy_store, tmp_path):
+    manifest, _, content = served_toy
+    said = succeed("fetch", manifest, "--drop-reads").out
+    assert "11 downloaded" in said and "2 tracks made" in said and "2 files of reads deleted" in said
+    assert not list(manifest.parent.rglob("*.part*")) and not list(manifest.parent.rglob("*.tagAlign.gz"))
+    succeed("build", manifest, "--out", tmp_path / "cellA.h5", "--processes", 1)
+    stores_agree(tmp_path / "cellA.h5", toy_store)
+    lock = read_lock(manifest)
+    assert set(lock) == {entry["path"] for entry in (content["chrom_sizes"], content["expression"], content["annotation"], content["contacts"])} | {
+        entry.get("raw", entry)["path"] for entry in content["channels"]}  # fmt: skip
+    again = succeed("fetch", manifest).out
+    assert "0 downloaded" in again and "0 tracks made" in again, "reads that became tracks are not fetched again"
+
+
+def test_files_may_lie_in_another_folder(served_toy, tmp_path):
+    manifest, _, _ = served_toy
+    fetch(manifest, tmp_path / "disk", patience=QUICK, progress=False)
+    assert {path.name for path in manifest.parent.iterdir()} == {"cellA.yaml", "cellA.lock.json"}
+    build_store(manifest, tmp_path / "cellA.h5", data=tmp_path / "disk", progress=False)
+    with pytest.raises(InputError, match="chromoformer fetch"):
+        build_store(manifest, tmp_path / "other.h5", progress=False)
+
+
+def test_one_flipped_byte_in_any_input_is_named_by_fetch_and_by_build(served_toy, tmp_path):
+    manifest, _, _ = served_toy
+    fetch(manifest, patience=QUICK, progress=False)
+    files = [path for path in manifest.parent.rglob("*") if path.is_file() and path.suffix not in (".yaml", ".json")]
+    assert len(files) == 13  # 11 downloaded, 2 made
+    for path in files:
+        whole = path.read_bytes()
+        at = random.Random(path.name).randrange(len(whole))
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        found, expected = sha256(path), hashlib.sha256(whole).hexdigest()
+        commands = [("fetch", manifest), ("fetch", manifest, "--offline"), ("build", manifest, "--out", tmp_path / "x.h5", "--processes", 1)]
+        for command in commands if "tagAlign" not in path.name else commands[:0]:  # a build reads tracks, not the reads that they were made of
+            result = chromoformer(*command)
+            assert result.status == 2 and all(text in result.err for text in (str(path), f"expected {expected}", f"found {found}")), (command, result)
+        assert sha256(path) == found, "nothing is overwritten"
+        path.write_bytes(whole)
+    assert fetch(manifest, patience=QUICK, progress=False)["downloaded"] == 0 and not (tmp_path / "x.h5").exists()
+
+
+def test_the_lock_is_enforced_when_the_source_changes(served_toy):
+    manifest, files, content = served_toy
+    fetch(manifest, patience=QUICK, progress=False)
+    path = content["contacts"]["path"]
+    (manifest.parent / path).unlink()
+    files[f"/{path}"].content += b"\n"
+    with pytest.raises(InputError, match=r"server offers"):
+        fetch(manifest, patience=QUICK, progress=False)
+    files[f"/{path}"].content = b"?" + files[f"/{path}"].content[1:-1]
+    with pytest.raises(InputError, match="sha256: expected"):
+        fetch(manifest, patience=QUICK, progress=False)
+    assert not (manifest.parent / path).exists()
+    lock = lock_file(manifest)
+    lock.write_text(lock.read_text()[:50])
+    with pytest.raises(InputError, match="no lock file"):
+        fetch(manifest, patience=QUICK, progress=False)
+
+
+def test_a_failure_loses_nothing_that_is_made(served_toy):
+    manifest, files, content = served_toy
+    bad = files[f"/{content['contacts']['path']}"]
+    bad.status = [500] * 3
+    with pytest.raises(InputError, match="500"):
+        fetch(manifest, jobs=1, patience=QUICK, progress=False)
+    kept = [path for path in manifest.parent.rglob("*") if path.is_file() and path.suffix not in (".yaml", ".json", ".part")]
+    done = fetch(manifest, patience=QUICK, progress=False)
+    assert done["here"] == len(kept) > 0
+
+
+def test_offline_uses_what_is_there_and_lists_what_is_not(served_toy, toy):
+    manifest, files, content = served_toy
+    result = chromoformer("fetch", manifest, "--offline")
+    assert result.status == 2 and all(entry.get("raw", entry)["path"] in result.err for entry in content["channels"]) and "--offline" in result.err
+    for path in [path for path in files if not path.endswith(".yaml")]:
+        (manifest.parent / path[1:]).parent.mkdir(parents=True, exist_ok=True)
+        (manifest.parent / path[1:]).write_bytes((toy / path[1:]).read_bytes())
+    assert "2 tracks made" in succeed("fetch", manifest, "--offline").out
+    assert not any(served.asked for served in files.values())
+
+
+def test_the_user_is_asked_for_files_without_a_source(served_toy):
+    manifest, _, content = served_toy
+    content["expression"] |= {"url": None, "note": "RPKM of your cells, by Ensembl id"}
+    manifest.write_text(yaml.safe_dump(content))
+    result = chromoformer("fetch", manifest)
+    assert result.status == 2 and "RPKM of your cells" in result.err and content["expression"]["path"] in result.err
+    assert (manifest.parent / content["contacts"]["path"]).exists(), "all else is fetched"
+    result = chromoformer("build", manifest, "--out", manifest.parent / "x.h5")
+    assert result.status == 2 and "RPKM of your cells" in result.err
+
+
+def test_a_killed_run_between_track_and_record_makes_the_track_again(served_toy):
+    manifest, _, content = served_toy
+    fetch(manifest, patience=QUICK, progress=False)
+    track = manifest.parent / next(entry["path"] for entry in content["channels"] if "raw" in entry)
+    whole = track.read_bytes()
+    track.with_suffix(".provenance.json").unlink()
+    track.write_bytes(b"of another run")
+    assert fetch(manifest, patience=QUICK, progress=False)["made"] == 1 and track.read_bytes() == whole
+
+
+def test_the_plan_says_sizes_and_peak(served_toy):
+    manifest, files, content = served_toy
+    before = fetch_plan(manifest)
+    wanted = sum(len(files[f"/{entry.get('raw', entry)['path']}"].content) for entry in content["channels"])
+    wanted += sum(len(files[f"/{content[key]['path']}"].content) for key in ("chrom_sizes", "expression", "annotation", "contacts"))
+    disk = disk_needed(before)
+    assert disk["to download"] == wanted and disk["peak, reads dropped"] <= disk["peak, reads kept"]
+    fetch(manifest, keep_reads=False, patience=QUICK, progress=False)
+    after = fetch_plan(manifest, ask=False)
+    assert set(after["state"]) == {"here", "not needed"} and disk_needed(after)["to download"] == 0
+    assert "not needed" in succeed("fetch", manifest, "--plan", "--offline").out
+
+
+def test_with_the_network_off_everything_but_fetch_works(toy, tiny, tmp_path):
+    def refuse(*_, **__):
+        raise OSError("the network is off")
+
+    with mock.patch.object(socket.socket, "connect", refuse), mock.patch("socket.create_connection", refuse):
+        succeed("simulate", tmp_path / "own", "--genes", 12, "--cell-type", "cellA")
+        succeed("fetch", toy / "cellA.yaml", "--data", toy, "--offline")
+        lock_file(toy / "cellA.yaml").unlink()
+        succeed("build", toy / "cellA.yaml", "--out", tmp_path / "a.h5", "--processes", 1)
+        succeed("train", tmp_path / "a.h5", "--fold", 1, "--out", tmp_path / "run", "--config", tiny)
+        succeed("predict", tmp_path / "run", tmp_path / "a.h5", "--out", tmp_path / "predictions.csv")
+        succeed("evaluate", tmp_path / "run")
+        succeed("info", tmp_path / "run")
+
+
+# ---------------------------------------------------------------- kills
+
+
+def kill_until_done(command: list, environment: dict, seed: int, kills: int, longest: float, check) -> int:
+    "Run a command, kill it after a random time, look, and again; then let it finish. Returns how often it was killed."
+    chance, killed = random.Random(seed), 0
+    for _ in range(kills):
+        with subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, start_new_session=True) as process:
+            try:
+                process.wait(chance.uniform(0, longest))
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                killed += 1
+        check()
+    finished = subprocess.run([*map(str, command)], capture_output=True, text=True, env=environment)
+    assert finished.returncode == 0, finished.stderr
+    return killed
+
+
+FETCH = """
+import sys
+from chromoformer.data.fetch import fetch
+print("ready", flush=True)
+fetch(sys.argv[1], keep_reads=False, progress=False)
+"""
+
+
+@pytest.mark.slow
+def test_a_download_killed_at_many_random_moments_gives_the_same_bytes(served_toy, tmp_path):
+    "Downloads take about a second in all; a process takes about as long to start, so that many kills fall between."
+    manifest, files, content = served_toy
+    for served in files.values():
+        served.slow = 0.15
+    big = random.Random(1).randbytes(3_000_000)
+    files["/big"] = Served(big, slow=0.02)
+    content["extra"] = {"big": {"path": "big", "url": content["contacts"]["url"].rsplit("/", content["contacts"]["path"].count("/") + 1)[0] + "/big"}}
+    manifest.write_text(yaml.safe_dump(content, sort_keys=False))
+    right = {path[1:]: hashlib.sha256(served.content).hexdigest() for path, served in files.items()}
+
+    def check():
+        for path in manifest.parent.rglob("*"):
+            name = str(path.relative_to(manifest.parent))
+            if name in right:
+                assert sha256(path) == right[name], f"{name} is not whole"
+        for name, locked in read_lock(manifest).items():
+            assert locked["sha256"] == right[name]
+
+    killed = kill_until_done([sys.executable, "-c", FETCH, manifest], dict(os.environ), 0, 30, 3.5, check)
+    assert killed >= 10, "the kills came too late to mean anything"
+    check()
+    assert (manifest.parent / "big").read_bytes() == big
+    assert not [path for path in manifest.parent.rglob("*") if ".part" in path.name or path.name.endswith(".tagAlign.gz")]
+    undisturbed = tmp_path / "undisturbed"
+    fetch(manifest, undisturbed, keep_reads=False, progress=False)
+    for path in undisturbed.rglob("*"):
+        if path.is_file() and not path.name.endswith(".provenance.json"):
+            assert (manifest.parent / path.relative_to(undisturbed)).read_bytes() == path.read_bytes(), path
+
+
+@pytest.mark.slow
+def test_a_store_build_killed_at_many_random_moments_gives_the_same_bytes(toy, toy_store, tmp_path):
+    out, whole = tmp_path / "cellA.h5", toy_store.read_bytes()
+
+    def check():
+        assert not out.exists() or out.read_bytes() == whole, "half a store has the name of a whole one"
+        if out.with_suffix(".provenance.json").exists():
+            out.unlink(), out.with_suffix(".provenance.json").unlink()  # it was finished before it could be killed
+
+    command = [Path(sys.executable).parent / "chromoformer", "build", toy / "cellA.yaml", "--out", out]
+    start = time.perf_counter()
+    subprocess.run([*map(str, command)], check=True, capture_output=True)
+    needed = time.perf_counter() - start
+    check()
+    assert kill_until_done(command, dict(os.environ), 1, 25, needed, check) >= 10
+    assert out.read_bytes() == whole and not list(tmp_path.glob(".*partial"))
+    assert chromoformer("build", *command[2:]).status == 2, "a finished store is not replaced"
+
+
+def test_a_store_without_its_record_is_made_anew_and_nothing_else_is(toy, toy_store, tmp_path):
+    out = tmp_path / "cellA.h5"
+    out.write_bytes(toy_store.read_bytes())  # as a kill between store and record leaves it
+    succeed("build", toy / "cellA.yaml", "--out", out, "--processes", 1)
+    assert out.read_bytes() == toy_store.read_bytes() and out.with_suffix(".provenance.json").exists()
+    other = tmp_path / "notes.txt"
+    other.write_text("mine")
+    assert chromoformer("build", toy / "cellA.yaml", "--out", other).status == 2 and other.read_text() == "mine"

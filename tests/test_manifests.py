@@ -1,0 +1,294 @@
+"""Every manifest that is shipped: valid, in step with the published facts, and fit to be fetched and built."""
+
+import csv
+import gzip
+import hashlib
+import json
+import pickle
+import random
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from command_line import chromoformer, succeed
+from servers import Served, serving
+from test_fetch import QUICK, stores_agree
+
+from chromoformer.data.build import build_store
+from chromoformer.data.fetch import disk_needed, fetch, fetch_plan
+from chromoformer.data.manifest import files_of, git_blob_sha1, read_manifest, source_files
+from chromoformer.data.store import PUBLISHED_MARKS, Store
+from chromoformer.errors import InputError
+
+FOLDER = Path(__file__).resolve().parents[1] / "data_manifests"
+MANIFESTS = sorted(FOLDER.rglob("*.yaml"))
+TISSUES = {"E003": "H1", "E004": "ME", "E005": "TB", "E006": "MSC", "E007": "NPC", "E016": "H1", "E066": "LI11", "E087": "PA", "E114": "LG",
+           "E116": "GM", "E118": "LI11"}  # fmt: skip
+READS = "https://egg2.wustl.edu/roadmap/data/byFileType/alignments/consolidated/{}-{}.tagAlign.gz"
+PICKLES = "https://dohlee-bioinfo.sgp1.digitaloceanspaces.com/chromoformer-data/"
+
+
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.stem)
+def test_every_manifest_is_valid(path):
+    manifest = read_manifest(path)
+    assert manifest.name and manifest.channels
+    table = fetch_plan(path, ask=False)
+    assert table["file"].is_unique and set(table["state"]) <= {"here", "begun", "to fetch", "made from reads", "to provide"}
+
+
+def test_there_is_one_for_everything_that_is_promised():
+    names = {path.stem for path in MANIFESTS}
+    assert set(TISSUES) | {"mESC", "E116.ctcf", "E116.compartments", "toy", "e003_demo", "gm12878_10kb"} <= names
+    assert len(list((FOLDER / "templates").glob("*.yaml"))) >= 3
+
+
+@pytest.mark.parametrize("cell", TISSUES)
+def test_a_cell_type_of_the_paper_is_as_published(cell):
+    manifest = read_manifest(FOLDER / f"{cell}.yaml")
+    assert (manifest.name, manifest.genome, manifest.window, manifest.bin_sizes) == (cell, "hg19", 40_000, [2000, 500, 100])
+    assert tuple(channel.name for channel in manifest.channels) == PUBLISHED_MARKS
+    for channel in manifest.channels:
+        assert channel.raw and channel.raw.kind == "tagalign" and channel.raw.url == READS.format(cell, channel.name)
+    assert manifest.expression and manifest.expression.column == cell
+    assert manifest.expression.url == "https://egg2.wustl.edu/roadmap/data/byDataType/rna/expression/57epigenomes.RPKM.pc.gz"
+    contacts = manifest.contacts
+    assert (contacts.kind, contacts.min_score, contacts.top, contacts.max_length) == ("pickles", 1.5, 8, 40_000)
+    assert contacts.url == {kind: f"{PICKLES}{TISSUES[cell]}_{kind}.pickle" for kind in ("frag2neighbors", "pair2score")}
+    assert manifest.folds is None and not manifest.leave_out
+
+
+def test_expression_has_a_column_for_each_cell_type(real_data):
+    with gzip.open(real_data / "57epigenomes.RPKM.pc.gz", "rt") as lines:
+        assert set(TISSUES) <= set(lines.readline().split())
+
+
+def test_cell_types_share_what_they_have_in_common():
+    plans = pd.concat([fetch_plan(FOLDER / f"{cell}.yaml", ask=False) for cell in TISSUES])
+    assert (plans.groupby("file")["url"].nunique(dropna=False) == 1).all(), "one path, one source"
+    assert plans["file"].nunique() == 11 * 14 + 3 + 2 * 9  # reads and tracks; genome, annotation, RPKM; two pickles a tissue
+    disk = disk_needed(fetch_plan(FOLDER / "E003.yaml", ask=False))
+    assert disk["peak, reads dropped"] < disk["peak, reads kept"] < 3.5e9, "as `fetch --help` says"
+
+
+def test_what_is_not_known_is_asked_for():
+    for name, wanted in (("mESC", 9), ("E116.ctcf", 1), ("E116.compartments", 1)):
+        missing = fetch_plan(FOLDER / f"{name}.yaml", ask=False).query("state == 'to provide'")
+        assert len(missing) == wanted
+        sources = read_manifest(FOLDER / f"{name}.yaml")
+        for source in [*sources.channels, sources.expression, sources.contacts, *sources.extra.values()]:
+            if source and source.url is None and getattr(source, "raw", None) is None:
+                assert source.note and "not known" in source.note
+
+
+def test_the_toys_manifest_is_the_one_that_simulate_writes(toy):
+    shipped, written = read_manifest(FOLDER / "toy.yaml", toy), read_manifest(toy / "cellA.yaml")
+    assert shipped.model_copy(update={"licence": None}) == written
+
+
+def test_lists_of_files_are_those_of_the_public_sources(real_data):
+    with open(real_data / "public_sources.tsv") as lines:
+        public = {row["url"]: row for row in csv.DictReader(lines, delimiter="\t")}
+    demo, counts = read_manifest(FOLDER / "e003_demo.yaml"), read_manifest(FOLDER / "gm12878_10kb.yaml")
+    files = source_files("regions", demo.channels[0]) + source_files("annotation", demo.annotation)
+    files += [file for channel in counts.channels for file in source_files(channel.name, channel.raw)]
+    weights = [file for key in ("classifier", "regressor") for file in source_files(key, demo.extra[key])]
+    assert {file.url for file in files + weights} == set(public) and len(files) == 789
+    for file in files:
+        known = public[str(file.url)]
+        assert (file.sha256, file.size) == (known["sha256"], int(known["bytes"]))
+    assert [file.git_sha1 for file in weights] == [public[str(file.url)]["git_blob_sha1"] for file in weights]
+
+
+@pytest.mark.parametrize("change, says", [
+    ("window: 40001", ["bin_sizes"]), ("extras: {}", ["extras", "spelling"]),
+    ("channels: [{name: a, kind: bigwig, path: [a, b], sha256: ['%s']}]" % ("a" * 64), ["channels.0", "1 given for 2 paths"]),
+    ("channels: [{name: a, kind: bigwig, path: a, sha256: xyz}]", ["channels.0", "64 hexadecimal"]),
+    ("channels: [{name: a, kind: bigwig, path: a, url: 'file:///a'}]", ["channels.0", "http"]),
+    ("channels: [{name: a, kind: bam, path: a, raw: {kind: bam, path: b}}]", ["raw"]),
+    ("channels: [{name: a, kind: regions, path: a}]", ["metadata"]),
+    ("channels: [{name: a, kind: regions, path: a}, {name: b, kind: bigwig, path: b}]", ["share one path"]),
+    ("channels: [{name: a, kind: bigwig, path: a, files: none.tsv}]", ["none.tsv", "beside the manifest"]),
+    ("channels: [{name: a, kind: bigwig, path: a, files: odd.tsv}]", ["odd.tsv", "column path"]),
+    ("channels: [{name: a, kind: bigwig, path: a, files: other.tsv}]", ["other.tsv", "source a"]),
+])  # fmt: skip
+def test_errors_name_file_key_and_remedy(tmp_path, change, says):
+    key = change.split(":")[0]
+    content = {"name": "x", "genome": "x", "chrom_sizes": {"path": "x"}, "annotation": {"kind": "gtf", "path": "x"},
+               "channels": [{"name": "a", "kind": "bigwig", "path": "a"}]}  # fmt: skip
+    content.pop(key, None)
+    (tmp_path / "odd.tsv").write_text("file\tsize\na\t1\n")
+    (tmp_path / "other.tsv").write_text("source\tpath\nb\tb.bw\n")
+    (tmp_path / "x.yaml").write_text(yaml.safe_dump(content) + change)
+    with pytest.raises(InputError) as error:
+        read_manifest(tmp_path / "x.yaml")
+    assert all(text in str(error.value) for text in [str(tmp_path), "What to do", *says]), error.value
+
+
+# ---------------------------------------------------------------- real data, and files of the right formats, from a local server
+
+
+def copied(name: str, folder: Path, address: str, **replaced: str) -> Path:
+    "A copy of a manifest whose sources are on a local server, under host and path of the real ones."
+    folder.mkdir(exist_ok=True)
+    for table in FOLDER.glob("*.files.tsv"):
+        shutil.copy(table, folder)
+    text = (FOLDER / f"{name}.yaml").read_text().replace("https://", f"{address}/")
+    for old, new in replaced.values():
+        assert old in text
+        text = text.replace(old, new)
+    (folder / f"{name}.yaml").write_text(text)
+    return folder / f"{name}.yaml"
+
+
+def served_at(url: str) -> str:
+    return "/" + str(url).removeprefix("https://")
+
+
+def test_the_published_demo_from_fetch_to_predictions(real_data, demo_regions, demo_store, tmp_path):
+    "The authors' checkpoints are stood in for by small random ones; their predictions are the published ones."
+    manifest = read_manifest(FOLDER / "e003_demo.yaml")
+    demo = real_data / "e003_demo"
+    content = {file.url: (demo_regions / file.path.name).read_bytes() for file in source_files("x", manifest.channels[0])}
+    content |= {manifest.annotation.url: (demo / "demo_meta.csv").read_bytes(), manifest.chrom_sizes.url: (real_data / "hg19.chrom.sizes").read_bytes(),
+                manifest.extra["classifier"].url: (demo / "reference_small_clf.pt").read_bytes(),
+                manifest.extra["regressor"].url: (demo / "reference_small_reg.pt").read_bytes(),
+                manifest.extra["published_predictions"].url: (demo / "published_predictions.csv").read_bytes()}  # fmt: skip
+    files = {served_at(url): Served(data) for url, data in content.items()}
+    hashes = {kind: (manifest.extra[key].git_sha1, git_blob_sha1(demo / f"reference_small_{kind}.pt"))
+              for kind, key in (("clf", "classifier"), ("reg", "regressor"))}  # fmt: skip
+    with serving(files) as address:
+        path = copied("e003_demo", tmp_path / "manifests", address, **hashes)
+        assert "683 downloaded" in succeed("fetch", path).out
+    assert set(json.loads(path.with_suffix(".lock.json").read_text())["files"]) == {
+        "hg19/hg19.chrom.sizes", "e003_demo/classifier.pt", "e003_demo/regressor.pt", "e003_demo/demo_meta.predicted.csv"}  # fmt: skip
+    succeed("build", path, "--out", tmp_path / "e003.h5")
+    stores_agree(tmp_path / "e003.h5", demo_store)
+    assert len(Store(tmp_path / "e003.h5").genes) == 100
+    published = pd.read_csv(path.parent / "e003_demo" / "demo_meta.predicted.csv")
+    for kind, key in (("clf", "classifier"), ("reg", "regressor")):
+        succeed("import-weights", path.parent / "e003_demo" / f"{key}.pt", "--out", tmp_path / key, "--fold", 1)
+        succeed("predict", tmp_path / key, tmp_path / "e003.h5", "--out", tmp_path / f"{key}.csv")
+        ours, reference = pd.read_csv(tmp_path / f"{key}.csv"), np.load(demo / f"reference_small_{kind}.npz")
+        assert ours["held_out"].all() and set(ours["gene_id"]) == set(published["gene_id"])
+        outputs = ours.set_index("gene_id").loc[published["gene_id"], [name for name in ours if name.startswith("output_")]].to_numpy()
+        expected = next(reference[name] for name in reference if reference[name].shape == outputs.shape)
+        assert np.allclose(outputs, expected, atol=1e-4), "one row of our table stands beside each row of theirs"
+    array = next((path.parent / "e003_demo" / "demo_data").iterdir())
+    whole = array.read_bytes()
+    array.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    for command in (("fetch", path, "--offline"), ("build", path, "--out", tmp_path / "again.h5")):
+        result = chromoformer(*command)
+        assert result.status == 2 and all(text in result.err for text in (str(array), hashlib.sha256(whole).hexdigest(), "found"))
+
+
+def looplist(bedpe: bytes) -> bytes:
+    "Loops as HiCCUPS lists them: a header, chromosomes without chr, the observed count in column 8."
+    lines = ["chr1\tx1\tx2\tchr2\ty1\ty2\tcolor\to\te_bl\te_donut\te_h\te_v\tfdr_bl\tfdr_donut\tfdr_h\tfdr_v\tnum_collapsed\tcentroid1\tcentroid2\tradius"]
+    for line in gzip.decompress(bedpe).decode().splitlines():
+        a, b, c, d, e, f, _, count = line.split("\t")
+        lines.append("\t".join([a[3:], b, c, d[3:], e, f, "0,255,255", count, *["1.0"] * 8, "1", b, e, "10000"]))
+    return gzip.compress("\n".join(lines).encode())
+
+
+@pytest.mark.slow
+def test_gm12878_from_fetch_to_store(real_data, tmp_path):
+    "The 110 files of counts are written anew from the tracks; that they are the public ones, their checksums say."
+    import pyBigWig
+
+    manifest, local = read_manifest(FOLDER / "gm12878_10kb.yaml"), read_manifest(FOLDER / "gm12878_10kb_local.yaml", real_data)
+    content = {manifest.chrom_sizes.url: (real_data / "hg19.chrom.sizes").read_bytes(),
+               manifest.expression.url: (real_data / "57epigenomes.RPKM.pc.gz").read_bytes(),
+               manifest.annotation.url: (real_data / "gencode.v10.genes.hg19.gtf.gz").read_bytes(),
+               manifest.contacts.url: looplist((real_data / "gm12878" / "GM12878.loops.bedpe.gz").read_bytes())}  # fmt: skip
+    for channel, track in zip(manifest.channels, local.channels):
+        with pyBigWig.open(track.path) as bigwig:
+            for file in source_files(channel.name, channel.raw):
+                chrom = file.path.name.split("_")[0]
+                content[file.url] = "".join(f"{chrom}\t{a}\t{b}\t{value:.0f}\n" for a, b, value in bigwig.intervals(chrom)).encode()
+    with serving({served_at(url): Served(data) for url, data in content.items()}) as address:
+        path = copied("gm12878_10kb", tmp_path / "manifests", address)
+        assert "5 tracks made, 110 files of reads deleted" in succeed("fetch", path, "--drop-reads").out
+    for name in ("gm12878_10kb", "gm12878_10kb_local"):
+        source = path if name == "gm12878_10kb" else FOLDER / f"{name}.yaml"
+        build_store(source, tmp_path / f"{name}.h5", data=None if source is path else real_data, progress=False)
+    stores_agree(tmp_path / "gm12878_10kb.h5", tmp_path / "gm12878_10kb_local.h5")
+    assert len(Store(tmp_path / "gm12878_10kb.h5").genes) == 18_915
+
+
+CHROMS = {"chr1": 300_000, "chr7": 300_000, "chr2": 300_000, "chr9": 300_000}  # one a fold
+
+
+def small_sources(cells: dict[str, str]) -> dict[str, bytes]:
+    "Files for manifests of the paper, by url: few genes and reads, in the right formats."
+    chance = random.Random(0)
+    manifest = read_manifest(FOLDER / "E003.yaml")
+    genes = [(f"ENSG{number:011}", chrom, at) for number, (chrom, at) in enumerate((chrom, at) for chrom in CHROMS for at in range(30_000, 270_001, 40_000))]
+    gtf = "".join(
+        f'{chrom}\tHAVANA\t{kind}\t{at + 1}\t{at + 9000}\t.\t+\t.\tgene_id "{gene}.1"; transcript_id "{gene}.1"; gene_type "protein_coding"; '
+        f'gene_name "{gene}"; transcript_type "protein_coding";\n' for gene, chrom, at in genes for kind in ("gene", "transcript")
+    )  # fmt: skip
+    rpkm = "\t".join(["gene_id", *TISSUES]) + "\n" + "".join("\t".join([gene, *(f"{chance.random() * 9:.3f}" for _ in TISSUES)]) + "\t\n" for gene, _, _ in genes)
+    found = {manifest.chrom_sizes.url: "".join(f"{name}\t{size}\n" for name, size in CHROMS.items()).encode(),
+             manifest.annotation.url: gzip.compress(gtf.encode()), manifest.expression.url: gzip.compress(rpkm.encode())}  # fmt: skip
+    for tissue in set(cells.values()):
+        neighbours: dict[str, set] = {}
+        scores = {}
+        for _, chrom, at in genes:
+            promoter, other = f"{chrom}:{at - 2000}-{at + 3000}", f"{chrom}:{at + 8000}-{at + 11_000}"
+            for a, b in ((promoter, other), (other, promoter)):
+                neighbours.setdefault(a, set()).add(b)
+            scores[promoter, other] = scores[other, promoter] = np.float64(1.6 + chance.random())
+        found |= {f"{PICKLES}{tissue}_frag2neighbors.pickle": pickle.dumps(neighbours), f"{PICKLES}{tissue}_pair2score.pickle": pickle.dumps(scores)}
+    for cell in cells:
+        for mark in PUBLISHED_MARKS:
+            reads = sorted((chance.choice(list(CHROMS)), chance.randrange(299_900)) for _ in range(2000))
+            found[READS.format(cell, mark)] = gzip.compress("".join(f"{c}\t{at}\t{at + 36}\tN\t1000\t+\n" for c, at in reads).encode())
+    return found
+
+
+def test_first_steps_of_the_papers_study_against_a_local_server(tmp_path):
+    "Two cell types that share their tissue's contacts, genome and expression; reads are dropped for one and kept for the other."
+    cells = {"E003": "H1", "E016": "H1"}
+    files = {served_at(url): Served(data) for url, data in small_sources(cells).items()}
+    with serving(files) as address:
+        for cell in cells:
+            path = copied(cell, tmp_path / "manifests", address)
+            done = fetch(path, keep_reads=cell == "E016", patience=QUICK, progress=False)
+            assert done["made"] == 7 and done["downloaded"] == (12 if cell == "E003" else 7)
+            build_store(path, tmp_path / f"{cell}.h5", progress=False)
+            store = Store(tmp_path / f"{cell}.h5")
+            assert store.channels == PUBLISHED_MARKS and len(store.genes) == 28 and len(store.pcres) == 28
+            assert set(store.genes["fold"]) == {1, 2, 3, 4} and store.signal().sum() > 0
+    assert all(len(served.asked) == 1 for served in files.values()), "nothing is fetched twice"
+    left = sorted(path.name for path in (tmp_path / "manifests" / "roadmap" / "reads").iterdir())
+    assert left == sorted(f"E016-{mark}.tagAlign.gz" for mark in PUBLISHED_MARKS)
+    for track in (tmp_path / "manifests" / "roadmap" / "tracks").glob("E016*.bigWig"):
+        track.unlink()
+    build_store(path, tmp_path / "from_reads.h5", progress=False)  # the reads stand for the tracks
+    stores_agree(tmp_path / "from_reads.h5", tmp_path / "E016.h5")
+
+
+@pytest.mark.skipif(shutil.which("awk") is None, reason="awk is not here: the templates' recipes are not tried")
+def test_the_recipes_of_the_templates_give_contacts(tmp_path):
+    "awk lines as the templates print them, on tables as CHiCAGO and FitHiChIP write them."
+    from chromoformer.data.contacts import read_contacts
+
+    tables = {
+        "my_cells.ibed": "bait_chr\tbait_start\tbait_end\tbait_name\totherEnd_chr\totherEnd_start\totherEnd_end\totherEnd_name\tN_reads\tscore\n"
+                         "chr1\t1000\t5000\tA\tchr1\t9000\t12000\t.\t40\t7.5\n",
+        "loops.bed": "chr1\ts1\te1\tchr2\ts2\te2\tcc\tQ-Value_Bias\nchr1\t1000\t5000\tchr1\t9000\t12000\t7\t0.001\n",
+    }  # fmt: skip
+    for name, text in tables.items():
+        (tmp_path / name).write_text(text)
+    for template, kind, out, score in (("reads_chicago", "bedpe", "chicago.bedpe", 7.5), ("encode_hg38_hichip", "pairs", "pairs.tsv", 3.0)):
+        lines = (FOLDER / "templates" / f"{template}.yaml").read_text().splitlines()
+        first = next(number for number, line in enumerate(lines) if line.startswith("#   awk"))
+        last = next(number for number in range(first, len(lines)) if f"> {out}" in lines[number])
+        recipe = "\n".join(line.lstrip("# ") for line in lines[first : last + 1])
+        subprocess.run(recipe, shell=True, check=True, cwd=tmp_path)
+        contacts = read_contacts(kind, tmp_path / out, {"chr1": 20_000})
+        assert contacts["score"].tolist() == [score] and files_of(read_manifest(FOLDER / "templates" / f"{template}.yaml").contacts.path)[0].endswith(out)
