@@ -178,9 +178,9 @@ def make(
         data = job.parameters.get("data")
         build_store(root / job.parameters["manifest"], target, data=data, processes=job.threads, force=True, progress=False)
     else:
-        import subprocess
+        from chromoformer.data.fetch import fetch
 
-        subprocess.run([sys.executable, "-c", "from chromoformer.cli import main; main()", "fetch", job.parameters["manifest"]], check=True)
+        fetch(job.parameters["manifest"], job.parameters["data"], keep_reads=job.parameters["keep_reads"])
 
 # %% ../nbs/execution.ipynb #51d0d017
 @contextlib.contextmanager

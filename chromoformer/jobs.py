@@ -85,9 +85,10 @@ class _Jobs:
             return []
         if self.study.simulate:
             return [self.add("toy", "toy", self.study.simulate.model_dump())]
-        if self.folder(cell_type) or not has_urls(read_manifest(self.manifests[cell_type])):
+        manifest, folder = self.manifests[cell_type], self.folder(cell_type)
+        if folder and not self.study.data or not has_urls(read_manifest(manifest, folder)):
             return []
-        parameters = {"manifest": self.manifests[cell_type]}
+        parameters = {"manifest": manifest, "data": str(folder or Path(manifest).parent), "keep_reads": self.study.keep_reads}
         return [self.add(f"fetch/{cell_type}", "fetch", parameters, cell_type=cell_type, inputs={"manifest": self.manifests[cell_type]})]
 
     def folder(self, cell_type: str) -> Path | None:

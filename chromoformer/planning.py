@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import InputError
-from .jobs import Job, input_files
+from .jobs import Job
 from .runs import beside_the_library, open_study, states_of
 from .state import State, record_of
 from .studies import Study
@@ -55,19 +55,23 @@ def plan(
 ) -> Plan:
     "Jobs of a study by kind, in the order in which they can run, with estimates."
     study, root, jobs = open_study(file, out, notebooks)
-    states, lines = states_of(root, jobs), {}
+    states, lines, to_fetch = states_of(root, jobs), {}, []
     reference, own = _reference(), _own_rates(root, jobs, states)
     for key, job in jobs.items():
         line = lines.setdefault(job.kind, Line(job.kind))
         line.jobs += 1
         line.done += states[key].done
         seconds, disk, line.source = _estimate(study, job, own, reference)
+        if job.kind == "fetch":
+            words, disk = _to_fetch(job)
+            to_fetch.append(words)
+            line.disk += disk
         if seconds is None:
             line.unknown += 1
             continue
         line.seconds += 0 if states[key].done else seconds
         line.disk += disk
-    return Plan(study, root, jobs, states, list(lines.values()), [_to_fetch(root, job) for job in jobs.values() if job.kind == "fetch"])
+    return Plan(study, root, jobs, states, list(lines.values()), to_fetch)
 
 
 def _own_rates(root: Path, jobs: Mapping[str, Job], states: Mapping[str, State]) -> dict[str, tuple[float, float]]:
@@ -120,23 +124,18 @@ def _parameters(job: Job) -> int:
 _COUNTED: dict[str, int] = {}
 
 
-def _to_fetch(root: Path, job: Job) -> str:
-    "What a fetch job brings."
-    from chromoformer.data.manifest import read_manifest
+def _to_fetch(job: Job) -> tuple[str, float]:
+    "What a fetch job brings, in words, and the bytes that it leaves."
+    from chromoformer.data.fetch import disk_needed, fetch_plan
 
-    manifest = read_manifest(job.parameters["manifest"])
-    files = input_files(manifest)
-    missing = [file for file in files.values() if not Path(file).is_file()]
-    sizes = _known_sizes(manifest)
-    size = f"{sum(sizes) / 1e9:,.2f} GB in {len(sizes)} files of known size" if sizes else "no size known"
-    return f"{job.cell_type}: {len(missing)} of {len(files)} files missing; {size}"
-
-
-def _known_sizes(manifest: Any) -> list[int]:
-    sources = [manifest.chrom_sizes, manifest.annotation, manifest.expression, manifest.contacts, *manifest.channels]
-    sources += [channel.raw for channel in manifest.channels if getattr(channel, "raw", None)]
-    sizes = [source.size for source in sources if source and source.size]
-    return [one for size in sizes for one in (size if isinstance(size, list) else [size]) if one]
+    table = fetch_plan(job.parameters["manifest"], job.parameters["data"], ask=False)
+    kept, dropped = (disk_needed(table)[f"peak, reads {name}"] for name in ("kept", "dropped"))
+    missing, unknown = int((table["state"] == "to fetch").sum() + (table["state"] == "begun").sum()), int(table["bytes"].isna().sum())
+    provide = table.loc[table["state"] == "to provide", "file"]
+    words = f"{job.cell_type}: {missing} files to fetch, about {size_in_words(kept if job.parameters['keep_reads'] else dropped)} at the peak"
+    words += f" ({unknown} files of unknown size are not counted)" if unknown else ""
+    words += f"; to be provided by you: {', '.join(Path(file).name for file in provide)}" if len(provide) else ""
+    return words, kept if job.parameters["keep_reads"] else table.loc[~table["raw"], "bytes"].sum()
 
 # %% ../nbs/planning.ipynb #51d13005
 def in_words(
@@ -150,8 +149,9 @@ def in_words(
             f"{'':<{width}}{'jobs':>6}{'done':>6}{'to do':>7}{'time':>10}{'disk':>10}   estimated from"]  # fmt: skip
     for line in lines:
         known = line.unknown < line.jobs
+        room = size_in_words(line.disk) if known or line.disk else "?"
         text.append(f"{line.kind:<{width}}{line.jobs:>6}{line.done:>6}{line.jobs - line.done:>7}{time_in_words(line.seconds) if known else '?':>10}"
-                    f"{size_in_words(line.disk) if known else '?':>10}   {line.source}")  # fmt: skip
+                    f"{room:>10}   {line.source}")  # fmt: skip
     jobs, done = sum(line.jobs for line in lines), sum(line.done for line in lines)
     seconds, disk, unknown = (sum(getattr(line, name) for line in lines) for name in ("seconds", "disk", "unknown"))
     text.append(f"{'all':<{width}}{jobs:>6}{done:>6}{jobs - done:>7}{time_in_words(seconds):>10}{size_in_words(disk):>10}"

@@ -166,7 +166,7 @@ def state_of(
     if "job" not in content:
         begun = (root / job.key / "job.json").exists()
         return State(False, "was cut off" if begun else "not done yet", _same_numbers(root, job, parts))
-    if job.kind == "fetch" and (gone := missing_files(read_manifest(job.parameters["manifest"]))):
+    if job.kind == "fetch" and (gone := missing_files(read_manifest(job.parameters["manifest"], job.parameters["data"]))):
         return State(False, f"{len(gone)} files are missing")
     now, then = parts or parts_of(root, job), content["job"]["parts"]
     if reasons := list(_differences(then, now)):

@@ -58,6 +58,7 @@ class Study(_Entry):
     out: str
     simulate: Simulation | None = None
     data: str | None = None  # folder that the manifests' paths are relative to, relative to this file; None: each manifest's own
+    keep_reads: bool = True  # false: delete reads once they are a track, where the disk is small
     cell_types: dict[str, str] = Field(min_length=1)
     folds: list[int] = Field([1, 2, 3, 4], min_length=1)
     tasks: list[Task] = Field(["classification"], min_length=1)

@@ -17,7 +17,7 @@ from command_line import chromoformer, listing, refused, succeed
 from chromoformer.data.store import Store
 from chromoformer.provenance import verify
 
-COMMANDS = ["simulate", "coverage", "build", "import-regions", "import-weights", "export-weights", "train", "predict", "evaluate", "info", "demo", "run", "plan", "verify", "collect"]
+COMMANDS = ["simulate", "coverage", "build", "import-regions", "import-weights", "export-weights", "train", "predict", "evaluate", "info", "demo", "fetch", "run", "plan", "verify", "collect"]
 HEAVY = {"torch", "numpy", "pandas", "matplotlib"}
 
 
