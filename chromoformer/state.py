@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ from .jobs import Job, missing_files
 from .provenance import file_record, read_record
 
 # %% ../nbs/state.ipynb #51d0c005
-DRAWING = "chromoformer.plots"  # changes no number
+DRAWING = ("chromoformer.plots", "chromoformer.plots_compare", "chromoformer.figures")  # change no number
 
 
 @cache
@@ -52,14 +52,14 @@ def _imports(tree: ast.AST, package: str) -> Iterator[str]:
 
 def library_of(
     roots: list[str],  # modules
-    without: str = "",  # a module that is not followed
+    without: Collection[str] = (),  # modules that are not followed
 ) -> dict[str, str]:  # module -> hash of its code
     "Every module of the library that these need."
     found: dict[str, str] = {}
     waiting = list(roots)
     while waiting:
         name = waiting.pop()
-        if name not in found and name != without and (module := _module(name)):
+        if name not in found and name not in without and (module := _module(name)):
             found[name] = module[0]
             waiting += module[1]
     return dict(sorted(found.items()))
@@ -202,4 +202,4 @@ def _differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[st
             different = [key.removeprefix("chromoformer.") for key in {**before, **now[name]} if before.get(key) != now[name].get(key)]
             yield f"{name} {', '.join(different[:3])}{' ...' if len(different) > 3 else ''}"
         elif name != "drawing" or then.get("library") == now.get("library"):
-            yield {"text": "text of the notebook", "drawing": "library plots"}.get(name, name)
+            yield {"text": "text of the notebook", "drawing": "library that draws"}.get(name, name)
