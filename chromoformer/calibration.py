@@ -38,7 +38,7 @@ def _interval(target: np.ndarray) -> tuple[float, float]:
     if np.isin(target, (0, 1)).all():
         middle = (mean + z**2 / (2 * number)) / (1 + z**2 / number)
         half = z / (1 + z**2 / number) * np.sqrt(mean * (1 - mean) / number + z**2 / (4 * number**2))
-        return middle - half, middle + half
+        return min(middle - half, mean), max(middle + half, mean)  # rounding must not leave the mean outside
     half = z * target.std(ddof=1) / np.sqrt(number) if number > 1 else np.nan
     return mean - half, mean + half
 
