@@ -9,7 +9,7 @@ __all__ = ['MAGIC', 'Intervals', 'THREADS', 'HEAD', 'existing', 'open_bigwig', '
 import contextlib
 import os
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
@@ -27,9 +27,11 @@ from chromoformer.data.bigwig_layout import (
     RUN,
     ZOOM,
     Packed,
+    Windows,
     chromosome_tree,
     coarser,
     in_order,
+    joined,
     pack_records,
     pack_runs,
     place_tree,
@@ -120,23 +122,31 @@ THREADS = min(4, os.cpu_count() or 1)  # that compress; the bytes do not depend 
 HEAD = struct.Struct("<4s2H3Q2H2QIQ")
 
 
-class _Levels:
-    "The zoom levels of a file, and its summary, chromosome by chromosome."
+def _pack(chrom: int, runs: np.ndarray) -> tuple[int, Packed, Windows]:
+    "What a thread does with some runs of a chromosome."
+    return chrom, pack_runs(chrom, runs), windows_of(runs)
 
-    def __init__(self, longest: int):
-        self.sizes = [size for size in (ZOOM << 2 * level for level in range(6)) if size < longest]
-        self.records: list[list[np.ndarray]] = [[] for _ in self.sizes]
-        self.bases, self.min, self.max, self.sum, self.squares = 0, np.inf, -np.inf, 0.0, 0.0
 
-    def add(self, chrom: int, runs: np.ndarray) -> None:
-        windows = windows_of(runs)
-        self.bases += int(windows.bases.sum())
-        self.min, self.max = min(self.min, windows.min.min()), max(self.max, windows.max.max())
-        self.sum += windows.sum.sum()
-        self.squares += windows.squares.sum()
-        for records in self.records:
-            records.append(records_of(chrom, windows))
-            windows = coarser(windows)
+def _split(results: Iterable[tuple[int, Packed, Windows]], windows: dict[int, list[Windows]]) -> Iterator[Packed]:
+    "Blocks to be written; their windows are put aside."
+    for chrom, packed, found in results:
+        windows.setdefault(chrom, []).append(found)
+        yield packed
+
+
+def _levels(windows: dict[int, list[Windows]], sizes: Sequence[int]) -> tuple[bytes, list[np.ndarray]]:
+    "The summary of a file, and the records of its zoom levels."
+    bases, low, high, total, squares = 0, np.inf, -np.inf, 0.0, 0.0
+    records: list[list[np.ndarray]] = [[] for _ in sizes]
+    for chrom, parts in windows.items():
+        level = joined(parts)
+        bases += int(level.bases.sum())
+        low, high = min(low, level.min.min()), max(high, level.max.max())
+        total, squares = total + level.sum.sum(), squares + level.squares.sum()
+        for found in records:
+            found.append(records_of(chrom, level))
+            level = coarser(level)
+    return struct.pack("<Q4d", bases, low, high, total, squares), [np.concatenate(found) for found in records]
 
 
 def _write_blocks(file: BinaryIO, blocks: Iterable[Packed]) -> tuple[int, int]:
@@ -153,30 +163,25 @@ def _write_blocks(file: BinaryIO, blocks: Iterable[Packed]) -> tuple[int, int]:
 
 def _write_parts(file: BinaryIO, sizes: Mapping[str, int], runs: Iterable[tuple[int, np.ndarray]], pool: Executor) -> None:
     "Write a whole bigWig."
-    levels = _Levels(max(sizes.values()))
-
-    def chunks() -> Iterator[tuple[int, np.ndarray]]:
-        for chrom, here in runs:
-            levels.add(chrom, here)
-            for first in range(0, len(here), CHUNK):
-                yield chrom, here[first : first + CHUNK]
-
-    summary_at = HEAD.size + 24 * len(levels.sizes)
+    zoom_sizes = [size for size in (ZOOM << 2 * level for level in range(6)) if size < max(sizes.values())]
+    summary_at = HEAD.size + 24 * len(zoom_sizes)
     names_at = file.write(bytes(summary_at + 40))
     runs_at = names_at + file.write(chromosome_tree(sizes, names_at))
     file.write(bytes(8))
-    tree_at, blocks = _write_blocks(file, in_order(pool, pack_runs, chunks()))
+    windows: dict[int, list[Windows]] = {}
+    chunks = ((chrom, here[first : first + CHUNK]) for chrom, here in runs for first in range(0, len(here), CHUNK))
+    tree_at, blocks = _write_blocks(file, _split(in_order(pool, _pack, chunks), windows))
+    summary, levels = _levels(windows, zoom_sizes)
     zooms = b""
-    for size, parts in zip(levels.sizes, levels.records):
-        records, at = np.concatenate(parts), file.tell()
+    for size, records in zip(zoom_sizes, levels):
+        at = file.tell()
         file.write(struct.pack("<I", len(records)))
-        jobs = ((records[first : first + CHUNK],) for first in range(0, len(records), CHUNK))
-        zooms += struct.pack("<2I2Q", size, 0, at, _write_blocks(file, in_order(pool, pack_records, jobs))[0])
+        chunks = ((records[first : first + CHUNK],) for first in range(0, len(records), CHUNK))
+        zooms += struct.pack("<2I2Q", size, 0, at, _write_blocks(file, in_order(pool, pack_records, chunks))[0])
     file.write(MAGIC)
     largest = max(24 + BLOCK_RUNS * RUN.itemsize, BLOCK_RECORDS * RECORD.itemsize)  # bytes of a block before compression
     file.seek(0)
-    file.write(HEAD.pack(MAGIC, 4, len(levels.sizes), names_at, runs_at, tree_at, 0, 0, 0, summary_at, largest, 0))
-    file.write(zooms + struct.pack("<Q4d", levels.bases, levels.min, levels.max, levels.sum, levels.squares))
+    file.write(HEAD.pack(MAGIC, 4, len(zoom_sizes), names_at, runs_at, tree_at, 0, 0, 0, summary_at, largest, 0) + zooms + summary)
     file.seek(runs_at)
     file.write(struct.pack("<Q", blocks))
 

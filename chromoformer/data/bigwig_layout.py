@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['FANOUT', 'PLACE', 'BLOCK_RUNS', 'BLOCK_RECORDS', 'CHUNK', 'EFFORT', 'RUN', 'RECORD', 'Packed', 'ZOOM',
-           'chromosome_tree', 'place_tree', 'pack_runs', 'pack_records', 'in_order', 'Windows', 'windows_of', 'coarser',
-           'records_of']
+           'chromosome_tree', 'place_tree', 'pack_runs', 'pack_records', 'in_order', 'Windows', 'windows_of', 'joined',
+           'coarser', 'records_of']
 
-# %% ../../nbs/data/bigwig_layout.ipynb #09845051
+# %% ../../nbs/data/bigwig_layout.ipynb #d50a7c2e
 import struct
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import NamedTuple
 
@@ -125,7 +125,7 @@ def in_order(
     while waiting:
         yield waiting.popleft().result()
 
-# %% ../../nbs/data/bigwig_layout.ipynb #1c63ea34
+# %% ../../nbs/data/bigwig_layout.ipynb #5a7706aa
 ZOOM = 4096  # bp, windows of the finest zoom level; each further level is four times as coarse
 
 
@@ -153,10 +153,10 @@ def _joined(parts: Windows) -> Windows:
 
 
 def windows_of(
-    runs: np.ndarray,  # of RUN, sorted
+    runs: np.ndarray,  # of RUN, sorted, of one chromosome
     size: int = ZOOM,  # bp
 ) -> Windows:
-    "What the runs of a chromosome amount to in windows of one size."
+    "What runs amount to in windows of one size."
     start, end = runs["start"].astype(np.int64), runs["end"].astype(np.int64)
     value = runs["value"].astype(np.float64)
     number = start // size
@@ -168,6 +168,13 @@ def windows_of(
     bases = end - start
     total = value * bases
     return _joined(Windows(number, start, end, bases, value, value, total, total * value))
+
+
+def joined(
+    parts: Sequence[Windows],  # one after the other along a chromosome
+) -> Windows:
+    "Windows of stretches of a chromosome as those of the whole."
+    return _joined(Windows(*(np.concatenate(column) for column in zip(*parts))))
 
 
 def coarser(
