@@ -433,11 +433,12 @@ def _track_names(path: str | Path, track, sizes: Mapping[str, int], needed: Iter
     return names
 
 # %% ../../nbs/data/tracks.ipynb #f65b1bbd
-def _check_signal(track, name: str, region: Region, size: int, sums: np.ndarray) -> None:
+def _check_signal(track, name: str, region: Region, size: int, bin_size: int) -> None:
     "`InputError` (without the file) if the signal of a region is negative, infinite or not a number."
     first, last = max(region.start, 0), min(region.end, size)
     if last <= first:
         return
+    sums = _region_sums(track, name, region.start, region.end, bin_size, size)
     lowest = track.values(name, first, last, bins=1, summary="min", exact=True, fillna=0.0)[0]
     found = f"{lowest:g}" if lowest < 0 else "not a number" if np.isnan(sums).any() else "infinite" if np.isinf(sums).any() else None
     if found:
@@ -460,17 +461,19 @@ def bin_sums(
     sums = np.zeros(offsets[-1], np.float32)
     with open_bigwig(path) as track:
         names = _track_names(path, track, sizes, np.unique(chroms).tolist())
+        order = np.lexsort((starts, chroms))  # neighbours share blocks of the file
+        places = list(zip(chroms.tolist(), starts.tolist(), ends.tolist()))
+        for row in order.tolist():
+            chrom, start, end = places[row]
+            sums[offsets[row] : offsets[row + 1]] = _region_sums(track, names[chrom], start, end, bin_size, sizes[chrom])
         negative = track.info()["summary"]["min"] < 0  # somewhere in the file, perhaps in no region
-        for row in np.lexsort((starts, chroms)):  # neighbours share blocks of the file
-            region = Region(str(chroms[row]), int(starts[row]), int(ends[row]))
-            name, size = names[region.chrom], sizes[region.chrom]
-            found = _region_sums(track, name, region.start, region.end, bin_size, size)
-            if negative or not (found.min() >= 0 and found.max() < np.inf):
+        if len(order) and (negative or not (sums.min() >= 0 and sums.max() < np.inf)):
+            for row in order.tolist():
+                region = Region(*places[row])
                 try:
-                    _check_signal(track, name, region, size, found)
+                    _check_signal(track, names[region.chrom], region, sizes[region.chrom], bin_size)
                 except InputError as error:
                     raise InputError(error.problem, file=path, place=error.place, remedy=error.remedy) from None
-            sums[offsets[row] : offsets[row + 1]] = found
     return sums
 
 # %% ../../nbs/data/tracks.ipynb #462b464b
