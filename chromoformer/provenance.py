@@ -222,7 +222,7 @@ def record(
     path: str | Path,  # where to write it, `provenance.json` of an output
     *,
     what: str,  # the work done, for example "store" or "training run"
-    inputs: Mapping[str, str | Path | Mapping[str, Any]],  # name -> file, or its `file_record` where that is made already
+    inputs: Mapping[str, str | Path],  # name -> file
     outputs: Mapping[str, str | Path],  # name -> file
     parameters: Mapping[str, Any],  # everything that was chosen
     watch: Stopwatch,  # started before the work
@@ -232,7 +232,7 @@ def record(
         "what": what,
         "command": sys.argv,
         "parameters": dict(parameters),
-        "inputs": {name: dict(file) if isinstance(file, Mapping) else file_record(file) | {"path": str(file)} for name, file in inputs.items()},
+        "inputs": {name: file_record(file) | {"path": str(file)} for name, file in inputs.items()},
         "outputs": {name: file_record(file) for name, file in outputs.items()},
         "versions": versions(),
         "code": code_state(),

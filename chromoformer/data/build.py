@@ -112,7 +112,7 @@ def build_store(
     watch = Stopwatch()
     refuse_existing(out, force)
     manifest = manifest if isinstance(manifest, Manifest) else read_manifest(manifest, data)
-    inputs = {name: file_record(file) | {"path": file} for name, file in _input_files(manifest).items()}
+    inputs = _input_files(manifest)
     chrom_sizes = read_chrom_sizes(files_of(manifest.chrom_sizes.path)[0])
     genes = genes_of(manifest, chrom_sizes)
     pcres = pcres_of(manifest, genes, chrom_sizes)
@@ -122,7 +122,7 @@ def build_store(
     write_store(
         out, genes=genes, pcres=pcres, channels=[channel.name for channel in manifest.channels], bin_sizes=manifest.bin_sizes,
         window=manifest.window, genome=manifest.genome, chrom_sizes=chrom_sizes,
-        inputs={name: {key: value for key, value in found.items() if key != "path"} for name, found in inputs.items()},
+        inputs={name: file_record(file) for name, file in inputs.items()},
         signal_of=lambda regions: read_signal(manifest, regions, chrom_sizes, processes, progress),
     )  # fmt: skip
     try:
