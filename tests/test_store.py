@@ -103,3 +103,9 @@ def test_a_wrong_byte_in_the_signal_is_noticed(path, tmp_path):
 def test_unknown_genes_are_named(path):
     with pytest.raises(InputError, match="gene999"):
         Store(path).gene_rows(["gene0", "gene999"])
+
+
+def test_stretches_of_bins_are_those_of_the_whole_signal(path):
+    store = Store(path)
+    whole, places = store.signal(), [(3, 50), (700, 1300), (0, 1), (store.bins - 2, None)]
+    assert np.array_equal(store.stretches(places), np.concatenate([whole[start:end] for start, end in places]))

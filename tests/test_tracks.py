@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import warnings
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -17,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chromoformer.data import tracks
+from chromoformer.data import bigwig, tracks
 from chromoformer.data.tracks import (
     bedgraph_intervals,
     bin_means,
@@ -432,7 +431,7 @@ def test_equal_reads_make_equal_bytes_whatever_their_order(tmp_path):
 
 def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
     path = write_bed(tmp_path / "x.bed", random_reads(3))
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=0))
+    monkeypatch.setattr(bigwig, "open", lambda path, mode: open("/dev/full", "wb", buffering=0), raising=False)  # noqa: SIM115
     with pytest.raises(InputError, match="disk is full") as caught:
         coverage(path, SIZES, tmp_path / "out.bigWig", progress=False)
     assert caught.value.file == tmp_path / "out.bigWig" and no_leftovers(tmp_path, "x.bed")

@@ -186,16 +186,17 @@ class GeneDataset:
         return [signal[part].view(*index.shape, len(self.channels)) for part, index in zip(parts, indices)]
 
     def _from_disk(self, rows: np.ndarray) -> np.ndarray:
-        "Bins by row, read in runs; the row past the last is zero."
+        "Bins by row, in ascending order, read in runs; the row past the last is zero."
         signal = np.zeros((len(rows), len(self.channels)), np.float32)
-        breaks = np.flatnonzero(np.diff(rows) != 1) + 1
-        ends = np.cumsum([store.bins for store in self.stores])
-        for run in np.split(np.arange(len(rows)), breaks):
-            for store, end in zip(self.stores, ends):  # a run may cross from one store into the next
-                inside = run[(rows[run] >= end - store.bins) & (rows[run] < end)]
-                if len(inside):
-                    start = int(rows[inside[0]] - (end - store.bins))
-                    signal[inside] = store.signal(start, start + len(inside))
+        first = 0
+        for store in self.stores:
+            begin, end = np.searchsorted(rows, [first, first + store.bins])
+            if end > begin:
+                here = rows[begin:end] - first
+                breaks = np.flatnonzero(np.diff(here) != 1) + 1
+                starts, ends = here[np.append(0, breaks)], here[np.append(breaks, len(here)) - 1] + 1
+                signal[begin:end] = store.stretches(list(zip(starts.tolist(), ends.tolist())))
+            first += store.bins
         return signal
 
     def _in_memory(self) -> Tensor:
