@@ -161,8 +161,9 @@ class Store:
     def __init__(
         self,
         path: str | Path,  # a store made by `build_store` or `import_regions`
+        channels: Sequence[str] | None = None,  # read these alone, in this order; None: all
     ):
-        self.path = Path(path)
+        self.path, self._columns = Path(path), None
         if not self.path.is_file():
             raise InputError("no such store", file=path, remedy="make one with `chromoformer build MANIFEST.yaml --out STORE.h5`")
         try:
@@ -172,6 +173,11 @@ class Store:
             raise InputError(
                 f"not a whole store ({error})", file=path, remedy="it was cut short or is of another kind; build it again"
             ) from error
+        if channels is not None and tuple(channels) != self.channels:
+            if unknown := [name for name in channels if name not in self.channels]:
+                raise InputError(f"there is no channel {some(unknown)}; there are {some(self.channels, 20)}", file=path, remedy="name channels of the store")
+            self._columns = [self.channels.index(name) for name in channels]
+            self.channels = tuple(channels)
 
     def _read_header(self, file: h5py.File) -> None:
         if file.attrs.get("format") != "chromoformer store":
@@ -211,7 +217,8 @@ class Store:
         "Read a stretch of bins."
         try:
             with h5py.File(self.path) as file:
-                return file["signal"][start:end]
+                signal = file["signal"][start:end]
+                return signal if self._columns is None else np.ascontiguousarray(signal[:, self._columns])
         except OSError as error:
             raise InputError(
                 f"the signal cannot be read ({error})", file=self.path, remedy="the file is damaged; build it again"
