@@ -89,10 +89,10 @@ def along(
         ax.plot(line["x"], line["value"], color=GREY, lw=0.8, alpha=0.7)
     means = means.sort_values("x")
     error = [means["value"] - means["low"], means["high"] - means["value"]]
-    ax.errorbar(means["x"], means["value"], error, fmt="o-", color=COLOURS[0], lw=1.8, ms=6, label="mean over folds (bar: 95% of resampled genes)")
+    ax.errorbar(means["x"], means["value"], error, fmt="o-", color=COLOURS[0], lw=1.8, ms=6, label="mean over folds (bar: 95% of genes)")
     ax.plot([], [], color=GREY, lw=0.8, label="one fold")
     ax.set(xscale="log", xlabel=label, ylabel=METRIC_NAMES[metric])
     ax.set_xticks(means["x"], [f"{x:g}" for x in means["x"]])
     ax.minorticks_off()
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=4.2, ncol=2)  # below the axis
     return ax
