@@ -14,7 +14,15 @@ from chromoformer.baselines import networks
 from chromoformer.baselines.attentivechrome import AttentiveChromeNetwork
 from chromoformer.baselines.common import BaselineRecipe, Prepared, promoter_bins
 from chromoformer.baselines.deepchrome import DeepChromeNetwork
-from chromoformer.baselines.gcmerge import GCMERGENetwork, Graph, Nodes, node_contacts, node_features, strongest
+from chromoformer.baselines.gcmerge import (
+    GCMERGENetwork,
+    Graph,
+    Nodes,
+    node_contacts,
+    node_features,
+    nodes_of,
+    strongest,
+)
 from chromoformer.baselines.hmcrnn import HMCRNNNetwork
 from chromoformer.data.batches import GeneDataset
 from chromoformer.data.manifest import read_manifest
@@ -188,6 +196,8 @@ def test_the_graph_is_made_of_tracks_and_contacts(toy, toy_store, tmp_path):
     start = int(genes["tss"][7] // 10_000 * 10_000)
     region = pd.DataFrame({"chrom": [chrom], "start": [start], "end": [min(start + 10_000, sizes[chrom])]})
     assert np.isclose(depth, np.log1p(bin_means(toy / "cellA" / "H3K4me1.bigWig", region, 10_000, sizes)[0]), rtol=1e-5)
+    fewer = manifest.model_copy(update={"leave_out": [list(sizes)[-1]]})
+    assert set(nodes_of(fewer, 10_000).sizes) == set(list(sizes)[:-1])  # tracks may lack the chromosomes that the manifest leaves out
     hic = node_contacts(manifest, nodes, 10, f"{toy / 'cellA' / 'hic.mcool'}")
     assert hic.nnz > graph.mean.nnz and np.diff(hic.indptr).max() == 10
     none = manifest.model_copy(update={"contacts": manifest.contacts.model_copy(update={"kind": "none"})})
