@@ -10,6 +10,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from .errors import InputError
 from .metrics import METRIC_NAMES
@@ -57,6 +58,7 @@ def differences(
     groups = table["group"] if "group" in table else pd.Series("", index=table.index)
     names = list(dict.fromkeys(groups))
     place = np.arange(len(table)) + 0.6 * groups.map(names.index).to_numpy()
+    digits = 4 if table["value"].abs().max() < 0.02 else 3
     ax = new_axis(ax, 6.2, 1.2 + 0.27 * (place[-1] + 1))
     ax.axvline(0, color="black", lw=0.8)
     if spread is not None:
@@ -66,8 +68,9 @@ def differences(
         colour = RED if row["high"] < 0 else BLUE if row["low"] > 0 else "#555555"
         ax.plot([row["low"], row["high"]], [at] * 2, color=colour, lw=2, solid_capstyle="butt")
         ax.plot(row["value"], at, "o", color=colour, ms=5.5)
-        ax.text(1.02, at, signed(row["value"], 3), transform=ax.get_yaxis_transform(), va="center", color=colour, fontsize=9)
+        ax.text(1.02, at, signed(row["value"], digits), transform=ax.get_yaxis_transform(), va="center", color=colour, fontsize=9)
     metric = METRIC_NAMES[table["metric"].iloc[0]]
+    ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.set(yticks=place, yticklabels=table["model"], ylim=(place[-1] + 0.7, -0.7), xlabel=f"{metric} minus that of {reference} (bar: 95% of resampled genes)")
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x", color="#dddddd", lw=0.6)
