@@ -162,8 +162,9 @@ class Store:
     def __init__(
         self,
         path: str | Path,  # a store made by `build_store` or `import_regions`
+        channels: Sequence[str] | None = None,  # read these alone, in this order; None: all
     ):
-        self.path = Path(path)
+        self.path, self._columns = Path(path), None
         if not self.path.is_file():
             raise InputError("no such store", file=path, remedy="make one with `chromoformer build MANIFEST.yaml --out STORE.h5`")
         try:
@@ -173,6 +174,11 @@ class Store:
             raise InputError(
                 f"not a whole store ({error})", file=path, remedy="it was cut short or is of another kind; build it again"
             ) from error
+        if channels is not None and tuple(channels) != self.channels:
+            if unknown := [name for name in channels if name not in self.channels]:
+                raise InputError(f"there is no channel {some(unknown)}; there are {some(self.channels, 20)}", file=path, remedy="name channels of the store")
+            self._columns = [self.channels.index(name) for name in channels]
+            self.channels = tuple(channels)
 
     def _read_header(self, file: h5py.File) -> None:
         if file.attrs.get("format") != "chromoformer store":

@@ -1,0 +1,231 @@
+"""Each baseline has its authors' size, overfits twenty genes, learns, resumes, and never sees the held-out fold."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from helpers import write_toy_store
+
+from chromoformer import baselines
+from chromoformer.baselines import networks
+from chromoformer.baselines.attentivechrome import AttentiveChromeNetwork
+from chromoformer.baselines.common import BaselineRecipe, Prepared, promoter_bins
+from chromoformer.baselines.deepchrome import DeepChromeNetwork
+from chromoformer.baselines.gcmerge import (
+    GCMERGENetwork,
+    Graph,
+    Nodes,
+    node_contacts,
+    node_features,
+    nodes_of,
+    strongest,
+)
+from chromoformer.baselines.hmcrnn import HMCRNNNetwork
+from chromoformer.data.batches import GeneDataset
+from chromoformer.data.manifest import read_manifest
+from chromoformer.data.store import Store
+from chromoformer.errors import InputError
+from chromoformer.metrics import evaluate_scores
+from chromoformer.provenance import verify
+
+IN_BINS = ("DeepChrome", "AttentiveChrome", "HM-CRNN")
+FAST = {"DeepChrome": "fast", "AttentiveChrome": {"epochs": 8, "learning_rate": 5e-3, "batch_size": 16}, "HM-CRNN": "fast"}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return write_toy_store(tmp_path_factory.mktemp("baselines") / "toy.h5")
+
+
+def settings_of(name, store):
+    return baselines.settings_for(baselines.BASELINES[name], store if isinstance(store, Store) else Store(store)) | {"log": True}
+
+
+def fit(name, store, out, **options):
+    how = {"recipe": FAST.get(name, "published"), "settings": settings_of(name, store) if name in IN_BINS else None, "progress": False}
+    return baselines.fit(name, store, out, 1, **(how | options))
+
+
+@pytest.mark.parametrize(("network", "parameters"), [
+    (DeepChromeNetwork(5, 100), 644_177), (AttentiveChromeNetwork(5), 55_681), (HMCRNNNetwork(7, 40), 24_818), (GCMERGENetwork(6), 266_754),
+])  # fmt: skip
+def test_networks_have_as_many_parameters_as_their_authors(network, parameters):
+    assert sum(weights.numel() for weights in network.parameters()) == parameters
+
+
+def twenty_genes(name, task):
+    random = np.random.default_rng(1)
+    target = np.tile([0.0, 1.0], 10) if task == "classification" else random.normal(size=20)
+    genes = pd.DataFrame({"gene_id": range(20)})
+    if name != "GC-MERGE":
+        return Prepared(genes, target, torch.tensor(random.normal(size=(20, 3, 24)), dtype=torch.float32), ("a", "b", "c"))
+    mean = strongest(random.integers(0, 60, 300), random.integers(0, 60, 300), random.random(300), 60, 5)
+    return Prepared(genes, target, Graph(random.normal(size=(60, 3)).astype(np.float32), mean, np.arange(20)), ("a", "b", "c"))
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+@pytest.mark.parametrize("name", [*IN_BINS, "GC-MERGE", "DeepDiff"])
+def test_it_overfits_twenty_genes(name, task):
+    model, prepared = baselines.BASELINES[name], twenty_genes(name, task)
+    if task not in model.tasks:
+        return
+    batch = None if name == "GC-MERGE" else 10
+    rate = {"DeepChrome": 1e-3, "AttentiveChrome": 2e-2, "DeepDiff": 2e-2}.get(name, 5e-3)
+    recipe = BaselineRecipe(epochs=120, learning_rate=rate, batch_size=batch, select=False)
+    network, _ = networks.train_network(model, prepared, np.arange(20), np.arange(0), recipe, task)
+    score = model.score(networks.outputs_of(network, prepared.inputs, np.arange(20)), task).numpy()
+    found = evaluate_scores(prepared.target, score, task, draws=0)
+    assert found["auc"]["value"] == 1 if task == "classification" else found["pearson_r"]["value"] > 0.95
+
+
+@pytest.mark.parametrize("name", IN_BINS)
+def test_it_learns_what_can_be_learned_and_leaves_a_run_that_predicts_again(name, store, tmp_path):
+    metrics = fit(name, store, tmp_path / "run")
+    assert metrics["auc"]["value"] > 0.8
+    assert verify(tmp_path / "run") == []
+    saved = pd.read_parquet(tmp_path / "run" / "predictions.parquet")
+    pd.testing.assert_frame_equal(baselines.predict(tmp_path / "run", store), saved)
+    assert saved["held_out"].equals(saved["fold"] == 1)
+
+
+@pytest.mark.parametrize("name", ["DeepChrome", "ridge regression", "gradient-boosted trees"])
+def test_regressors_learn_too(name, store, tmp_path):
+    assert fit(name, store, tmp_path / "run", task="regression")["pearson_r"]["value"] > 0.5
+
+
+@pytest.mark.parametrize("name", IN_BINS)
+def test_nothing_of_the_held_out_fold_decides_the_weights(name, store, tmp_path):
+    recipe = {"epochs": 2, "batch_size": 16, "optimiser": "adam", "learning_rate": 1e-3}
+    fit(name, store, tmp_path / "run", recipe=recipe)
+    changed = Store(store)
+    out = (changed.genes["fold"] == 1).to_numpy()
+    changed.genes.loc[out, "label"] = 1 - changed.genes.loc[out, "label"]
+    fit(name, changed, tmp_path / "other", recipe=recipe)
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == (tmp_path / "other" / "model.safetensors").read_bytes()
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["validation"] and not set(config["validation"]) & set(changed.genes.loc[out, "chrom"])
+
+
+def test_a_run_that_is_cut_off_goes_on_to_the_same_bits(store, tmp_path, monkeypatch):
+    fit("DeepChrome", store, tmp_path / "whole")
+    clock = iter(range(0, 10**6, 100))
+    monkeypatch.setattr(networks, "time", SimpleNamespace(monotonic=lambda: next(clock)))  # every epoch is saved
+    save, saved = networks._save_state, []
+
+    def save_and_stop(*arguments):
+        save(*arguments)
+        saved.append(1)
+        if len(saved) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(networks, "_save_state", save_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        fit("DeepChrome", store, tmp_path / "cut")
+    with pytest.raises(InputError, match="other settings"):
+        fit("DeepChrome", store, tmp_path / "cut", seed=1)
+    fit("DeepChrome", store, tmp_path / "cut")
+    for name in ("model.safetensors", "history.csv", "metrics.json"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "cut" / name).read_bytes()
+    with pytest.raises(InputError, match="complete run"):
+        fit("DeepChrome", store, tmp_path / "cut")
+
+
+def test_shallow_models_predict_another_store_without_a_pickle(store, tmp_path):
+    fit("gradient-boosted trees", store, tmp_path / "run")
+    other = write_toy_store(tmp_path / "other.h5", seed=3)
+    table = baselines.predict(tmp_path / "run", other)
+    assert evaluate_scores(table["target"], table["score"], "classification", draws=0)["auc"]["value"] > 0.8
+    pd.testing.assert_frame_equal(baselines.predict(tmp_path / "run", store), pd.read_parquet(tmp_path / "run" / "predictions.parquet"))
+
+
+def test_bins_are_those_of_chromoformer_before_the_logarithm(store):
+    data = GeneDataset(Store(store))
+    rows = np.flatnonzero((data._span[:, 0] == 0).numpy() & (data._span[:, 1] == data.window).numpy())  # windows inside their chromosome
+    expected = data.batch(rows).promoter_features(500)[0].transpose(1, 2)
+    assert torch.allclose(promoter_bins(data, 4000, 500, log=True)[rows], expected, atol=1e-5)
+    raw = promoter_bins(data, 2000, 100)
+    assert raw.shape == (len(data), 2, 20) and torch.allclose(raw.mean((0, 2))[1], torch.tensor(1.0), atol=0.1)  # one read a base
+    with pytest.raises(InputError, match="whole bins"):
+        promoter_bins(data, 3900, 100)
+
+
+def test_what_does_not_fit_is_refused_with_the_reason(store, tmp_path):
+    for name, options, reason in (
+        ("DeepDiff", {}, "regression only"), ("GC-MERGE", {}, "needs the manifest"), ("nothing", {}, "no baseline"),
+        ("DeepChrome", {"settings": {"windows": 1}}, "no settings windows"), ("DeepChrome", {"recipe": "quick"}, "no recipe"),
+        ("DeepChrome", {"settings": None}, "window of 10000 bp does not lie"), ("HM-CRNN", {"task": "both"}, "made for"),
+    ):  # fmt: skip
+        with pytest.raises(InputError, match=reason):
+            fit(name, store, tmp_path / "run", **options)
+    with pytest.raises(InputError, match="reads 2 cell types"):
+        fit("DeepDiff", store, tmp_path / "run", task="regression")
+    assert not (tmp_path / "run").exists()
+
+
+def test_deepdiff_reads_the_difference_of_two_cell_types(store, tmp_path):
+    other, model = write_toy_store(tmp_path / "other.h5", seed=1), baselines.BASELINES["DeepDiff"]
+    settings = {"window": 4000, "bin_size": 100, "log": True}
+    one, two = Store(store), Store(other)
+    there, back = model.prepare([one, two], "regression", settings), model.prepare([two, one], "regression", settings)
+    shared = there.genes.merge(back.genes[["gene_id"]].assign(row=np.arange(len(back))), on="gene_id")["row"].to_numpy()
+    assert np.allclose(there.target, -back.target[shared]) and torch.allclose(there.inputs, -back.inputs[torch.tensor(shared)])
+    expression = np.log2(two.genes["expression"] + 1) - np.log2(one.genes["expression"] + 1)
+    assert np.allclose(there.target, expression, atol=1e-5)
+    metrics = baselines.fit("DeepDiff", [store, other], tmp_path / "run", 1, task="regression", settings=settings, progress=False,
+                            recipe={"epochs": 12, "learning_rate": 5e-3, "batch_size": 16})  # fmt: skip
+    assert metrics["pearson_r"]["value"] > 0.4
+
+
+def test_the_graph_is_made_of_tracks_and_contacts(toy, toy_store, tmp_path):
+    manifest = read_manifest(toy / "cellA.yaml")
+    prepared = baselines.BASELINES["GC-MERGE"].prepare([Store(toy_store)], "classification", baselines.BASELINES["GC-MERGE"].settings, manifest)
+    graph, genes = prepared.inputs, prepared.genes
+    degree = np.diff(graph.mean.indptr)
+    assert degree.max() <= 10 and np.allclose(graph.mean.sum(1)[degree > 0], 1) and graph.features.max() == 1
+    sizes = {line.split()[0]: int(line.split()[1]) for line in (toy / "genomes" / "toy.chrom.sizes").read_text().splitlines()}
+    nodes = Nodes(sizes)
+    of_gene = graph.gene_node[7]
+    chrom = genes["chrom"][7]
+    assert nodes.first[chrom] + genes["tss"][7] // 10_000 == of_gene
+    depth = node_features(manifest, nodes, log=True)[of_gene, 0]
+    from chromoformer.data.tracks import bin_means
+
+    start = int(genes["tss"][7] // 10_000 * 10_000)
+    region = pd.DataFrame({"chrom": [chrom], "start": [start], "end": [min(start + 10_000, sizes[chrom])]})
+    assert np.isclose(depth, np.log1p(bin_means(toy / "cellA" / "H3K4me1.bigWig", region, 10_000, sizes)[0]), rtol=1e-5)
+    fewer = manifest.model_copy(update={"leave_out": [list(sizes)[-1]]})
+    assert set(nodes_of(fewer, 10_000).sizes) == set(list(sizes)[:-1])  # tracks may lack the chromosomes that the manifest leaves out
+    hic = node_contacts(manifest, nodes, 10, f"{toy / 'cellA' / 'hic.mcool'}")
+    assert hic.nnz > graph.mean.nnz and np.diff(hic.indptr).max() == 10
+    none = manifest.model_copy(update={"contacts": manifest.contacts.model_copy(update={"kind": "none"})})
+    with pytest.raises(InputError, match="no contacts to make a graph of"):
+        node_contacts(none, nodes, 10)
+
+
+def test_partners_beyond_the_strongest_are_left_out_wherever_the_map_is_cut():
+    random = np.random.default_rng(0)
+    first, second, score = random.integers(0, 30, 400), random.integers(0, 30, 400), random.random(400)
+    mean = strongest(first, second, score, 30, 4).toarray()
+    best = np.zeros((30, 30))
+    np.maximum.at(best, (first, second), score)
+    best = np.maximum(best, best.T)
+    np.fill_diagonal(best, 0)
+    for node in range(30):
+        assert set(np.flatnonzero(mean[node])) == set(np.argsort(-best[node])[:4])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*IN_BINS, "GC-MERGE", "logistic regression", "gradient-boosted trees"])
+def test_it_learns_the_toy_epigenome(name, tmp_path_factory, tmp_path):
+    from chromoformer.data.build import build_store
+    from chromoformer.simulate import simulate
+
+    folder = tmp_path_factory.getbasetemp() / "toy400"
+    if not folder.exists():
+        simulate(folder, 400, cell_types=["cellA"], hic=False, progress=False)
+        build_store(folder / "cellA.yaml", folder / "cellA.h5", progress=False)
+    metrics = baselines.fit(name, folder / "cellA.h5", tmp_path / "run", 1, recipe="fast", manifest=folder / "cellA.yaml", progress=False)
+    assert metrics["auc"]["value"] > 0.7
