@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PARTS', 'tss_marks', 'tss_states', 'TssAttention', 'tss_attention', 'attention_by_part', 'aligned', 'attention_maps',
-           'with_shuffled_labels', 'body_preference']
+           'body_preference']
 
 # %% ../../nbs/interpret/attention.ipynb #a77e0a03
 from collections.abc import Mapping, Sequence
@@ -179,17 +179,6 @@ def attention_maps(
     return {size: (weights / len(rows)).cpu().numpy() for size, weights in total.items()}
 
 # %% ../../nbs/interpret/attention.ipynb #a77e0a21
-def with_shuffled_labels(
-    store: Store | str | Path,
-    seed: int = 0,
-) -> Store:  # in memory; its file is as before
-    "The same genes and tracks, labels and expression dealt out at random."
-    copy = Store(store.path if isinstance(store, Store) else store)
-    dealt = copy.genes[["expression", "label"]].sample(frac=1, random_state=seed).to_numpy()
-    copy.genes = copy.genes.assign(expression=dealt[:, 0], label=dealt[:, 1].astype(np.int64))
-    return copy
-
-
 def body_preference(
     by_part: pd.DataFrame,  # from `attention_by_part`
     genes: Sequence[str],  # whose preference is asked
