@@ -66,7 +66,7 @@ def _dense(opened, name: str, weights: np.ndarray) -> np.ndarray:  # (bins, bins
 def _phase(phasing: pd.DataFrame, bins: pd.DataFrame) -> np.ndarray:  # (bins,)
     "A number a bin that is larger in A."
     if "tss" in phasing:
-        return gene_density(phasing, bins, reach=200_000)
+        return gene_density(phasing, bins, reach=50_000)
     return bins.merge(phasing, how="left", on=["chrom", "start"])["value"].to_numpy(np.float64)
 
 
