@@ -139,7 +139,7 @@ def enrichment_bars(
     ax = new_axis(ax, 6.4, 0.9 + 0.4 * len(table))
     ax.barh(range(len(table)), table["nes"], color=np.where(table["nes"] > 0, RED, BLUE), height=0.6)
     for place, row in enumerate(table.itertuples()):
-        ax.text(row.nes, place, f" FDR {row.fdr:.2g} ", va="center", ha="left" if row.nes > 0 else "right", fontsize=8)
+        ax.text(row.nes, place, f" FDR {row.fdr:.2g} " if row.fdr >= 0.001 else " FDR < 0.001 ", va="center", ha="left" if row.nes > 0 else "right", fontsize=8)
     ax.axvline(0, color="black", lw=0.7)
     ax.set_yticks(range(len(table)), table["set"])
     ax.set(xlabel="normalised enrichment score (right: gains from its pCREs)")
@@ -243,10 +243,12 @@ def transfer_by_similarity(
     different = table[table["trained"] != table["tested"]]
     ax.axhline(1, color=GREY, lw=0.8, ls=":")
     ax.scatter(different[by], different["relative"], color=BLUE, s=30)
-    for row in different.itertuples() if len(different) <= 12 else []:
-        ax.annotate(f"{row.trained} → {row.tested}", (getattr(row, by), row.relative), xytext=(4, 4), textcoords="offset points", fontsize=8)
+    for place, row in enumerate(different.sort_values("relative").itertuples() if len(different) <= 12 else []):
+        left = place % 2 == 0  # neighbours by score would write over each other
+        ax.annotate(f"{row.trained} → {row.tested}", (getattr(row, by), row.relative), xytext=(-6 if left else 6, 0), textcoords="offset points",
+                    ha="right" if left else "left", va="center", fontsize=8)
     ax.set(xlabel=xlabel or by, ylabel="relative score")
-    ax.margins(x=0.25)
+    ax.margins(x=0.5)
     return ax
 
 
