@@ -155,14 +155,14 @@ def gene_places(
     label: str = "",  # what the values are
 ) -> Axes:
     "Genes in the plane, coloured by a number (around 0) or marked by group."
-    ax, values = new_axis(ax, 5, 4.2), np.asarray(values)
-    if values.dtype.kind in "fiu":
-        most = float(np.quantile(np.abs(values), 0.98)) or 1.0
-        points = ax.scatter(*places.T, c=values, s=14, cmap="RdBu_r", vmin=-most, vmax=most, edgecolors="#777777", linewidths=0.2)
+    ax, given = new_axis(ax, 5, 4.2), np.asarray(values)
+    if given.dtype.kind in "fiu":
+        most = float(np.quantile(np.abs(given), 0.98)) or 1.0
+        points = ax.scatter(*places.T, c=given, s=14, cmap="RdBu_r", vmin=-most, vmax=most, edgecolors="#777777", linewidths=0.2)
         ax.figure.colorbar(points, ax=ax, label=label, shrink=0.85)
     else:
-        for group, colour, marker in zip(dict.fromkeys(values), COLOURS, MARKERS):
-            ax.scatter(*places[values == group].T, s=16, color=colour, marker=marker, alpha=0.7, lw=0, label=f"{group} ({(values == group).sum()})")
+        for group, colour, marker in zip(dict.fromkeys(given), COLOURS, MARKERS):
+            ax.scatter(*places[given == group].T, s=16, color=colour, marker=marker, alpha=0.7, lw=0, label=f"{group} ({(given == group).sum()})")
         ax.legend(title=label, loc="upper left", bbox_to_anchor=(1, 1))
     ax.set(xlabel="first axis", ylabel="second axis", xticks=[], yticks=[])
     return ax

@@ -16,9 +16,24 @@ from chromoformer.data.manifest import Channel
 from chromoformer.data.store import Store
 from chromoformer.errors import InputError
 from chromoformer.genome import Region, read_chrom_sizes
-from chromoformer.interpret.attention import aligned, attention_by_part, attention_maps, tss_attention, tss_marks, tss_states
+from chromoformer.interpret.attention import (
+    aligned,
+    attention_by_part,
+    attention_maps,
+    tss_attention,
+    tss_marks,
+    tss_states,
+)
 from chromoformer.interpret.gene import explain_gene, held_out_genes, withhold_each
-from chromoformer.interpret.perturbation import SilencedStore, activity_by_contact, link_table, perturb, scan, silence, write_links
+from chromoformer.interpret.perturbation import (
+    SilencedStore,
+    activity_by_contact,
+    link_table,
+    perturb,
+    scan,
+    silence,
+    write_links,
+)
 from chromoformer.interpret.regulation import compare_sets, enrichment, gene_map, read_gmt, regulatory_states
 from chromoformer.metrics import evaluate_scores
 from chromoformer.model import checkpoint

@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..data.batches import loader
 from ..data.store import Store
 from ..errors import InputError
 from ..genome import Region

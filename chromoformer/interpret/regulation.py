@@ -144,8 +144,8 @@ def enrichment(
     known = {name: members for name, members in known.items() if min_genes <= len(members) < len(ranking)}
     if not known:
         raise InputError(f"no set has {min_genes} or more genes of this table", place="gene sets", remedy="use sets of gene names (symbols) as in the store")
-    result = gseapy.prerank(rnk=ranking, gene_sets=known, min_size=min_genes, max_size=len(ranking), permutation_num=permutations, outdir=None,
-                            seed=seed, threads=1, no_plot=True, verbose=False).res2d  # fmt: skip
+    result: pd.DataFrame = gseapy.prerank(rnk=ranking, gene_sets=known, min_size=min_genes, max_size=len(ranking), permutation_num=permutations, outdir=None,
+                            seed=seed, threads=1, no_plot=True, verbose=False).res2d  # type: ignore[assignment]  # fmt: skip
     found = result[["Term", "ES", "NES", "NOM p-val", "FDR q-val", "Lead_genes"]].set_axis(["set", "es", "nes", "p", "fdr", "leading"], axis=1)
     return found.astype({"es": float, "nes": float, "p": float, "fdr": float}).sort_values("nes", ascending=False, ignore_index=True)
 
