@@ -12,7 +12,13 @@ from chromoformer.controls import with_shuffled_labels
 from chromoformer.data.build import build_store
 from chromoformer.data.store import Store
 from chromoformer.demo import NETWORK, RECIPE
-from chromoformer.interpret.attention import attention_by_part, body_preference, tss_attention, tss_states
+from chromoformer.interpret.attention import (
+    attention_by_part,
+    body_preferences,
+    mean_interval,
+    tss_attention,
+    tss_states,
+)
 from chromoformer.interpret.gene import withhold_each
 from chromoformer.interpret.perturbation import judge_rankings
 from chromoformer.simulate import simulate
@@ -73,7 +79,7 @@ def test_attention_of_active_genes_prefers_the_body_more_than_after_shuffled_lab
     shuffled = trained(with_shuffled_labels(store), tmp_path / "shuffled")
     state = tss_states(store)
     active = state.loc[state["state"] == 3, "gene_id"]
-    real, control = (body_preference(attention_by_part(tss_attention(folders, store)), active) for folders in (runs, shuffled))
+    real, control = (mean_interval(body_preferences(attention_by_part(tss_attention(folders, store))).loc[active]) for folders in (runs, shuffled))
     assert real["low"] > max(1, control["high"])
 
 

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['PARTS', 'tss_marks', 'tss_states', 'TssAttention', 'tss_attention', 'attention_by_part', 'aligned', 'attention_maps',
-           'body_preference']
+           'body_preferences', 'mean_interval']
 
 # %% ../../nbs/interpret/attention.ipynb #a77e0a03
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,7 +113,7 @@ PARTS = ("upstream", "TSS", "body", "beyond")
 def attention_by_part(
     attention: TssAttention,
     around: int = 1000,  # bp on either side of the TSS that count as the TSS
-) -> pd.DataFrame:  # a row a gene, bin size, head and part: gene_id, bin_size, head, part, share, enrichment
+) -> pd.DataFrame:  # a row a gene, bin size, head and part: gene_id, bin_size, head, part, share, equal, enrichment
     "How much attention goes to each part of the promoter window."
     tables, length = [], attention.genes["length"].to_numpy()[:, None]
     for size, weights in attention.weights.items():
@@ -128,7 +128,7 @@ def attention_by_part(
             heads = share.shape[1]
             tables.append(pd.DataFrame({
                 "gene_id": np.repeat(attention.genes["gene_id"].to_numpy(), heads), "bin_size": size, "head": np.tile(np.arange(1, heads + 1), len(share)),
-                "part": part, "share": share.ravel(), "enrichment": ratio.ravel(),
+                "part": part, "share": share.ravel(), "equal": np.repeat(equal, heads), "enrichment": ratio.ravel(),
             }))  # fmt: skip
     return pd.concat(tables, ignore_index=True)
 
@@ -179,17 +179,26 @@ def attention_maps(
     return {size: (weights / len(rows)).cpu().numpy() for size, weights in total.items()}
 
 # %% ../../nbs/interpret/attention.ipynb #a77e0a21
-def body_preference(
+def body_preferences(
     by_part: pd.DataFrame,  # from `attention_by_part`
-    genes: Sequence[str],  # whose preference is asked
+) -> pd.Series:  # by gene_id; NaN where the window shows no body
+    "How much more of the attention that leaves the TSS goes to the gene body than if it were spread evenly."
+    total = by_part.pivot_table(index="gene_id", columns="part", values=["share", "equal"], aggfunc="sum", sort=False)
+    share, equal = total["share"], total["equal"]
+    elsewhere = [part for part in PARTS if part != "TSS"]
+    found = share["body"] / share[elsewhere].sum(axis=1) / (equal["body"] / equal[elsewhere].sum(axis=1))
+    return found.where(equal["body"] > 0).rename("preference")
+
+
+def mean_interval(
+    values: pd.Series,  # (genes,)
     draws: int = 500,
     seed: int = 0,
-) -> Mapping[str, float]:  # value, low, high (95%, over genes), genes
-    "How much more attention the gene body receives than by equal attention, mean over heads and resolutions."
-    body = by_part[(by_part["part"] == "body") & by_part["gene_id"].isin(set(genes))].groupby("gene_id")["enrichment"].mean().dropna().to_numpy()
-    if not len(body):
+) -> dict[str, float]:  # value, low, high (95%, over genes), genes
+    "The mean of what is known, with an interval from resampled genes."
+    known, random = values.dropna().to_numpy(np.float64), np.random.default_rng(seed)
+    if not len(known):
         raise InputError("none of these genes has a body within the window", remedy="name genes that are longer than the TSS's surroundings")
-    random = np.random.default_rng(seed)
-    drawn = [body[random.integers(0, len(body), len(body))].mean() for _ in range(draws)]
+    drawn = [known[random.integers(0, len(known), len(known))].mean() for _ in range(draws)]
     low, high = np.quantile(drawn, [0.025, 0.975])
-    return {"value": float(body.mean()), "low": float(low), "high": float(high), "genes": len(body)}
+    return {"value": float(known.mean()), "low": float(low), "high": float(high), "genes": len(known)}
