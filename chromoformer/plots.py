@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['BLUE', 'RED', 'GREEN', 'ORANGE', 'PINK', 'SKY', 'GREY', 'COLOURS', 'DASHES', 'MARK_COLOURS', 'STYLE', 'Predictions',
-           'signed', 'save', 'roc', 'precision_recall', 'scatter', 'training_curves', 'with_and_without',
+           'signed', 'new_axis', 'save', 'roc', 'precision_recall', 'scatter', 'training_curves', 'with_and_without',
            'planted_effects', 'gene']
 
 # %% ../nbs/plots.ipynb #d4e9caf7
@@ -51,7 +51,7 @@ def signed(
     return text.replace("-", "−") if float(text.replace(",", "")) else text[1:]
 
 
-def _axis(ax: Axes | None, width: float, height: float) -> Axes:
+def new_axis(ax: Axes | None, width: float, height: float) -> Axes:
     "The axis given, or one in a new figure of this size in inches; open at top and right."
     ax = plt.subplots(figsize=(width, height), layout="constrained")[1] if ax is None else ax
     sns.despine(ax=ax)
@@ -111,7 +111,7 @@ def roc(
     ax: Axes | None = None,
 ) -> Axes:
     "Receiver operating characteristic of the held-out genes."
-    ax = _axis(ax, 4.4, 4.4)
+    ax = new_axis(ax, 4.4, 4.4)
     ax.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":")
     for (name, table), colour, dash in zip(_named(predictions).items(), COLOURS, DASHES):
         true, false = _counts(table)
@@ -128,7 +128,7 @@ def precision_recall(
     ax: Axes | None = None,
 ) -> Axes:
     "Precision against recall of the held-out genes; the dotted line is guessing."
-    ax = _axis(ax, 4.4, 4.4)
+    ax = new_axis(ax, 4.4, 4.4)
     tables = _named(predictions)
     ax.axhline(np.mean([table["target"].mean() for table in tables.values()]), color=GREY, lw=0.8, ls=":")
     for (name, table), colour, dash in zip(tables.items(), COLOURS, DASHES):
@@ -148,7 +148,7 @@ def scatter(
     ax: Axes | None = None,
 ) -> Axes:
     "Predicted against measured log2(RPKM + 1) of the held-out genes; many genes are drawn as a density."
-    ax, table = _axis(ax, 4.4, 4.7), _named(predictions)[""]
+    ax, table = new_axis(ax, 4.4, 4.7), _named(predictions)[""]
     measured, predicted = table["target"].to_numpy(), table["score"].to_numpy()
     low, high = min(measured.min(), predicted.min()), max(measured.max(), predicted.max())
     edge = 0.04 * (high - low) or 1.0
@@ -170,7 +170,7 @@ def training_curves(
     measure: str = "loss",  # or auc, pearson_r
 ) -> Axes:
     "The loss, or a score, after each epoch: thin lines are the runs, thick ones their mean."
-    ax = _axis(ax, 5, 3.6)
+    ax = new_axis(ax, 5, 3.6)
     runs = list(history.values()) if isinstance(history, Mapping) else [history]
     groups = {"training": (BLUE, DASHES[0]), "validation": (GREEN, DASHES[2]), "held_out": (RED, DASHES[1])}
     for group, (colour, dash) in groups.items():
@@ -202,7 +202,7 @@ def with_and_without(
         raise InputError("the two tables hold different genes", place="predictions", remedy="predict the same held-out genes with both models")
     task = "classification" if tables["with"]["target"].isin([0, 1]).all() else "regression"
     metric, folds = MAIN_METRIC[task], sorted(tables["with"]["fold"].unique())
-    ax = _axis(ax, 6.4, 1.5 + 0.5 * len(folds))
+    ax = new_axis(ax, 6.4, 1.5 + 0.5 * len(folds))
     gains = []
     for place, fold in enumerate(folds):
         found = {}
@@ -233,7 +233,7 @@ def planted_effects(
     unit: str = "log-odds",  # of the column `effect`
 ) -> Axes:
     "What withholding a pCRE says it does, against what it was planted to do."
-    ax = _axis(ax, 5.6, 4.4)
+    ax = new_axis(ax, 5.6, 4.4)
     planted, found = effects["planted"].to_numpy(float), effects["effect"].to_numpy(float)
     aside = np.random.default_rng(0).uniform(-0.06, 0.06, len(planted))  # decoys would hide one another
     ax.axhline(0, color="black", lw=0.7)
@@ -472,7 +472,7 @@ def gene(
     absent = {"arcs", "regulation", "effects"} if explanation.pcres.empty else set()
     heights = {name: height for name, height in heights.items() if name not in absent | (set() if len(notes) else {"notes"})}
     total = sum(height + gaps.get(name, 0) for name, height in heights.items()) + 0.1
-    ax = _axis(ax, 12, total + 0.5)
+    ax = new_axis(ax, 12, total + 0.5)
     columns, told, at = _Columns(explanation), explanation, 1.0
     place = {}
     for name, height in heights.items():

@@ -1,0 +1,135 @@
+"""The notebooks of the experiments, through papermill: on a toy they find what was planted, and models that do not fit are refused with a reason."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import papermill
+import pytest
+from papermill.exceptions import PapermillExecutionError
+
+from chromoformer.controls import with_shuffled_labels
+from chromoformer.data.build import build_store
+from chromoformer.data.store import Store
+from chromoformer.demo import NETWORK, RECIPE
+from chromoformer.interpret.attention import (
+    attention_by_part,
+    body_preferences,
+    mean_interval,
+    tss_attention,
+    tss_states,
+)
+from chromoformer.interpret.gene import withhold_each
+from chromoformer.interpret.perturbation import judge_rankings
+from chromoformer.simulate import simulate
+from chromoformer.training import fit, network_and_recipe
+from chromoformer.transfer import read_orthologs, transfer, transfer_matrix
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run(name, out, **parameters) -> dict:
+    "Execute a notebook; its metrics."
+    out.mkdir(parents=True, exist_ok=True)
+    papermill.execute_notebook(ROOT / "nbs" / "analyses" / f"{name}.ipynb", out / "notebook.ipynb", {"out": str(out), **parameters}, progress_bar=False, cwd=ROOT)
+    return json.loads((out / "metrics.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def epigenome(tmp_path_factory):
+    "Three cell types of 600 genes, of two species."
+    return simulate(tmp_path_factory.mktemp("epigenome") / "toy", 600, tagalign=[], progress=False)
+
+
+@pytest.fixture(scope="module")
+def stores(epigenome, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stores")
+    for name in ("cellA", "cellB", "other"):
+        build_store(epigenome / f"{name}.yaml", folder / f"{name}.h5", progress=False)
+    return {name: str(folder / f"{name}.h5") for name in ("cellA", "cellB", "other")}
+
+
+def trained(store, folder, folds=(1, 2, 3, 4), epochs=20, **network):
+    config, recipe = network_and_recipe(Store(store) if isinstance(store, str) else store, NETWORK | network, RECIPE | {"epochs": epochs, "decay": 0.9})
+    for fold in folds:
+        fit(store, folder / f"fold{fold}", fold, config, recipe, measure=False, progress=False)
+    return [str(folder / f"fold{fold}") for fold in folds]
+
+
+@pytest.fixture(scope="module")
+def runs(stores, tmp_path_factory):
+    return trained(stores["cellA"], tmp_path_factory.mktemp("runs"))
+
+
+def test_planted_links_are_found_with_their_signs(epigenome, stores, runs):
+    effects = withhold_each(runs, stores["cellA"])
+    planted = pd.read_parquet(epigenome / "truth" / "links.parquet").query("cell_type == 'cellA'").rename(columns={"effect": "planted"})
+    effects = effects.merge(planted[["gene_id", "chrom", "start", "end", "planted"]], on=["gene_id", "chrom", "start", "end"])
+    active = effects[effects["planted"] != 0]
+    assert ((active["effect"] > 0) == (active["planted"] > 0)).mean() >= 0.9
+    beside = {"distance": -effects["distance"].abs().to_numpy(float), "contact": effects["contact"].to_numpy(float)}
+    for ranking, positive in ((effects["effect"], effects["planted"] > 0), (effects["effect"].abs(), effects["planted"] != 0)):
+        judged = judge_rankings({"effect": ranking.to_numpy()} | beside, positive.to_numpy(), 100).set_index("ranking")
+        assert judged.loc["effect", "low"] > judged.loc[["distance", "contact"], "high"].max()
+
+
+def test_attention_of_active_genes_prefers_the_body_more_than_after_shuffled_labels(stores, runs, tmp_path):
+    store = Store(stores["cellA"])
+    shuffled = trained(with_shuffled_labels(store), tmp_path / "shuffled")
+    state = tss_states(store)
+    active = state.loc[state["state"] == 3, "gene_id"]
+    real, control = (mean_interval(body_preferences(attention_by_part(tss_attention(folders, store))).loc[active]) for folders in (runs, shuffled))
+    assert real["low"] > max(1, control["high"])
+
+
+def test_the_related_cell_type_transfers_better_than_the_other_species(epigenome, stores, runs, tmp_path):
+    folders = {"cellA": runs} | {name: trained(stores[name], tmp_path / name, epochs=8) for name in ("cellB", "other")}
+    matrix = transfer_matrix(transfer(folders, stores, read_orthologs(epigenome / "orthologs.tsv", ["toy", "other"]))).set_index(["trained", "tested"])["relative"]
+    assert matrix["cellB", "cellA"] > matrix["other", "cellA"] and matrix["cellA", "cellB"] > matrix["other", "cellB"]
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_every_notebook_runs_and_the_report_gathers_them(epigenome, stores, tmp_path, task):
+    "A small study by hand, in the layout of `chromoformer run`."
+    out, small = tmp_path / "study", {"task": task, "bin_sizes": [2000, 500]}  # two resolutions
+    (out / "stores").mkdir(parents=True)
+    for name, store in stores.items():
+        (out / "stores" / f"{name}.h5").symlink_to(store)
+    folders = {name: trained(store, out / "train" / task / name, epochs=2, **small) for name, store in stores.items()}
+    truth = str(epigenome / "truth")
+    one = {"store": stores["cellA"], "cell_type": "cellA", "runs": folders["cellA"], "task": task}
+    many = {"stores": stores, "all_runs": folders, "task": task}
+    manifest = {"manifest": str(epigenome / "cellA.yaml")}
+    for name, parameters in {"attention": one | {"truth": truth}, "regulation": one | manifest | {"truth": truth, "permutations": 50}, "ctcf": one | manifest,
+                             "perturbation": one | {"truth": truth, "silenced": 5, "width": 10_000}, "compartments": one | manifest | {"truth": truth}}.items():  # fmt: skip
+        run(name, out / name / task / "cellA", **parameters)
+    run("cross_cell", out / "cross_cell" / task, **many)
+    run("cross_species", out / "cross_species" / task, **many, truth=truth)
+    metrics = run("report", out / "report", study=str(out), truth=truth)
+    assert set(metrics["analyses"]) == {"train", "attention", "regulation", "perturbation", "cross_cell", "cross_species", "ctcf", "compartments"}
+    open_claims = [row["claim"] for row in metrics["claims"] if row["met"] is None]
+    assert metrics["missing"] == ["benchmark", "window", "ablation", "differential"] and all(claim.startswith("silencing") for claim in open_claims)
+    assert next(row for row in metrics["claims"] if row["claim"] == "compartments")["found"] > 0.9
+    bare = run("report", out / "report_without_truth", study=str(out))
+    assert bare["claims"] == []
+
+
+def test_four_marks_and_no_pcres_work_or_are_refused_with_a_reason(toy, tmp_path):
+    import yaml
+
+    manifest = yaml.safe_load((toy / "cellA.yaml").read_text())
+    manifest["channels"] = manifest["channels"][:4]
+    (toy / "four.yaml").write_text(yaml.safe_dump(manifest))
+    build_store(toy / "four.yaml", tmp_path / "four.h5", progress=False)
+    store = str(tmp_path / "four.h5")
+    runs = trained(store, tmp_path / "runs", folds=(1,), epochs=1, max_pcres=0, bin_sizes=[500])
+    common = {"store": store, "cell_type": "four", "runs": runs, "task": "classification"}
+    assert run("attention", tmp_path / "attention", **common, control=False)["genes"]["value"] > 0
+    for name, reason in (("regulation", "made without pCREs"), ("perturbation", "no gene of these models has a pCRE")):
+        with pytest.raises(PapermillExecutionError, match=reason):
+            run(name, tmp_path / name, **common)
+    with pytest.raises(PapermillExecutionError, match="cell types of one genome are compared"):
+        run("cross_cell", tmp_path / "cross_cell", stores={"four": store}, all_runs={"four": runs})
+    with pytest.raises(PapermillExecutionError, match="two genomes are compared"):
+        run("cross_species", tmp_path / "cross_species", stores={"four": store}, all_runs={"four": runs})

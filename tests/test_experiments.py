@@ -1,0 +1,363 @@
+"""Attention, regulation, perturbation, transfer and controls: what they promise on stores and networks made from nothing."""
+
+import bioframe
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from helpers import CHROMS, MARKS, SMALL, toy_tables, write_toy_store
+
+from chromoformer.controls import gain, settings_of, train_alike, with_shuffled_labels
+from chromoformer.data.batches import GeneDataset
+from chromoformer.data.bigwig import write_bigwig
+from chromoformer.data.build import build_store
+from chromoformer.data.channels import add_channel, channel_beside
+from chromoformer.data.manifest import Channel
+from chromoformer.data.store import Store
+from chromoformer.errors import InputError
+from chromoformer.genome import Region, read_chrom_sizes
+from chromoformer.interpret.attention import (
+    aligned,
+    attention_by_part,
+    attention_maps,
+    tss_attention,
+    tss_marks,
+    tss_states,
+)
+from chromoformer.interpret.gene import explain_gene, held_out_genes, withhold_each
+from chromoformer.interpret.perturbation import (
+    SilencedStore,
+    activity_by_contact,
+    link_table,
+    perturb,
+    scan,
+    silence,
+    write_links,
+)
+from chromoformer.interpret.regulation import compare_sets, enrichment, gene_map, read_gmt, regulatory_states
+from chromoformer.metrics import evaluate_scores
+from chromoformer.model import checkpoint
+from chromoformer.model.network import Chromoformer, ChromoformerConfig
+from chromoformer.training import Recipe, fit
+from chromoformer.transfer import folds_seen_from, read_orthologs, similarity, transfer, transfer_matrix
+
+
+def saved(folder, held_out, seed=0, **changes):
+    "A network with random weights that is said to have held out a fold."
+    torch.manual_seed(seed)
+    checkpoint.save(Chromoformer(ChromoformerConfig.from_dict(SMALL.to_dict() | changes)), folder, [held_out])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return Store(write_toy_store(tmp_path_factory.mktemp("experiments") / "toy.h5"))
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    return [saved(folder / f"fold{fold}", fold, seed=fold) for fold in (1, 2, 3, 4)]
+
+
+# Attention
+
+
+def test_attention_of_many_genes_is_that_of_each_explained_alone(store, runs):
+    genes = ["gene3", "gene40", "gene77"]
+    many = tss_attention(runs, store, genes)
+    for place, gene in enumerate(genes):
+        told = explain_gene(runs, store, gene)
+        for size, weights in told.promoter_attention.items():
+            assert np.allclose(many.weights[size][place], weights, atol=1e-6)
+            assert (weights[:, ~many.real[size][place]] == 0).all()  # no attention outside the chromosome
+    assert many.genes["held_out"].all()
+
+
+def test_shares_of_the_window_add_up_and_equal_attention_is_one_everywhere(store, runs):
+    attention = tss_attention(runs, store)
+    parts = attention_by_part(attention, around=300)
+    assert np.allclose(parts.groupby(["gene_id", "bin_size", "head"])["share"].sum(), 1, atol=1e-5)
+    for size, real in attention.real.items():
+        attention.weights[size] = np.repeat((real / real.sum(1, keepdims=True))[:, None], 2, axis=1)
+    assert np.allclose(attention_by_part(attention, around=300)["enrichment"].dropna(), 1)
+    assert np.allclose(aligned(attention, np.zeros(120), flank=2000)["enrichment"], 1)
+
+
+def test_attention_to_the_body_follows_the_strand(store, runs):
+    attention = tss_attention(runs, store)
+    size, downstream = 100, attention.middles(100) > 0
+    attention.weights = {size: np.where(downstream, 1.0, 0.0)[None, None] * np.ones((120, 1, 1)) / downstream.sum()}
+    attention.genes["length"] = 10_000  # the whole half window is body
+    parts = attention_by_part(attention, around=0).set_index(["part", "gene_id"])["share"]
+    inside = attention.genes["gene_id"][attention.real[size].all(1)]  # windows that do not leave the chromosome
+    assert np.allclose(parts["body"].loc[inside], 1) and (parts["upstream"].loc[inside] == 0).all() and len(inside) > 100
+    assert (store.genes["strand"] == "-").any()
+
+
+def test_the_row_of_the_tss_in_a_whole_map_is_the_one_that_the_prediction_reads(store, runs):
+    genes = store.genes["gene_id"][:7].tolist()
+    maps, rows = attention_maps(runs[0], store, genes), tss_attention(runs[0], store, genes)
+    for size, weights in maps.items():
+        assert np.allclose(weights.sum(-1), 1, atol=1e-5)
+        assert np.allclose(weights[:, weights.shape[1] // 2], rows.weights[size].mean(0), atol=1e-6)
+
+
+@pytest.mark.parametrize("changes", [{"max_pcres": 0}, {"bin_sizes": (500,)}, {"task": "regression"}, {"promoter_window": 2000}])
+def test_attention_works_for_every_kind_of_network(store, tmp_path, changes):
+    run = saved(tmp_path / "run", 1, **changes)
+    attention = tss_attention(run, store, held_out_genes(run, store))
+    assert len(attention.genes) == 30 and list(attention.weights) == list(changes.get("bin_sizes", SMALL.bin_sizes))
+    assert np.isfinite(attention_by_part(attention, around=300)["share"]).all()
+    assert attention_maps(run, store, ["gene1"])[500].shape == (2, 8, 8)
+
+
+def test_states_find_what_was_planted_and_are_numbered_by_expression(store):
+    states = tss_states(store, 2, reach=200)
+    assert (states["state"] - 1 == store.genes["label"]).mean() > 0.99
+    assert np.corrcoef(states["activity"], store.genes["label"])[0, 1] > 0.9 and np.allclose(states[list(MARKS)], tss_marks(store, 200))
+    with pytest.raises(InputError, match="too alike for 500 states"):
+        tss_states(store, 500)
+
+
+# Regulation
+
+
+def test_regulatory_states_are_those_of_genes_explained_one_by_one(store, runs):
+    states = regulatory_states(runs, store, ["gene2", "gene50", "gene100"])
+    for place, gene in enumerate(["gene2", "gene50", "gene100"]):
+        told, row = explain_gene(runs, store, gene), states.table.iloc[place]
+        assert np.isclose(row["effect"], told.effect, atol=1e-5) and row["pcres"] == len(told.pcres) and row["held_out"]
+        assert np.allclose(states.embedding[place], told.embedding, atol=1e-5) and np.allclose(states.embedding_without[place], told.embedding_without, atol=1e-5)
+
+
+def test_a_model_without_pcres_is_refused_for_regulation(store, tmp_path):
+    with pytest.raises(InputError, match="without pCREs"):
+        regulatory_states(saved(tmp_path / "run", 1, max_pcres=0), store)
+
+
+def moved(seed=0):
+    random = np.random.default_rng(seed)
+    table = pd.DataFrame({"gene_id": [f"id{i}" for i in range(300)], "gene_name": [f"g{i}" for i in range(300)], "pcres": 3, "effect": random.normal(0, 1, 300)})
+    table.loc[:29, "effect"] += 1.5  # a set that gains
+    table.loc[30:59, "effect"] -= 1.5  # one that loses
+    return table
+
+
+def test_sets_that_gain_and_lose_are_found_and_random_ones_are_not(tmp_path):
+    sets = {"gains": [f"g{i}" for i in range(30)], "loses": [f"id{i}" for i in range(30, 60)], "neither": [f"g{i}" for i in range(100, 160)], "small": ["g1"]}
+    found = compare_sets(moved(), sets).set_index("set")
+    assert found.loc["gains", "above"] > 0.75 and found.loc["loses", "above"] < 0.25 and (found.loc[["gains", "loses"], "fdr"] < 1e-4).all()
+    assert found.loc["neither", "fdr"] > 0.05 and "small" not in found.index
+    named = {name: [f"g{member.removeprefix('id').removeprefix('g')}" for member in members] for name, members in sets.items()}
+    enriched = enrichment(moved(), named, permutations=100).set_index("set")
+    assert enriched.loc["gains", "nes"] > 1.5 and enriched.loc["loses", "nes"] < -1.5 and enriched.index[0] == "gains"
+    assert enriched.equals(enrichment(moved(), named, permutations=100).set_index("set"))
+
+
+def test_genes_without_pcres_are_left_out_of_the_comparison():
+    table = moved().assign(pcres=lambda t: np.where(t.index < 30, 0, 3))
+    with pytest.raises(InputError, match="no set has 5 or more genes"):
+        compare_sets(table, {"gains": [f"g{i}" for i in range(30)]})
+
+
+def test_a_gmt_line_without_members_is_named(tmp_path):
+    (tmp_path / "sets.gmt").write_text("a\tsource\tx\ty\n\nb\n")
+    with pytest.raises(InputError, match="line 3: expected name, source and members"):
+        read_gmt(tmp_path / "sets.gmt")
+
+
+def test_a_map_of_genes_keeps_groups_together():
+    random = np.random.default_rng(0)
+    embedding = np.r_[random.normal(0, 1, (40, 20)), random.normal(6, 1, (40, 20))]
+    for method in ("pca", "tsne"):
+        places = gene_map(embedding, method)
+        centres = places[:40].mean(0), places[40:].mean(0)
+        nearest = np.linalg.norm(places - centres[0], axis=1) < np.linalg.norm(places - centres[1], axis=1)
+        assert (nearest == (np.arange(80) < 40)).all()
+
+
+# Perturbation
+
+
+def test_silencing_everywhere_is_a_store_of_zeros_and_nothing_is_the_store(store):
+    for chrom in CHROMS:
+        silent = silence(store, Region(chrom, 0, 400_000), ["H3K27ac"])
+        here = np.repeat(store.regions["chrom"] == chrom, store.regions["bins"]).to_numpy()
+        inside = np.concatenate([region.start + 100 * np.arange(1, 1 + region.bins) > 0 for region in store.regions.itertuples()])  # of the chromosome
+        assert (silent.signal()[here & inside, 1] == 0).all() and np.array_equal(silent.signal()[~here], store.signal()[~here])
+        assert np.array_equal(silent.signal()[:, 0], store.signal()[:, 0])
+    assert np.array_equal(silence(store, Region("chr1", 399_990, 400_000), []).signal(), store.signal())
+
+
+def test_pieces_of_an_interval_silence_as_much_as_the_whole(store):
+    whole = silence(store, Region("chr1", 152_030, 156_777)).signal()
+    kept = np.ones((store.bins, 1))
+    for start, end in ((152_030, 153_333), (153_333, 153_340), (153_340, 156_777)):
+        piece = silence(store, Region("chr1", start, end))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            kept -= np.nan_to_num(1 - piece.signal()[:, :1] / store.signal()[:, :1])
+    assert np.allclose(store.signal() * kept, whole, atol=1e-2)
+
+
+def test_only_genes_that_read_the_interval_are_moved(store, runs):
+    interval = Region("chr2", 200_000, 230_000)
+    silent = silence(store, interval)
+    found = perturb(runs, store, interval, genes=store.genes["gene_id"].tolist()).set_index("gene_id")["effect"]
+    reading = set(store.genes["gene_id"].iloc[silent.genes_reading()])
+    assert 0 < len(reading) < 120 and (found[~found.index.isin(reading)] == 0).all() and (found[list(reading)].abs() > 0).mean() > 0.9
+    assert isinstance(silent, SilencedStore) and set(perturb(runs, store, interval)["gene_id"]) == reading
+
+
+def test_silencing_in_memory_and_from_disk_is_the_same(store):
+    silent = silence(store, Region("chr1", 0, 400_000), ["H3K4me3"], level=2.0)
+    rows = np.arange(25)
+    for batch, other in zip(*([GeneDataset(silent, in_memory=which).batch(rows)] for which in (True, False))):
+        assert torch.equal(batch.promoter, other.promoter) and torch.equal(batch.pcre, other.pcre)
+
+
+def test_a_mark_or_an_interval_that_is_none_is_refused(store):
+    with pytest.raises(InputError, match="no channels"):
+        silence(store, Region("chr1", 0, 100), ["H3K36me3"])
+    with pytest.raises(InputError, match="is empty"):
+        silence(store, Region("chr1", 100, 100))
+
+
+def test_a_scan_covers_the_window_and_every_pcre_once(store, runs):
+    gene = store.genes["gene_id"].iloc[int(np.argmax(np.diff(store.pcre_start)))]
+    found, about = scan(runs, store, gene, width=1000), store.genes.set_index("gene_id").loc[gene]
+    promoter = found[(found["rank"] == 0) & (found["mark"] == MARKS[0])]
+    assert promoter["start"].min() == max(0, about["tss"] - 2000) and promoter["end"].max() == about["tss"] + 2000
+    assert (promoter["start"].to_numpy()[1:] == promoter["end"].to_numpy()[:-1]).all()
+    assert found["rank"].nunique() == 1 + int(np.diff(store.pcre_start).max()) and found["held_out"].all()
+
+
+def test_links_are_bedpe_that_other_tools_read(store, runs, tmp_path):
+    effects = withhold_each(runs, store)
+    links = link_table(effects, store)
+    write_links(tmp_path / "links.bedpe", links)
+    read = bioframe.read_table(tmp_path / "links.bedpe", schema="bedpe", comment="#", usecols=range(10), header=None)
+    assert len(read) == len(effects) and np.allclose(read["score"], links["score"], rtol=1e-5) and links["score"].is_monotonic_decreasing
+    tss = store.genes.set_index("gene_id").loc[links["gene_id"], "tss"].to_numpy()
+    assert (read["start2"] == tss).all() and (read["end2"] == tss + 1).all()
+    assert pd.read_parquet(tmp_path / "links.parquet").equals(links)
+    assert len(activity_by_contact(effects, store)) == len(effects)
+
+
+# Transfer
+
+
+def two_species(tmp_path):
+    genes, pcres = toy_tables()
+    names = dict(zip(genes["gene_id"], [f"other{i}" for i in range(len(genes))]))
+    theirs = genes.assign(gene_id=genes["gene_id"].map(names), fold=genes["fold"] % 4 + 1)
+    write_toy_store(tmp_path / "here.h5", genes=genes, pcres=pcres)
+    write_toy_store(tmp_path / "there.h5", seed=1, genes=theirs, pcres=pcres.assign(gene_id=pcres["gene_id"].map(names)))
+    here, there = Store(tmp_path / "here.h5"), Store(tmp_path / "there.h5")
+    there.genome = "another"
+    return here, there, pd.DataFrame({"toy": list(names), "another": list(names.values())})
+
+
+def test_a_gene_counts_only_where_all_its_orthologues_were_held_out(tmp_path):
+    here, there, orthologs = two_species(tmp_path)
+    orthologs.loc[len(orthologs)] = ["gene119", "other0"]  # a second orthologue, in another fold
+    seen_from = folds_seen_from(here, there, orthologs.drop(index=5))
+    assert "other0" not in seen_from.index and "other5" not in seen_from.index and len(seen_from) == 118
+    assert (seen_from == here.genes.set_index("gene_id")["fold"].loc[seen_from.index.str.replace("other", "gene")].to_numpy()).all()  # not their own
+    with pytest.raises(InputError, match="orthologous"):
+        folds_seen_from(here, there)
+
+
+def test_no_gene_is_predicted_by_a_model_that_met_it_or_its_orthologue(tmp_path, runs):
+    here, there, orthologs = two_species(tmp_path)
+    predicted = transfer({"here": runs}, {"here": here, "there": there}, orthologs)
+    fold = here.genes.set_index("gene_id")["fold"]
+    across = predicted[predicted["tested"] == "there"]
+    assert len(across) == 120 and (across["fold"].to_numpy() == fold.loc[across["gene_id"].str.replace("other", "gene")].to_numpy()).all()
+    for k in (1, 2, 3, 4):  # what the model of fold k says is what it says when asked alone
+        alone = transfer({"here": [runs[k - 1]]}, {"here": here, "there": there}, orthologs, [("here", "there")])
+        part = across[across["fold"] == k].reset_index(drop=True)
+        assert np.allclose(alone["score"], part["score"], atol=1e-6) and (alone["gene_id"] == part["gene_id"]).all()
+
+
+def test_scores_are_relative_to_the_own_model_on_the_same_genes():
+    random, rows = np.random.default_rng(0), []
+    for trained, genes, noise in (("A", range(0, 300), 0.4), ("B", range(100, 400), 1.5)):
+        label = np.array([gene % 2 for gene in genes])
+        rows.append(pd.DataFrame({"trained": trained, "tested": "A", "task": "classification", "gene_id": list(genes), "target": label,
+                                  "score": label + random.normal(0, noise, 300)}))  # fmt: skip
+    matrix = transfer_matrix(pd.concat(rows), draws=20).set_index("trained")
+    own = rows[0][rows[0]["gene_id"] >= 100]
+    assert (matrix["genes"] == 200).all() and matrix.loc["A", "relative"] == 1 and matrix.loc["B", "relative"] < 1
+    assert np.isclose(matrix.loc["A", "value"], evaluate_scores(own["target"].to_numpy(), own["score"].to_numpy(), "classification", 0)["auc"]["value"])
+
+
+def test_similarity_is_one_with_itself_and_symmetric(tmp_path):
+    here, there, orthologs = two_species(tmp_path)
+    table = similarity({"here": here, "there": there}, orthologs).set_index(["first", "second"])
+    assert np.allclose(table.loc[("here", "here"), ["expression", "marks"]].astype(float), 1)
+    assert np.isclose(table.loc[("here", "there"), "expression"], table.loc[("there", "here"), "expression"])
+    assert np.isclose(table.loc[("here", "there"), "expression"], 1)  # the same values under other names
+    (tmp_path / "orthologs.tsv").write_text("toy\tmouse\ngene1\tx\ngene1\tx\ngene2\t\n")
+    assert len(read_orthologs(tmp_path / "orthologs.tsv", ["toy", "mouse"])) == 1
+
+
+# Channels and controls
+
+
+def test_a_channel_added_to_a_store_is_the_store_built_with_it(toy, toy_store, tmp_path):
+    build_store(toy / "cellA.ctcf.yaml", tmp_path / "built.h5", progress=False)
+    added = add_channel(toy_store, channel_beside(toy / "cellA.yaml", "CTCF"), tmp_path / "added.h5", read_chrom_sizes(toy / "genomes" / "toy.chrom.sizes"))
+    built = Store(tmp_path / "built.h5")
+    assert added.channels == built.channels and np.array_equal(added.signal(), built.signal()) and added.inputs == built.inputs
+    for name in ("genes", "regions", "pcres"):
+        pd.testing.assert_frame_equal(getattr(added, name), getattr(built, name))
+    with pytest.raises(InputError, match="CTCF already"):
+        add_channel(added, channel_beside(toy / "cellA.yaml", "CTCF"), tmp_path / "again.h5", {})
+
+
+@pytest.fixture(scope="module")
+def trained(store, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    fit(store, folder, 2, SMALL, Recipe(epochs=2, batch_size=16, learning_rate=1e-3), seed=5, progress=False)
+    return folder
+
+
+def test_trained_alike_on_the_same_store_gives_the_same_bits(store, trained, tmp_path):
+    again = train_alike(trained, store, tmp_path / "again")
+    assert (again / "model.safetensors").read_bytes() == (trained / "model.safetensors").read_bytes()
+    assert settings_of(again) == settings_of(trained)
+
+
+def test_trained_alike_with_one_channel_more_differs_in_the_channel_alone(store, trained, tmp_path):
+    write_bigwig(tmp_path / "one.bigWig", CHROMS, [(chrom, np.array([0]), np.array([400_000]), np.array([1.0])) for chrom in CHROMS])
+    more = add_channel(store, Channel(name="CTCF", kind="bigwig", path=str(tmp_path / "one.bigWig")), tmp_path / "more.h5", CHROMS)
+    before, after = settings_of(trained), settings_of(train_alike(trained, more, tmp_path / "more"))
+    assert after["network"].pop("channels") == [*before["network"].pop("channels"), "CTCF"]
+    assert {**after, "stores": 0} == {**before, "stores": 0}
+
+
+def test_shuffled_labels_keep_pairs_of_label_and_expression_and_leave_the_file_alone(store):
+    dealt = with_shuffled_labels(store, seed=1)
+    pair = ["expression", "label"]
+    assert sorted(dealt.genes[pair].itertuples(index=False)) == sorted(store.genes[pair].itertuples(index=False))
+    assert (dealt.genes["label"] != store.genes["label"]).mean() > 0.3 and Store(store.path).genes.equals(store.genes)
+    assert dealt.genes["label"].dtype == store.genes["label"].dtype
+
+
+def test_a_model_that_was_not_trained_here_cannot_be_trained_alike(runs):
+    with pytest.raises(InputError, match="not known how this model was trained"):
+        settings_of(runs[0])
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_a_paired_interval_is_narrower_than_the_difference_of_two_alone(task):
+    random = np.random.default_rng(0)
+    target = np.arange(400) % 2 if task == "classification" else random.normal(0, 1, 400)
+    shared = target + random.normal(0, 1, 400)  # what is hard for both
+    tables = [pd.DataFrame({"gene_id": np.arange(400), "fold": 1, "held_out": True, "target": target, "score": shared + random.normal(0, noise, 400)}) for noise in (0.1, 0.4)]
+    row = gain(*tables, task, draws=200).iloc[0]
+    alone = [evaluate_scores(target, table["score"].to_numpy(), task)[row["metric"]] for table in tables]
+    assert row["high"] - row["low"] < alone[0]["high"] - alone[1]["low"] and row["low"] < row["gain"] < row["high"]
+    with pytest.raises(InputError, match="different genes"):
+        gain(tables[0], tables[1].iloc[1:], task)
