@@ -23,7 +23,8 @@ class Served:
     stall: float = 0  # seconds of silence once `most` is sent, before the connection is closed
     times: int | None = None  # how many answers break off; None: all
     status: list[int] = field(default_factory=list)  # answers of this status come first, one each
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)  # of those
+    more: dict[str, str] = field(default_factory=dict)  # further headers of every answer
     slow: float = 0  # seconds of rest after every 64 KiB
     asked: list[dict[str, Any]] = field(default_factory=list)  # headers of each GET
 
@@ -42,6 +43,7 @@ class Handler(BaseHTTPRequestHandler):
     "Answers from the server's `files`: path -> Served."
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or every answer waits 40 ms for the client's acknowledgement
 
     def do_HEAD(self):
         self.do_GET(body=False)
@@ -62,6 +64,8 @@ class Handler(BaseHTTPRequestHandler):
         content = served.content[start:] if status != 416 else b""
         self.send_response(status)
         self.send_header("Content-Type", served.kind)
+        for header in served.more.items():
+            self.send_header(*header)
         if served.etag:
             self.send_header("ETag", served.etag)
         if status == 206:

@@ -1,10 +1,11 @@
 """Downloads from servers that misbehave, checksums that are enforced, and kills at random moments."""
 
+import gzip
 import hashlib
 import json
-import os
+import multiprocessing
 import random
-import signal
+import shutil
 import socket
 import subprocess
 import sys
@@ -181,13 +182,34 @@ def test_two_processes_do_not_write_one_file(tmp_path):
     assert ask(tmp_path, Served(CONTENT)).read_bytes() == CONTENT  # the lock died with its holder
 
 
-def test_ftp_and_doi_addresses_go_through_pooch(tmp_path):
-    def downloader(url, output, pooch):
-        Path(output).write_bytes(CONTENT)
+def test_a_file_compressed_on_the_way_is_refused_and_one_that_is_gzip_is_kept_as_it_is(tmp_path):
+    zipped = gzip.compress(CONTENT)
+    with serving({"/t.bw": Served(zipped, more={"Content-Encoding": "gzip"}), "/t.gz": Served(zipped, more={"Content-Encoding": "x-gzip"})}) as address:
+        with pytest.raises(InputError, match="compressed"):
+            download(DataFile("x", tmp_path / "t.bw", f"{address}/t.bw"), QUICK)
+        download(DataFile("x", tmp_path / "t.gz", f"{address}/t.gz"), QUICK)
+    assert (tmp_path / "t.gz").read_bytes() == zipped
 
-    with mock.patch("chromoformer.data.download.choose_downloader", return_value=downloader) as chosen:
-        download(DataFile("x", tmp_path / "x", "doi:10.6084/m9.figshare.1/x", sha256=DIGEST), QUICK)
-    assert chosen.call_args.args == ("doi:10.6084/m9.figshare.1/x",) and (tmp_path / "x").read_bytes() == CONTENT
+
+def test_a_doi_is_resolved_by_pooch_and_then_resumes(tmp_path):
+    with serving({"/7": (served := Served(CONTENT, most=150_000))}) as address, mock.patch("chromoformer.data.download.doi_to_repository") as repository:
+        repository.return_value.download_url.return_value = f"{address}/7"
+        download(DataFile("x", tmp_path / "x", "doi:10.6084/m9.figshare.1/model.pt", sha256=DIGEST), QUICK)
+    repository.assert_called_with("10.6084/m9.figshare.1")
+    repository.return_value.download_url.assert_called_with("model.pt")
+    assert (tmp_path / "x").read_bytes() == CONTENT and ranges(served) == [None, "bytes=150000-", "bytes=300000-"]
+
+
+def test_ftp_goes_through_pooch_and_its_failure_is_explained(tmp_path):
+    file = DataFile("x", tmp_path / "x", "ftp://127.0.0.1/x", sha256=DIGEST)
+    with mock.patch("ftplib.FTP.connect", side_effect=ConnectionRefusedError(111, "refused")):
+        with pytest.raises(InputError, match="ftp://.*could not be downloaded.*refused"):
+            download(file, QUICK)
+    assert not list(tmp_path.iterdir())
+    with mock.patch("ftplib.FTP.connect"), mock.patch("ftplib.FTP.login"), mock.patch("ftplib.FTP.quit"), mock.patch("ftplib.FTP.retrbinary") as sent:
+        sent.side_effect = lambda _, write, **__: write(CONTENT)
+        download(file, QUICK)
+    assert file.path.read_bytes() == CONTENT
 
 
 # ---------------------------------------------------------------- manifests
@@ -357,79 +379,90 @@ def test_with_the_network_off_everything_but_fetch_works(toy, tiny, tmp_path):
 # ---------------------------------------------------------------- kills
 
 
-def kill_until_done(command: list, environment: dict, seed: int, kills: int, longest: float, check) -> int:
-    "Run a command, kill it after a random time, look, and again; then let it finish. Returns how often it was killed."
+def kill_at_random_moments(target, arguments: tuple, seed: int, kills: int, longest: float, check) -> None:
+    "Run a function in a process of its own, kill it (SIGKILL) after a random time, look, and again; then let it finish."
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["chromoformer.data.fetch"])
     chance, killed = random.Random(seed), 0
-    for _ in range(kills):
-        with subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, start_new_session=True) as process:
-            try:
-                process.wait(chance.uniform(0, longest))
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                killed += 1
-        check()
-    finished = subprocess.run([*map(str, command)], capture_output=True, text=True, env=environment)
-    assert finished.returncode == 0, finished.stderr
-    return killed
+    for _ in range(5 * kills):
+        process = context.Process(target=target, args=arguments)
+        process.start()
+        process.join(chance.uniform(0, longest))
+        if process.is_alive():
+            process.kill()
+            killed += 1
+        process.join()
+        assert process.exitcode in (0, -9)
+        check(process.exitcode == 0)
+        if killed == kills:
+            break
+    assert killed == kills, "the kills came too late to mean anything"
+    process = context.Process(target=target, args=arguments)
+    process.start()
+    process.join()
+    assert process.exitcode == 0
 
 
-FETCH = """
-import sys
-from chromoformer.data.fetch import fetch
-print("ready", flush=True)
-fetch(sys.argv[1], keep_reads=False, progress=False)
-"""
+def fetch_quietly(manifest: Path) -> None:
+    fetch(manifest, keep_reads=False, progress=False)
 
 
 @pytest.mark.slow
 def test_a_download_killed_at_many_random_moments_gives_the_same_bytes(served_toy, tmp_path):
-    "Downloads take about a second in all; a process takes about as long to start, so that many kills fall between."
     manifest, files, content = served_toy
     for served in files.values():
-        served.slow = 0.15
+        served.slow = 0.05
     big = random.Random(1).randbytes(3_000_000)
-    files["/big"] = Served(big, slow=0.02)
-    content["extra"] = {"big": {"path": "big", "url": content["contacts"]["url"].rsplit("/", content["contacts"]["path"].count("/") + 1)[0] + "/big"}}
+    files["/big"] = Served(big, slow=0.01)
+    content["extra"] = {"big": {"path": "big", "url": content["chrom_sizes"]["url"].replace(content["chrom_sizes"]["path"], "big")}}
     manifest.write_text(yaml.safe_dump(content, sort_keys=False))
-    right = {path[1:]: hashlib.sha256(served.content).hexdigest() for path, served in files.items()}
-
-    def check():
-        for path in manifest.parent.rglob("*"):
-            name = str(path.relative_to(manifest.parent))
-            if name in right:
-                assert sha256(path) == right[name], f"{name} is not whole"
-        for name, locked in read_lock(manifest).items():
-            assert locked["sha256"] == right[name]
-
-    killed = kill_until_done([sys.executable, "-c", FETCH, manifest], dict(os.environ), 0, 30, 3.5, check)
-    assert killed >= 10, "the kills came too late to mean anything"
-    check()
-    assert (manifest.parent / "big").read_bytes() == big
-    assert not [path for path in manifest.parent.rglob("*") if ".part" in path.name or path.name.endswith(".tagAlign.gz")]
-    undisturbed = tmp_path / "undisturbed"
+    right = {path[1:]: hashlib.sha256(served.content).hexdigest() for path, served in files.items() if not path.endswith(".yaml")}
+    undisturbed, start = tmp_path / "undisturbed", time.perf_counter()
     fetch(manifest, undisturbed, keep_reads=False, progress=False)
-    for path in undisturbed.rglob("*"):
-        if path.is_file() and not path.name.endswith(".provenance.json"):
-            assert (manifest.parent / path.relative_to(undisturbed)).read_bytes() == path.read_bytes(), path
+    needed = time.perf_counter() - start
+    lock_file(manifest).unlink()
+    begun: set[str] = set()
+
+    def check(finished):
+        for path in manifest.parent.rglob("*"):
+            if (name := str(path.relative_to(manifest.parent))) in right:
+                assert sha256(path) == right[name], f"{name} is not whole"
+            begun.update([path.name] if path.suffix == ".part" else [])
+        assert all(locked["sha256"] == right[name] for name, locked in read_lock(manifest).items())
+        if finished:  # before it could be killed: begin anew
+            shutil.rmtree(manifest.parent / "tracks")
+            for path in [path for path in manifest.parent.rglob("*") if path.is_file() and path != manifest]:
+                path.unlink()
+
+    kill_at_random_moments(fetch_quietly, (manifest,), 0, 60, needed, check)
+    assert "big.part" in begun, "no kill fell into the middle of a download"
+    made = {path.relative_to(undisturbed): path.read_bytes() for path in undisturbed.rglob("*") if path.is_file()}
+    found = {path.relative_to(manifest.parent): path.read_bytes() for path in manifest.parent.rglob("*") if path.is_file()}
+    locked = {Path("cellA.yaml"), Path("cellA.lock.json")}
+    assert set(found) - locked == set(made), "nothing is missing, and nothing is left behind"
+    assert all(found[path] == made[path] for path in made if not path.name.endswith(".provenance.json"))
 
 
 @pytest.mark.slow
 def test_a_store_build_killed_at_many_random_moments_gives_the_same_bytes(toy, toy_store, tmp_path):
     out, whole = tmp_path / "cellA.h5", toy_store.read_bytes()
-
-    def check():
-        assert not out.exists() or out.read_bytes() == whole, "half a store has the name of a whole one"
-        if out.with_suffix(".provenance.json").exists():
-            out.unlink(), out.with_suffix(".provenance.json").unlink()  # it was finished before it could be killed
-
-    command = [Path(sys.executable).parent / "chromoformer", "build", toy / "cellA.yaml", "--out", out]
     start = time.perf_counter()
-    subprocess.run([*map(str, command)], check=True, capture_output=True)
-    needed = time.perf_counter() - start
-    check()
-    assert kill_until_done(command, dict(os.environ), 1, 25, needed, check) >= 10
+    build_quietly(toy / "cellA.yaml", tmp_path / "undisturbed.h5")
+    needed, partial = time.perf_counter() - start, []
+
+    def check(finished):
+        assert not out.exists() or out.read_bytes() == whole, "half a store has the name of a whole one"
+        partial.extend(tmp_path.glob(".cellA.h5*partial"))
+        if finished:
+            out.unlink(), out.with_suffix(".provenance.json").unlink()
+
+    kill_at_random_moments(build_quietly, (toy / "cellA.yaml", out), 1, 40, needed, check)
     assert out.read_bytes() == whole and not list(tmp_path.glob(".*partial"))
-    assert chromoformer("build", *command[2:]).status == 2, "a finished store is not replaced"
+    assert chromoformer("build", toy / "cellA.yaml", "--out", out).status == 2, "a finished store is not replaced"
+
+
+def build_quietly(manifest: Path, out: Path) -> None:
+    build_store(manifest, out, progress=False)
 
 
 def test_a_store_without_its_record_is_made_anew_and_nothing_else_is(toy, toy_store, tmp_path):
