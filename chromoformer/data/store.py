@@ -226,7 +226,7 @@ class Store:
         try:
             with h5py.File(self.path) as file:
                 signal = file["signal"]
-                found = [signal[start:end] for start, end in places]
+                found = [signal[start:end] if self._columns is None else np.ascontiguousarray(signal[start:end][:, self._columns]) for start, end in places]
         except OSError as error:
             raise InputError(
                 f"the signal cannot be read ({error})", file=self.path, remedy="the file is damaged; build it again"
