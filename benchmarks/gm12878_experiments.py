@@ -49,7 +49,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     data, out, watch = arguments.data.resolve(), arguments.out.resolve(), Stopwatch()
-    manifest = ROOT / "data_manifests" / "gm12878_10kb.yaml"
+    manifest = ROOT / "data_manifests" / "gm12878_10kb_local.yaml"
     if not (out / "stores" / "GM12878.h5").exists():
         build_store(manifest, out / "stores" / "GM12878.h5", data=data, progress=False)
     store = Store(out / "stores" / "GM12878.h5")
