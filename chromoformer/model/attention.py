@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 # %% ../../nbs/model/attention.ipynb #250fd0ba
 def sinusoidal_positions(
