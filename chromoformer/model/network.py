@@ -11,8 +11,9 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from ..data.batches import Batch
+from ..data.batches import Batch, groups_of_similar_length
 from ..data.store import PUBLISHED_MARKS
 from ..errors import InputError, check_types, some
 from chromoformer.model.attention import (
@@ -20,6 +21,7 @@ from chromoformer.model.attention import (
     PackedTokens,
     PairwiseTransformer,
     RegulationTransformer,
+    Windows,
     sinusoidal_positions,
 )
 
@@ -154,31 +156,30 @@ class Chromoformer(nn.Module):
         self,
         batch: Batch,  # B genes
     ) -> Tensor:  # (B, 2) for the classifier, (B, 1) for the regressor
-        return self._compute(batch).output
+        return self._compute(batch, attention=False).output
 
     def explain(self, batch: Batch) -> Explanation:
         "Output with everything that led to it."
-        told, packed = self._compute(batch), self._packed(batch)
-        told.regulation = [[packed.of_promoters(weights) for weights in layers] for layers in told.regulation]
-        return told
+        return self._compute(batch, attention=True)
 
-    def _compute(self, batch: Batch) -> Explanation:
-        "As `explain`, with the attention of Regulation still as it was computed, for packed genes."
+    def _compute(self, batch: Batch, attention: bool) -> Explanation:
         self.check(batch)
         packed = self._packed(batch)
         promoters, regulated = [], []
         told = Explanation(torch.empty(0), torch.empty(0), [], [], [], [])
         for size in self.config.bin_sizes:
             promoter, promoter_weights = self.embedding[str(size)](*self._promoter_inputs(batch, size))
-            pcre, padding, start, positions = self._pcre_inputs(batch, size)
-            pcre, pairwise_weights = self.pairwise[str(size)](promoter, batch.gene, pcre, padding, positions)
+            order, groups, starts = self._pcre_groups(batch, size)
+            pcre, pairwise_weights = self.pairwise[str(size)](promoter, batch.gene[order], groups)
+            pcre = pcre.index_select(0, order.argsort())
             token, regulation_weights = self.regulation[str(size)](promoter, pcre, packed)
             promoters.append(promoter)
             regulated.append(token)
-            told.promoter.append(promoter_weights)
-            told.pairwise.append(pairwise_weights)
-            told.pairwise_start.append(start)
-            told.regulation.append(regulation_weights)
+            if attention:
+                told.promoter.append(promoter_weights)
+                told.pairwise.append([_in_one(weights, order, starts) for weights in pairwise_weights])
+                told.pairwise_start.append(min(starts))
+                told.regulation.append([packed.of_promoters(weights) for weights in regulation_weights])
         told.embedding = torch.cat(regulated, -1) + torch.cat(promoters, -1)
         told.output = self.head(told.embedding)
         return told
@@ -238,10 +239,29 @@ class Chromoformer(nn.Module):
         positions = self.get_buffer(f"positions_{size}")
         return features.to(positions.dtype), padding, positions
 
-    def _pcre_inputs(self, batch: Batch, size: int) -> tuple[Tensor, Tensor, int, Tensor]:
-        features, padding, start = batch.pcre_features(size)
+    def _pcre_inputs(
+        self, batch: Batch, size: int, pcres: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, int, Tensor]:  # features and padding; place of their first bin in the window; positions
+        features, padding, start = batch.pcre_features(size, pcres)
         positions = self.get_buffer(f"positions_{size}")[start : start + features.shape[1]]
         return features.to(positions.dtype), padding, start, positions
+
+    def _pcre_groups(self, batch: Batch, size: int) -> tuple[Tensor, list[Windows], list[int]]:
+        "The pCREs group by group (P,); the groups; where in the window of N bins each begins."
+        rows = groups_of_similar_length(-(-batch.pcre_length // size))
+        groups, starts = [], []
+        for pcres in rows:
+            features, padding, start, positions = self._pcre_inputs(batch, size, pcres)
+            groups.append(Windows(features, padding, positions))
+            starts.append(start)
+        return torch.cat(rows), groups, starts
+
+
+def _in_one(weights: list[Tensor], order: Tensor, starts: list[int]) -> Tensor:  # of groups (R, heads, n) -> (P, heads, L)
+    "The attention of all groups side by side, in the order of the batch; 0 where a group has no bin."
+    longest = max(group.shape[2] for group in weights)
+    padded = [F.pad(group, (start - min(starts), longest - group.shape[2] - start + min(starts))) for group, start in zip(weights, starts)]
+    return torch.cat(padded)[order.argsort()]
 
 # %% ../../nbs/model/network.ipynb #9d1653dd
 def random_batch(
