@@ -131,7 +131,7 @@ def rerun(
             target.parent.mkdir(exist_ok=True)
             make(root, job, target)
         elif content["what"] == "training run":
-            _fit_again(content, target)
+            _fit_again(content, file.parent, target)
         else:
             raise InputError(f"a {content['what']!r} cannot be run again by itself", file=file, remedy="run it again by its own command, and compare")
         top = root / job.key if "job" in content else file.parent
@@ -144,7 +144,7 @@ def _same_notebook(job: Job, parts: Mapping[str, Any]) -> None:
         raise InputError(f"changed since the run: {some(changed)}", file=job.notebook, remedy="check out the commit that the record names, or run the job anew")
 
 
-def _fit_again(content: Mapping[str, Any], target: Path) -> None:
+def _fit_again(content: Mapping[str, Any], run: Path, target: Path) -> None:
     "A run of `chromoformer train`."
     import torch
 
@@ -153,10 +153,12 @@ def _fit_again(content: Mapping[str, Any], target: Path) -> None:
 
     chosen, before = content["parameters"], torch.get_num_threads()
     stores = [entry["path"] for entry in content["inputs"].values()]
+    measure = "held_out_loss" in pd.read_csv(run / "history.csv")  # were the held-out genes watched?
     torch.set_num_threads(content["machine"].get("threads", before))
     try:
         fit(stores, target, chosen["held_out"], ChromoformerConfig.from_dict(chosen["network"]), Recipe.from_dict(chosen["recipe"]),
-            validation=chosen["validation"], seed=chosen["seed"], dtype=getattr(torch, chosen["dtype"].split(".")[-1]), progress=False)  # fmt: skip
+            validation=chosen["validation"], seed=chosen["seed"], dtype=getattr(torch, chosen["dtype"].split(".")[-1]), measure=measure,
+            progress=False)  # fmt: skip
     finally:
         torch.set_num_threads(before)
 
