@@ -67,17 +67,20 @@ def _place(folder: Path, content: Mapping[str, Any], metrics: Mapping[str, Any])
     "What is known of a run as a whole."
     if job := content.get("job"):
         return {"run": str(folder), "analysis": job["kind"], "cell_type": job["cell_type"], "task": job["task"], "fold": job["fold"]}
-    held_out = content["parameters"].get("held_out", [])
-    return {"run": str(folder), "analysis": content["what"], "cell_type": ", ".join(content["parameters"].get("stores", [])) or None,
+    held_out, stores = content["parameters"].get("held_out") or [], content["parameters"].get("stores") or []
+    return {"run": str(folder), "analysis": content["what"], "cell_type": ", ".join(Path(store).stem for store in stores) or None,
             "task": metrics.get("task"), "fold": held_out[0] if len(held_out) == 1 else None}  # fmt: skip
 
 
-def _rows(value: Any, place: Mapping[str, Any], name: str = "") -> Iterator[dict[str, Any]]:
+def _rows(value: Any, place: Mapping[str, Any], name: str = "", listed: bool = False) -> Iterator[dict[str, Any]]:
     "Every number in a piece of metrics.json, with the name of its place."
     if isinstance(value, dict):
+        if "sha256" in value:  # what identifies a file is no metric
+            return
         given = {key: value[key] for key in ("cell_type", "task", "fold") if isinstance(value.get(key), str | int)}
-        labels = [item for key, item in value.items() if isinstance(item, str) and key not in given] if name else []
-        place, name = {**place, **given}, ".".join([*([name] if name else []), *labels])
+        place = {**place, **given}
+        if listed or _is_number(value.get("value")):  # an entry among others: its words tell it apart
+            name = ".".join([*([name] if name else []), *(item for key, item in value.items() if isinstance(item, str) and key not in given)])
         if _is_number(value.get("value")):
             yield {**place, "metric": name, **{key: value[key] for key in ("value", "low", "high") if key in value}}
             return
@@ -87,7 +90,7 @@ def _rows(value: Any, place: Mapping[str, Any], name: str = "") -> Iterator[dict
     elif isinstance(value, list):
         for item in value:
             if isinstance(item, dict):  # a list of bare numbers is a curve, not a metric
-                yield from _rows(item, place, name)
+                yield from _rows(item, place, name, listed=True)
     elif _is_number(value):
         yield {**place, "metric": name, "value": value}
 
@@ -128,12 +131,12 @@ def rerun(
             target.parent.mkdir(exist_ok=True)
             make(root, job, target)
         elif content["what"] == "training run":
-            _fit_again(content, target)
+            _fit_again(content, file.parent, target)
         else:
             raise InputError(f"a {content['what']!r} cannot be run again by itself", file=file, remedy="run it again by its own command, and compare")
-        here = target.parent if target.is_file() else target
-        return [line for output in content["outputs"].values() if is_result(Path(output["path"]))
-                for line in differences(file.parent / output["path"], here / (target.name if target.is_file() else output["path"]))]  # fmt: skip
+        top = root / job.key if "job" in content else file.parent
+        return [line for output in content["outputs"].values() if is_result(old := Path(os.path.abspath(file.parent / output["path"])))
+                for line in differences(old, target / os.path.relpath(old, top) if target.is_dir() else target)]  # fmt: skip
 
 
 def _same_notebook(job: Job, parts: Mapping[str, Any]) -> None:
@@ -141,7 +144,7 @@ def _same_notebook(job: Job, parts: Mapping[str, Any]) -> None:
         raise InputError(f"changed since the run: {some(changed)}", file=job.notebook, remedy="check out the commit that the record names, or run the job anew")
 
 
-def _fit_again(content: Mapping[str, Any], target: Path) -> None:
+def _fit_again(content: Mapping[str, Any], run: Path, target: Path) -> None:
     "A run of `chromoformer train`."
     import torch
 
@@ -150,10 +153,12 @@ def _fit_again(content: Mapping[str, Any], target: Path) -> None:
 
     chosen, before = content["parameters"], torch.get_num_threads()
     stores = [entry["path"] for entry in content["inputs"].values()]
+    measure = "held_out_loss" in pd.read_csv(run / "history.csv")  # were the held-out genes watched?
     torch.set_num_threads(content["machine"].get("threads", before))
     try:
         fit(stores, target, chosen["held_out"], ChromoformerConfig.from_dict(chosen["network"]), Recipe.from_dict(chosen["recipe"]),
-            validation=chosen["validation"], seed=chosen["seed"], dtype=getattr(torch, chosen["dtype"].split(".")[-1]), progress=False)  # fmt: skip
+            validation=chosen["validation"], seed=chosen["seed"], dtype=getattr(torch, chosen["dtype"].split(".")[-1]), measure=measure,
+            progress=False)  # fmt: skip
     finally:
         torch.set_num_threads(before)
 

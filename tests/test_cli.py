@@ -276,13 +276,15 @@ def outputs(toy, toy_store, toy_runs, tiny, published, tmp_path):
         "train": ("train", toy_store, "--config", tiny, "--out"),
         "predict": ("predict", toy_runs[0], toy_store, "--out"),
         "evaluate": ("evaluate", toy_runs[0], "--out"),
+        "collect": ("collect", *toy_runs, "--out"),
     }
 
 
-ENDINGS = {"coverage": ".bigWig", "build": ".h5", "import-regions": ".h5", "export-weights": ".pt", "predict": ".csv", "evaluate": ".csv"}
+ENDINGS = {"coverage": ".bigWig", "build": ".h5", "import-regions": ".h5", "export-weights": ".pt", "predict": ".csv", "evaluate": ".csv", "collect": ".csv"}  # fmt: skip
+WITHOUT = ("info", "demo", "fetch", "run", "plan", "verify")  # write nothing, or go on with what is there
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("info", "demo")])
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in WITHOUT])
 def test_an_existing_output_is_refused_untouched_and_replaced_with_force(outputs, tmp_path, name):
     out = tmp_path / f"out{ENDINGS.get(name, '')}"
     succeed(*outputs[name], out)

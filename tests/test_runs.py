@@ -262,3 +262,9 @@ def test_the_toy_study_twice_then_one_notebook_touched(tmp_path):
     succeed(*run)
     jobs = json.loads((tmp_path / "toy" / ".study" / "jobs.json").read_text())
     assert started(tmp_path / "toy") == {key for key, job in jobs.items() if job["notebook"] and re.search("train.ipynb$", job["notebook"])}
+
+
+@pytest.mark.slow
+def test_a_training_from_the_command_line_can_be_run_again(toy_store, tiny, tmp_path):
+    succeed("train", toy_store, "--fold", 2, "--config", tiny, "--threads", 1, "--out", tmp_path / "run")
+    assert "the same to the last bit" in succeed("verify", tmp_path / "run", "--rerun").out
