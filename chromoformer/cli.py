@@ -458,6 +458,8 @@ def _show_plan(table: Any, disk: dict[str, float]) -> None:
         typer.echo(f"{state:16}{said:>20}  {role}: {what}")
     for what, size in disk.items():
         typer.echo(f"{what:20}{size / 1e9:>12,.2f} GB")
+    if unknown := int(table["bytes"].isna().sum()):
+        typer.echo(f"{unknown} files whose size is not known are not counted.")
 
 # %% ../nbs/cli.ipynb #92a4328a
 def main() -> None:

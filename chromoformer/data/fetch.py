@@ -113,7 +113,7 @@ class _Errand:
         inputs = json.loads(made_record(track.path).read_text())["inputs"].values()
         return any(file.sha256 not in (None, used["sha256"]) for file, used in zip(raw, inputs)) or len(inputs) != len(raw)
 
-# %% ../../nbs/data/fetch.ipynb #95e4d3c1
+# %% ../../nbs/data/fetch.ipynb #5272ceeb
 def fetch(
     manifest: str | Path,  # YAML
     data: str | Path | None = None,  # folder that the manifest's paths are relative to; None: the manifest's own
@@ -149,7 +149,8 @@ def fetch(
 def _files_and_channels(manifest: Manifest) -> tuple[list[DataFile], list[tuple[Channel, Raw]]]:
     "Every file once, chromosome sizes first; and the channels that are made of raw files, with these."
     sources = {key: getattr(manifest, key) for key in ("chrom_sizes", "annotation", "expression", "contacts")}
-    sources |= {channel.name: channel for channel in manifest.channels if channel.raw is None} | manifest.extra
+    sources |= {"regions" if channel.kind == "regions" else channel.name: channel for channel in manifest.channels if channel.raw is None}
+    sources |= {f"extra {key}" if key in sources else key: source for key, source in manifest.extra.items()}
     files: dict[Path, DataFile] = {}
     for role, source in sources.items():
         for file in source_files(role, source):
@@ -159,11 +160,14 @@ def _files_and_channels(manifest: Manifest) -> tuple[list[DataFile], list[tuple[
 
 
 def _please(errand: _Errand) -> InputError:
-    "What the user has to provide, all of it."
-    lines = [f"  {file.path} ({file.role})" + (f": {file.note}" if file.note else "") for file in errand.asked]
-    why = "the network is not to be used" if any(file.url for file in errand.asked) else "no source is known for them"
-    return InputError(f"{len(lines)} files are missing, and {why}:\n" + "\n".join(lines), file=errand.manifest,
-                      remedy="run without --offline" if errand.offline and all(file.url for file in errand.asked)
+    "What the user has to provide, all of it; what several files have in common is said once."
+    wanted: dict[str, list[DataFile]] = {}
+    for file in sorted(errand.asked, key=lambda file: file.path):
+        wanted.setdefault("can be downloaded" if file.url else file.note or "no source is known", []).append(file)
+    lines = [line for note, files in wanted.items() for line in (*(f"  {file.path} ({file.role})" for file in files), f"    {note}")]
+    why = "the network is not to be used" if "can be downloaded" in wanted else "no source is known for them"
+    return InputError(f"{len(errand.asked)} files are missing, and {why}:\n" + "\n".join(lines), file=errand.manifest,
+                      remedy="run without --offline" if set(wanted) == {"can be downloaded"}
                       else "put these files there, then run the same command again; all others are here")  # fmt: skip
 
 # %% ../../nbs/data/fetch.ipynb #0c20517d
