@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from .errors import InputError
 from .metrics import METRIC_NAMES
 from .plots import BLUE, COLOURS, GREY, RED, STYLE, signed
-from .plots import _axis as new_axis
+from .plots import new_axis
 
 # %% ../nbs/plots_compare.ipynb #fbeb9457
 @mpl.rc_context(STYLE)
