@@ -33,7 +33,7 @@ class SilencedStore(Store):
         interval: Region,  # where
         level: Mapping[str, float],  # channel -> mean depth there
     ):
-        super().__init__(store.path)
+        super().__init__(store.path, channels=store.channels)
         self.genes = store.genes  # labels may have been changed in memory
         self.interval, self.level = interval, dict(level)
         regions = self.regions
@@ -54,14 +54,17 @@ class SilencedStore(Store):
         bins, overlap, bases = (np.concatenate(part) for part in parts)
         return bins, overlap, bases
 
-    def signal(self, start: int = 0, end: int | None = None) -> np.ndarray:  # (bins, channels) float32, sums of depth
-        "Read a stretch of bins, the interval silenced."
-        found, end = super().signal(start, end), self.bins if end is None else end
-        here = (self._bins >= start) & (self._bins < end)
-        row, overlap, kept = self._bins[here] - start, self._overlap[here], 1 - self._overlap[here] / self._bases[here]
-        for channel, depth in self.level.items():
-            column = self.channels.index(channel)
-            found[row, column] = found[row, column] * kept + depth * overlap
+    def stretches(self, places: Sequence[tuple[int, int | None]]) -> np.ndarray:  # (bins of all, channels) float32, sums of depth
+        "Read several stretches of bins, the interval silenced."
+        found, at = super().stretches(places), 0
+        for start, end in places:
+            end = self.bins if end is None else end
+            here = (self._bins >= start) & (self._bins < end)
+            row, overlap, kept = self._bins[here] - start + at, self._overlap[here], 1 - self._overlap[here] / self._bases[here]
+            for channel, depth in self.level.items():
+                column = self.channels.index(channel)
+                found[row, column] = found[row, column] * kept + depth * overlap
+            at += end - start
         return found
 
     def genes_reading(self) -> np.ndarray:  # rows of `genes`
