@@ -125,28 +125,27 @@ class Windows(NamedTuple):
 
 def attend_from_one_query(
     query: Tensor,  # (heads, Q, d)
-    key_map: Tensor,  # (heads * d, width): W_k
-    value_map: Tensor,  # (heads * d, width): W_v
+    key_value_map: Tensor,  # (2 * heads * d, width): W_k, W_v
     input_map: Tensor,  # (width, channels): W_in
     groups: Sequence[Windows],  # P windows in all
     owner: Tensor | None = None,  # (P,), the query that looks at each window, group by group; None: query i at window i
 ) -> tuple[Tensor, list[Tensor]]:  # (heads, P, d) and for each group the weights (R, heads, n)
-    "`attend` for one query a window over x = W_in f + p, without forming keys or values: O(n)."
+    "`attend` for one query a window over x = W_in f + p, without forming keys or values of windows: O(n)."
     heads, queries, d = query.shape
-    key_map, value_map = (weight.unflatten(0, (heads, -1)) for weight in (key_map, value_map))  # (heads, d, width)
-    asked = query / math.sqrt(d) @ key_map  # W_k^T q, (heads, Q, width)
-    asked_features = asked @ input_map  # (heads, Q, channels)
+    channels, query = input_map.shape[1], query / math.sqrt(d)
     owner = torch.arange(queries, device=query.device) if owner is None else owner
-    seen, all_weights = [], []
+    attended, all_weights = [], []
     for group, rows in zip(groups, owner.split([len(group.features) for group in groups])):
-        to_features = asked_features.index_select(1, rows).transpose(0, 1)  # (R, heads, channels)
-        to_positions = (asked @ group.positions.T).index_select(1, rows).transpose(0, 1)  # (R, heads, n)
-        scores = torch.baddbmm(to_positions, to_features, group.features.transpose(1, 2))
+        basis = torch.cat([input_map.T, group.positions])  # (channels + n, width): one of each mark, then each position
+        keys, values = to_heads(basis, key_value_map, heads, 2)  # (heads, channels + n, d)
+        asked = (query @ keys.transpose(1, 2)).index_select(1, rows).transpose(0, 1)  # (R, heads, channels + n)
+        scores = torch.baddbmm(asked[..., channels:], asked[..., :channels], group.features.transpose(1, 2))
         weights = scores.masked_fill_(group.padding[:, None], -math.inf).softmax(-1)
-        seen.append((weights @ group.features) @ input_map.T + weights @ group.positions)  # the average x, (R, heads, width)
+        seen = torch.cat([weights @ group.features, weights], -1)  # how much of each mark and position, (R, heads, channels + n)
+        attended.append(seen.transpose(0, 1) @ values)
         all_weights.append(weights)
-    seen = seen[0] if len(seen) == 1 else torch.cat(seen)
-    return seen.transpose(0, 1) @ value_map.transpose(1, 2), all_weights
+    return attended[0] if len(attended) == 1 else torch.cat(attended, 1), all_weights
+
 
 # %% ../../nbs/model/attention.ipynb #789f8e7e
 class FeedForward(nn.Module):
@@ -174,6 +173,10 @@ class AttentionLayer(nn.Module):
     def map_weights(self) -> tuple[Tensor, ...]:  # each (attention width, width)
         "The weights of the maps, one by one."
         return self.maps.weight.split(self.attention_width)
+
+    def query_and_other_maps(self) -> tuple[Tensor, ...]:  # (attention width, width), ((maps - 1) * attention width, width)
+        "The weights of the query's map, and those of the others."
+        return self.maps.weight.split([self.attention_width, len(self.maps.weight) - self.attention_width])
 
     def finish(self, x: Tensor, attended: Tensor) -> Tensor:  # (rows, width), (heads, rows, d) -> (rows, width)
         "Output map, residual, LayerNorm, feed-forward."
@@ -211,9 +214,9 @@ class EmbeddingTransformer(nn.Module):
                                        split_heads(x @ value_map.T, self.heads), padding[:, None, None])  # fmt: skip
             return last.finish(x[:, centre], attended[:, :, 0].transpose(0, 1)), weights[:, :, 0]
         x = self.input(features[:, centre]) + positions[centre]  # (B, width), the TSS bin alone
-        query_map, key_map, value_map = last.map_weights()
+        query_map, key_value_map = last.query_and_other_maps()
         attended, weights = attend_from_one_query(
-            *to_heads(x, query_map, self.heads), key_map, value_map, self.input.weight, [Windows(features, padding, positions)]
+            *to_heads(x, query_map, self.heads), key_value_map, self.input.weight, [Windows(features, padding, positions)]
         )
         return last.finish(x, attended), weights[0]
 
@@ -250,9 +253,9 @@ class PairwiseTransformer(nn.Module):
     ) -> tuple[Tensor, list[list[Tensor]]]:  # (P, width); for each layer and group the weights (R, heads, n)
         x, owner, weights = self.promoter_input(promoter), gene, []  # in the first layer all pCREs of a gene share a query
         for layer in self.layers:
-            query_map, key_map, value_map = layer.map_weights()
+            query_map, key_value_map = layer.query_and_other_maps()
             attended, layer_weights = attend_from_one_query(
-                *to_heads(x, query_map, self.heads), key_map, value_map, self.pcre_input.weight, groups, owner
+                *to_heads(x, query_map, self.heads), key_value_map, self.pcre_input.weight, groups, owner
             )
             x = layer.finish(x if owner is None else x.index_select(0, owner), attended)
             owner = None
