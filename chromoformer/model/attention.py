@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 # %% ../../nbs/model/attention.ipynb #250fd0ba
 def sinusoidal_positions(
@@ -67,16 +68,13 @@ class _ToHeads(torch.autograd.Function):
     def forward(ctx, x, weight, heads, parts):
         ctx.save_for_backward(x, weight)
         by_head = weight.view(parts * heads, -1, x.shape[1]).transpose(1, 2)  # (parts * heads, width, d)
-        return torch.bmm(x.expand(parts * heads, *x.shape), by_head).unflatten(0, (parts, heads)).unbind(0)
+        return torch.bmm(x.expand(parts * heads, *x.shape), by_head).unflatten(0, (parts, heads))
 
     @staticmethod
-    def backward(ctx, *gradients):  # each (heads, rows, d)
+    @once_differentiable
+    def backward(ctx, gradient):  # (parts, heads, rows, d)
         x, weight = ctx.saved_tensors
-        heads, rows, d = gradients[0].shape
-        joined = x.new_empty(rows, len(gradients), heads, d)
-        for part, gradient in enumerate(gradients):
-            joined[:, part] = gradient.transpose(0, 1)
-        joined = joined.flatten(1)
+        joined = gradient.permute(2, 0, 1, 3).flatten(1)  # (rows, parts * heads * d)
         return joined @ weight, joined.T @ x, None, None
 
 
@@ -91,6 +89,7 @@ class _FromHeads(torch.autograd.Function):
         return torch.addmm(bias, joined, weight.T)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, gradient):  # (rows, width)
         joined, weight = ctx.saved_tensors
         by_head = weight.unflatten(1, (ctx.heads, -1)).transpose(0, 1)  # (heads, width, d)
@@ -102,7 +101,7 @@ def to_heads(
     weight: Tensor,  # (parts * heads * d, width)
     heads: int,
     parts: int = 1,  # 3 for queries, keys and values
-) -> tuple[Tensor, ...]:  # parts tensors (heads, rows, d)
+) -> Tensor:  # (parts, heads, rows, d)
     "The map of `weight`, its heads apart: no copy on the way there, one on the way back."
     return _ToHeads.apply(x, weight, heads, parts)
 
@@ -336,6 +335,37 @@ class PackedTokens:
         return found.masked_fill((slots >= count[:, None])[:, None], 0)
 
 # %% ../../nbs/model/attention.ipynb #d366adc9
+class _GatedAttention(torch.autograd.Function):
+    "`attend` within each row and head, times the sigmoid of the gate; the gradient stands where `to_heads` takes it from."
+
+    @staticmethod
+    def forward(ctx, maps, bias):  # (4, heads, rows * L, d): queries, keys, values, gates; (heads * rows, L, L)
+        query, key, value = maps[:3].view(3, *bias.shape[:2], -1)
+        weights = torch.baddbmm(bias, query, key.transpose(1, 2), alpha=1 / math.sqrt(maps.shape[-1])).softmax(-1)
+        gate = maps[3].sigmoid()
+        gated = (weights @ value).view_as(gate) * gate
+        ctx.save_for_backward(maps, weights, gate, gated)
+        ctx.mark_non_differentiable(weights)
+        return gated, weights
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient, _):
+        maps, weights, gate, gated = ctx.saved_tensors
+        of_maps = torch.empty_like(maps)
+        query, key, value = maps[:3].view(3, *weights.shape[:2], -1)
+        of_query, of_key, of_value = of_maps[:3].view(3, *weights.shape[:2], -1)
+        torch.mul(gradient, gated, out=of_maps[3]).addcmul_(of_maps[3], gate, value=-1)  # gate' = gate (1 - gate)
+        of_attended = (gradient * gate).view_as(query)
+        torch.bmm(weights.transpose(1, 2), of_attended, out=of_value)
+        of_scores = torch.bmm(of_attended, value.transpose(1, 2)).mul_(weights)  # through the softmax, with the next line
+        of_scores.addcmul_(weights, of_scores.sum(-1, keepdim=True), value=-1)
+        torch.bmm(of_scores, key, out=of_query)
+        torch.bmm(of_scores.transpose(1, 2), query, out=of_key)
+        of_maps[:2].mul_(1 / math.sqrt(maps.shape[-1]))
+        return of_maps, of_scores
+
+
 class RegulationTransformer(nn.Module):
     "Attention among a promoter and its pCREs, biased by contact frequency (Lee et al. 2022, Regulation transformer)."
 
@@ -355,29 +385,20 @@ class RegulationTransformer(nn.Module):
     ) -> tuple[Tensor, list[Tensor]]:  # the promoters' token (B, width); for each layer the weights (heads, rows, L, L)
         x, all_weights = packed.pack(promoter, pcre), []
         for layer, gamma in zip(self.layers, self.gamma):
+            bias = torch.addcmul(packed.strangers, gamma[:, None, None, None], packed.contact).flatten(0, 1)  # (heads * rows, L, L)
             if layer is not self.layers[-1]:
-                query, key, value, gate = to_heads(x, layer.maps.weight, self.heads, 4)
-                attended, weights = self._attend(query, key, value, gamma, packed)
+                gated, weights = _GatedAttention.apply(to_heads(x, layer.maps.weight, self.heads, 4), bias)
             else:
                 query_map, key_map, value_map, gate_map = layer.map_weights()
-                key, value = to_heads(x, torch.cat([key_map, value_map]), self.heads, 2)
+                key_and_value = to_heads(x, torch.cat([key_map, value_map]), self.heads, 2)
                 x = x.index_select(0, packed.promoter)
-                query, gate = to_heads(x, torch.cat([query_map, gate_map]), self.heads, 2)
-                query = torch.zeros_like(key).index_copy(1, packed.promoter, query)
-                attended, weights = self._attend(query, key, value, gamma, packed)
-                attended = attended.index_select(1, packed.promoter)
-            x = layer.finish(x, attended * gate.sigmoid())
-            all_weights.append(weights)
+                query_and_gate = to_heads(x, torch.cat([query_map, gate_map]), self.heads, 2)
+                query, gate = torch.zeros_like(key_and_value).index_copy(2, packed.promoter, query_and_gate)
+                gated, weights = _GatedAttention.apply(torch.stack([query, *key_and_value, gate]), bias)
+                gated = gated.index_select(1, packed.promoter)
+            x = layer.finish(x, gated)
+            all_weights.append(weights.unflatten(0, (self.heads, packed.rows)))
         return x, all_weights
-
-    def _attend(
-        self, query: Tensor, key: Tensor, value: Tensor, gamma: Tensor, packed: PackedTokens  # (heads, rows * L, d) each; (heads,)
-    ) -> tuple[Tensor, Tensor]:  # (heads, rows * L, d); the weights (heads, rows, L, L)
-        "`attend` within each gene."
-        query, key, value = (part.unflatten(1, (packed.rows, packed.places)).flatten(0, 1) for part in (query, key, value))
-        bias = torch.addcmul(packed.strangers, gamma[:, None, None, None], packed.contact).flatten(0, 1)  # (heads * rows, L, L)
-        weights = bias.baddbmm_(query / math.sqrt(query.shape[-1]), key.transpose(1, 2)).softmax(-1)
-        return (weights @ value).view(self.heads, -1, query.shape[-1]), weights.unflatten(0, (self.heads, packed.rows))
 
     def in_full(
         self,
