@@ -38,6 +38,29 @@ def test_the_store_of_a_cell_type_is_built_measured_and_read(tmp_path):
     assert (tmp_path / "cell" / "cellA.yaml").exists()
 
 
-@pytest.mark.parametrize("script", ["reads.py", "store.py"])
+def test_windows_arithmetic_and_several_models_are_measured(tmp_path):
+    run("window.py", "--genes", "2", "--runs", "1", "--widths", "4000", "8000", "--out", tmp_path / "window.json")
+    found = json.loads((tmp_path / "window.json").read_text())
+    assert [row["bins"] for row in found["windows"]] == [80, 160] and all(row["seconds"] > 0 for row in found["windows"])
+    run("arithmetic.py", "--genes", "2", "--runs", "1", "--out", tmp_path / "arithmetic.json")
+    found = json.loads((tmp_path / "arithmetic.json").read_text())
+    assert 0 < found["share_of_products"] < 1 and found["flop"] > 1e8 and found["best_flop_per_second"] > found["flop"] / found["seconds"]
+
+
+@pytest.mark.slow
+def test_several_models_and_a_whole_fold_are_measured(tmp_path):
+    run("several.py", "--genes", "2", "--steps", "1", "--runs", "1", "--out", tmp_path / "several.json")
+    assert json.loads((tmp_path / "several.json").read_text())["ratio"] > 0
+    run("fold.py", "--scale", "toy", "--threads", "1", "--out", tmp_path / "fold.json")
+    found = json.loads((tmp_path / "fold.json").read_text())
+    assert found["genes"] == 200 and found["seconds"] > 0 and 0 <= found["auc"]["value"] <= 1
+
+
+def test_the_gpu_benchmark_runs_or_says_that_there_is_no_gpu():
+    printed = run("gpu.py", "--genes", "2", "--runs", "1")
+    assert "88 models" in printed or "no GPU" in printed
+
+
+@pytest.mark.parametrize("script", ["reads.py", "store.py", "window.py", "arithmetic.py", "several.py", "gpu.py", "fold.py"])
 def test_help_has_an_example(script):
     assert f"python benchmarks/{script}" in run(script, "--help")
