@@ -1,12 +1,10 @@
-"""This package's side of step.py, in a process of its own; prints JSON."""
+"""This package's side of step.py, in a process of its own: does the work that each line of its input names, and answers with its seconds."""
 
 import json
-import resource
-import statistics
 import sys
-import time
 
 import torch
+from _published import answer
 
 from chromoformer.data.batches import GeneDataset
 from chromoformer.data.store import Store
@@ -14,18 +12,7 @@ from chromoformer.model.checkpoint import load
 from chromoformer.training import loss_of, new_optimiser
 
 
-def timed(work, runs):
-    for _ in range(3):
-        work()
-    seconds = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - start)
-    return seconds
-
-
-def main(store, folder, rows, threads, runs):
+def main(store, folder, rows, threads):
     torch.set_num_threads(int(threads))
     data, rows, model = GeneDataset(Store(store)), list(map(int, rows.split(","))), load(folder)
     optimiser = new_optimiser(model, lr=3e-5)
@@ -41,10 +28,9 @@ def main(store, folder, rows, threads, runs):
         with torch.inference_mode():
             return model(batch)
 
-    output = predict().tolist()
-    times = {"batch": timed(lambda: data.batch(rows), int(runs)), "prediction": timed(predict, int(runs)), "training step": timed(step, int(runs))}
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"seconds": times, "median": {k: statistics.median(v) for k, v in times.items()}, "peak_mb": peak, "output": output}))
+    print(json.dumps(predict().tolist()), flush=True)
+    answer({"batch": lambda: data.batch(rows), "prediction": predict, "training step": step})
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])

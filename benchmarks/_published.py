@@ -1,35 +1,39 @@
-"""The published implementation's side of step.py; runs in its own environment (see `make published`) and prints JSON.
+"""The published implementation's side of step.py; runs in its own environment (see `make published`), where this package is not.
 
 `.cuda()` is made to do nothing, so that it runs on the CPU; nothing else is changed.
 """
 
 import json
 import resource
-import statistics
 import sys
 import time
 
 import torch
-from torch.utils.data import default_collate
-
-torch.Tensor.cuda = lambda self, *args, **kwargs: self
-
-from chromoformer import ChromoformerClassifier, ChromoformerDataset
 
 INPUTS = ("promoter_feats", "promoter_pad_masks", "pcre_feats", "pcre_pad_masks", "interaction_masks", "interaction_freq")
 
 
-def timed(work, runs):
-    work()
-    seconds = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - start)
-    return seconds
+def answer(work):
+    "For each line `NAME TIMES` of standard input, the seconds of that work, done so many times; `peak`: memory in MB."
+    for line in sys.stdin:
+        if line.strip() == "peak":
+            print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024), flush=True)
+            continue
+        name, times = line.rsplit(" ", 1)
+        seconds = []
+        for _ in range(int(times)):
+            start = time.perf_counter()
+            work[name]()
+            seconds.append(time.perf_counter() - start)
+        print(json.dumps(seconds), flush=True)
 
 
-def main(meta, folder, genes, threads, runs, checkpoint):
+def main(meta, folder, genes, threads, checkpoint):
+    torch.Tensor.cuda = lambda self, *args, **kwargs: self
+    from torch.utils.data import default_collate
+
+    from chromoformer import ChromoformerClassifier, ChromoformerDataset
+
     torch.set_num_threads(int(threads))
     data = ChromoformerDataset(meta, folder, genes.split(","), binsizes=[2000, 500, 100])
     model = ChromoformerClassifier()
@@ -51,10 +55,9 @@ def main(meta, folder, genes, threads, runs, checkpoint):
     def predict():
         return model(*(batch[name] for name in INPUTS))
 
-    output = predict().tolist()
-    times = {"batch": timed(collate, int(runs)), "prediction": timed(predict, int(runs)), "training step": timed(step, int(runs))}
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"seconds": times, "median": {k: statistics.median(v) for k, v in times.items()}, "peak_mb": peak, "output": output}))
+    print(json.dumps(predict().tolist()), flush=True)
+    answer({"batch": collate, "prediction": predict, "training step": step})
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,6 +1,7 @@
 """How much faster is a training step, a prediction and a batch than in the published implementation?
 
-Both sides run here, one after the other, on the same 64 genes with the same weights and threads; the outputs are compared.
+Both sides run here in turns, each in a process of its own, on the same 64 genes with the same weights and threads; the outputs are compared. A
+round is one run of the published side and, before and after it, several of ours, so that a machine whose speed drifts is as fast for both.
 The published side runs in an environment of its own: `make published` sets it up in .venv-published.
 
     python benchmarks/step.py [--threads 2] [--runs 5] [--out benchmarks/results/step.json]
@@ -11,11 +12,14 @@ Genes: the E003 demo under CHROMOFORMER_DATA, or, where that is not set, 64 rand
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 GENES = 64
@@ -33,16 +37,48 @@ def regions(folder: Path) -> tuple[Path, Path, str]:
     return toy.write_regions(folder, GENES), folder, "random counts"
 
 
-def ours(store: Path, folder: Path, rows: list[int], threads: int, runs: int) -> dict:
-    "Our side, in a process of its own, so that its peak memory can be read."
-    command = [sys.executable, str(ROOT / "benchmarks" / "_ours.py"), store, folder, ",".join(map(str, rows)), threads, runs]
-    return json.loads(subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True).stdout)
+WORK = {"batch": 20, "prediction": 10, "training step": 5}  # name -> our runs before and after each of the published side's
+
+
+class Side:
+    "A process that does what it is asked and says how long it took."
+
+    def __init__(self, *command: object):
+        self.process = subprocess.Popen(list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.output = self.said()
+
+    def said(self) -> Any:
+        line = self.process.stdout.readline()
+        if not line:
+            sys.exit(f"{self.process.args[1]} ended with status {self.process.wait()}")
+        return json.loads(line)
+
+    def ask(self, what: str) -> Any:
+        self.process.stdin.write(what + "\n")
+        self.process.stdin.flush()
+        return self.said()
+
+
+def in_turns(here: Side, published: Side, rounds: int) -> dict[str, dict[str, Any]]:
+    "Seconds of both sides, and the ratio of each round."
+    found = {}
+    for work, times in WORK.items():
+        here.ask(f"{work} 3"), published.ask(f"{work} 1")  # these do not count
+        ours, theirs, ratios = [], [], []
+        for _ in range(rounds):
+            before = here.ask(f"{work} {times}")
+            theirs += published.ask(f"{work} 1")
+            around = before + here.ask(f"{work} {times}")
+            ours += around
+            ratios.append(theirs[-1] / statistics.median(around))
+        found[work] = {"published": theirs, "here": ours, "ratios": ratios, "ratio": statistics.median(ratios)}
+    return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--runs", type=int, default=5, help="of the published side; ours runs four times as often")
+    parser.add_argument("--runs", type=int, default=5, help="rounds")
     parser.add_argument("--published", default=str(ROOT / ".venv-published"), help="environment of the published implementation")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
@@ -56,7 +92,7 @@ def main() -> None:
     from chromoformer.data.published import import_regions
     from chromoformer.model.checkpoint import export_published, save
     from chromoformer.model.network import Chromoformer
-    from chromoformer.provenance import machine, versions, write_json
+    from chromoformer.provenance import code_state, machine, versions, write_json
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -67,18 +103,20 @@ def main() -> None:
         export_published(model, folder / "model.pt")
         save(model, folder / "model")
         names = pd.read_csv(meta)["gene_id"].tolist()[:GENES]
-        fast = ours(folder / "store.h5", folder / "model", list(range(GENES)), options.threads, 4 * options.runs)
-        command = [python, ROOT / "benchmarks" / "_published.py", meta, arrays, ",".join(names), options.threads, options.runs, folder / "model.pt"]
-        slow = json.loads(subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True).stdout)
-    difference = max(abs(a - b) for left, right in zip(fast.pop("output"), slow.pop("output")) for a, b in zip(left, right))
-    print(f"{GENES} genes ({what}), {options.threads} threads; largest difference of outputs {difference:.1e}\n")
-    print(f"{'':<16}{'published':>12}{'here':>12}{'ratio':>9}")
-    for work, seconds in slow["median"].items():
-        print(f"{work:<16}{seconds:>10.3f} s{fast['median'][work] * 1000:>9.1f} ms{seconds / fast['median'][work]:>8.0f}x")
-    print(f"{'peak memory':<16}{slow['peak_mb']:>9.0f} MB{fast['peak_mb']:>9.0f} MB{slow['peak_mb'] / fast['peak_mb']:>8.1f}x")
+        here = Side(sys.executable, ROOT / "benchmarks" / "_ours.py", folder / "store.h5", folder / "model", ",".join(map(str, range(GENES))), options.threads)
+        published = Side(python, ROOT / "benchmarks" / "_published.py", meta, arrays, ",".join(names), options.threads, folder / "model.pt")
+        found = in_turns(here, published, options.runs)
+        peak = {"published": published.ask("peak"), "here": here.ask("peak")}
+    difference = max(abs(a - b) for left, right in zip(here.output, published.output) for a, b in zip(left, right))
+    print(f"{GENES} genes ({what}), {options.threads} threads, {options.runs} rounds; largest difference of outputs {difference:.1e}\n")
+    print(f"{'':<16}{'published':>12}{'here':>12}{'ratio':>9}{'of single rounds':>22}")
+    for work, times in found.items():
+        theirs, ours = statistics.median(times["published"]), statistics.median(times["here"])
+        print(f"{work:<16}{theirs:>10.3f} s{ours * 1000:>9.1f} ms{times['ratio']:>8.0f}x{min(times['ratios']):>13.0f}x to {max(times['ratios']):.0f}x")
+    print(f"{'peak memory':<16}{peak['published']:>9.0f} MB{peak['here']:>9.0f} MB{peak['published'] / peak['here']:>8.1f}x")
     if options.out:
-        write_json(options.out, {"genes": what, "threads": options.threads, "published": slow, "here": fast,
-                                 "difference": difference, "machine": machine(), "versions": versions()})  # fmt: skip
+        write_json(options.out, {"genes": what, "threads": options.threads, "work": found, "peak_mb": peak, "difference": difference,
+                                 "date": time.strftime("%Y-%m-%d"), "machine": machine(), "versions": versions(), "code": code_state()})  # fmt: skip
 
 
 if __name__ == "__main__":

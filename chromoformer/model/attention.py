@@ -155,7 +155,7 @@ class FeedForward(nn.Module):
         self.rise, self.fall, self.norm = nn.Linear(width, hidden), nn.Linear(hidden, width), nn.LayerNorm(width)
 
     def forward(self, x: Tensor) -> Tensor:  # (..., width) -> (..., width)
-        return self.norm(x + self.fall(torch.relu(self.rise(x))))
+        return self.norm(self.fall(torch.relu_(self.rise(x))) + x)
 
 
 class AttentionLayer(nn.Module):
@@ -179,7 +179,7 @@ class AttentionLayer(nn.Module):
 
     def finish(self, x: Tensor, attended: Tensor) -> Tensor:  # (rows, width), (heads, rows, d) -> (rows, width)
         "Output map, residual, LayerNorm, feed-forward."
-        return self.feed_forward(self.norm(x + from_heads(attended, self.output)))
+        return self.feed_forward(self.norm(from_heads(attended, self.output).add_(x)))
 
     def finish_all(self, x: Tensor, attended: Tensor) -> Tensor:  # (B, n, width), (B, heads, n, d) -> (B, n, width)
         "The same where every bin is a query."
@@ -343,7 +343,7 @@ class _GatedAttention(torch.autograd.Function):
         query, key, value = maps[:3].view(3, *bias.shape[:2], -1)
         weights = torch.baddbmm(bias, query, key.transpose(1, 2), alpha=1 / math.sqrt(maps.shape[-1])).softmax(-1)
         gate = maps[3].sigmoid()
-        gated = (weights @ value).view_as(gate) * gate
+        gated = (weights @ value).view_as(gate).mul_(gate)
         ctx.save_for_backward(maps, weights, gate, gated)
         ctx.mark_non_differentiable(weights)
         return gated, weights
