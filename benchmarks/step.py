@@ -37,7 +37,8 @@ def regions(folder: Path) -> tuple[Path, Path, str]:
     return toy.write_regions(folder, GENES), folder, "random counts"
 
 
-WORK = {"batch": 20, "prediction": 10, "training step": 5}  # name -> our runs before and after each of the published side's
+WORK = {"batch": 20, "prediction": 20, "training step": 10}  # name -> our runs before and after each of the published side's
+WARM = 5  # of these do not count: the other side has just had the caches to itself
 
 
 class Side:
@@ -66,9 +67,9 @@ def in_turns(here: Side, published: Side, rounds: int) -> dict[str, dict[str, An
         here.ask(f"{work} 3"), published.ask(f"{work} 1")  # these do not count
         ours, theirs, ratios = [], [], []
         for _ in range(rounds):
-            before = here.ask(f"{work} {times}")
+            before = here.ask(f"{work} {times}")[WARM:]
             theirs += published.ask(f"{work} 1")
-            around = before + here.ask(f"{work} {times}")
+            around = before + here.ask(f"{work} {times}")[WARM:]
             ours += around
             ratios.append(theirs[-1] / statistics.median(around))
         found[work] = {"published": theirs, "here": ours, "ratios": ratios, "ratio": statistics.median(ratios)}
