@@ -1,7 +1,7 @@
 """How much faster is a training step, a prediction and a batch than in the published implementation?
 
 Both sides run here in turns, each in a process of its own, on the same 64 genes with the same weights and threads; the outputs are compared. A
-round is one run of the published side and, before and after it, several of ours, so that a machine whose speed drifts is as fast for both.
+round is one run of each work of the published side, then several of ours, so that a machine whose speed drifts is as fast for both.
 The published side runs in an environment of its own: `make published` sets it up in .venv-published.
 
     python benchmarks/step.py [--threads 2] [--runs 5] [--out benchmarks/results/step.json]
@@ -37,8 +37,8 @@ def regions(folder: Path) -> tuple[Path, Path, str]:
     return toy.write_regions(folder, GENES), folder, "random counts"
 
 
-WORK = {"batch": 20, "prediction": 20, "training step": 10}  # name -> our runs before and after each of the published side's
-WARM = 5  # of these do not count: the other side has just had the caches to itself
+WORK = {"batch": 40, "prediction": 40, "training step": 20}  # name -> our runs for each of the published side's
+WARM = 5  # of ours that do not count, and 1 of the published side's in its first round
 
 
 class Side:
@@ -60,20 +60,32 @@ class Side:
         return self.said()
 
 
-def in_turns(here: Side, published: Side, rounds: int) -> dict[str, dict[str, Any]]:
-    "Seconds of both sides, and the ratio of each round."
-    found = {}
-    for work, times in WORK.items():
-        here.ask(f"{work} 3"), published.ask(f"{work} 1")  # these do not count
-        ours, theirs, ratios = [], [], []
-        for _ in range(rounds):
-            before = here.ask(f"{work} {times}")[WARM:]
-            theirs += published.ask(f"{work} 1")
-            around = before + here.ask(f"{work} {times}")[WARM:]
-            ours += around
-            ratios.append(theirs[-1] / statistics.median(around))
-        found[work] = {"published": theirs, "here": ours, "ratios": ratios, "ratio": statistics.median(ratios)}
-    return found
+    def end(self) -> None:
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def in_turns(ours: list[object], theirs: list[object], rounds: int) -> tuple[dict[str, dict[str, Any]], dict[str, float], float]:
+    "Seconds of both sides and the ratio of each round, for each work; peak memory; largest difference of the outputs."
+    found = {work: {"published": [], "here": []} for work in WORK}
+    published, peak = Side(*theirs), {"published": 0.0, "here": 0.0}
+    for work in WORK:
+        published.ask(f"{work} 1")
+    for number in range(rounds):
+        print(f"round {number + 1} of {rounds}", file=sys.stderr)
+        for work in WORK:
+            found[work]["published"] += published.ask(f"{work} 1")
+        here = Side(*ours)  # anew: a process that has waited for half a minute is slower at first
+        for work, times in WORK.items():
+            found[work]["here"].append(statistics.median(here.ask(f"{work} {WARM + times}")[WARM:]))
+        peak["here"] = max(peak["here"], here.ask("peak"))
+        here.end()
+    peak["published"] = published.ask("peak")
+    published.end()
+    for work in found.values():
+        work["ratios"] = [slow / fast for slow, fast in zip(work["published"], work["here"])]
+    difference = max(abs(a - b) for left, right in zip(here.output, published.output) for a, b in zip(left, right))
+    return found, peak, difference
 
 
 def main() -> None:
@@ -104,16 +116,14 @@ def main() -> None:
         export_published(model, folder / "model.pt")
         save(model, folder / "model")
         names = pd.read_csv(meta)["gene_id"].tolist()[:GENES]
-        here = Side(sys.executable, ROOT / "benchmarks" / "_ours.py", folder / "store.h5", folder / "model", ",".join(map(str, range(GENES))), options.threads)
-        published = Side(python, ROOT / "benchmarks" / "_published.py", meta, arrays, ",".join(names), options.threads, folder / "model.pt")
-        found = in_turns(here, published, options.runs)
-        peak = {"published": published.ask("peak"), "here": here.ask("peak")}
-    difference = max(abs(a - b) for left, right in zip(here.output, published.output) for a, b in zip(left, right))
+        ours = [sys.executable, ROOT / "benchmarks" / "_ours.py", folder / "store.h5", folder / "model", ",".join(map(str, range(GENES))), options.threads]
+        theirs = [python, ROOT / "benchmarks" / "_published.py", meta, arrays, ",".join(names), options.threads, folder / "model.pt"]
+        found, peak, difference = in_turns(ours, theirs, options.runs)
     print(f"{GENES} genes ({what}), {options.threads} threads, {options.runs} rounds; largest difference of outputs {difference:.1e}\n")
     print(f"{'':<16}{'published':>12}{'here':>12}{'ratio':>9}{'of single rounds':>22}")
     for work, times in found.items():
         theirs, ours = statistics.median(times["published"]), statistics.median(times["here"])
-        print(f"{work:<16}{theirs:>10.3f} s{ours * 1000:>9.1f} ms{times['ratio']:>8.0f}x{min(times['ratios']):>13.0f}x to {max(times['ratios']):.0f}x")
+        print(f"{work:<16}{theirs:>10.3f} s{ours * 1000:>9.1f} ms{theirs / ours:>8.0f}x{min(times['ratios']):>13.0f}x to {max(times['ratios']):.0f}x")
     print(f"{'peak memory':<16}{peak['published']:>9.0f} MB{peak['here']:>9.0f} MB{peak['published'] / peak['here']:>8.1f}x")
     if options.out:
         write_json(options.out, {"genes": what, "threads": options.threads, "work": found, "peak_mb": peak, "difference": difference,
