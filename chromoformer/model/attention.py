@@ -60,7 +60,7 @@ def join_heads(
     "The inverse of `split_heads`."
     return x.transpose(-2, -3).flatten(-2)
 
-
+# %% ../../nbs/model/attention.ipynb #e5f6a7b8
 class _ToHeads(torch.autograd.Function):
     "See `to_heads`."
 
