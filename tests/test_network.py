@@ -134,3 +134,13 @@ def test_impossible_configurations_are_refused(values):
 def test_the_score_is_a_probability_or_the_output():
     assert torch.allclose(score(torch.tensor([[0.3, 1.3]])), torch.sigmoid(torch.tensor([1.0])))
     assert score(torch.tensor([[2.5]])).tolist() == [2.5]
+
+
+def test_mixed_precision_trains_and_stays_near():
+    config = ChromoformerConfig()
+    model, batch = network(config, torch.float32), random_batch(8, config)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = model(batch).float()
+    mixed.square().sum().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+    assert torch.allclose(mixed, model(batch), rtol=0.05, atol=0.05)

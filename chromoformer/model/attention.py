@@ -78,6 +78,14 @@ class _ToHeads(torch.autograd.Function):
         return joined @ weight, joined.T @ x, None, None
 
 
+def _in_autocast_type(*tensors: Tensor) -> Sequence[Tensor]:
+    "What autocast does to the arguments of a product, for the functions whose gradient is written out here."
+    device = tensors[0].device.type
+    if not torch.is_autocast_enabled(device):
+        return tensors
+    return [tensor.to(torch.get_autocast_dtype(device)) for tensor in tensors]
+
+
 def to_heads(
     x: Tensor,  # (rows, width)
     weight: Tensor,  # (parts * heads * d, width)
@@ -85,7 +93,7 @@ def to_heads(
     parts: int = 1,  # 3 for queries, keys and values
 ) -> Tensor:  # (parts, heads, rows, d)
     "The map of `weight`, its heads apart: no copy on the way there, one on the way back."
-    return _ToHeads.apply(x, weight, heads, parts)
+    return _ToHeads.apply(*_in_autocast_type(x, weight), heads, parts)
 
 # %% ../../nbs/model/attention.ipynb #1f813325
 class Windows(NamedTuple):
@@ -310,7 +318,7 @@ class _GatedAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx, maps, bias):  # (4, heads, rows * L, d): queries, keys, values, gates; (heads * rows, L, L)
         query, key, value = maps[:3].view(3, *bias.shape[:2], -1)
-        weights = torch.baddbmm(bias, query, key.transpose(1, 2), alpha=1 / math.sqrt(maps.shape[-1])).softmax(-1)
+        weights = torch.baddbmm(bias, query, key.transpose(1, 2), alpha=1 / math.sqrt(maps.shape[-1])).softmax(-1).to(maps.dtype)
         gate = maps[3].sigmoid()
         gated = (weights @ value).view_as(gate).mul_(gate)
         ctx.save_for_backward(maps, weights, gate, gated)
@@ -356,14 +364,14 @@ class RegulationTransformer(nn.Module):
         for layer, gamma in zip(self.layers, self.gamma):
             bias = torch.addcmul(packed.strangers, gamma[:, None, None, None], packed.contact).flatten(0, 1)  # (heads * rows, L, L)
             if layer is not self.layers[-1]:
-                gated, weights = _GatedAttention.apply(to_heads(x, layer.maps.weight, self.heads, 4), bias)
+                gated, weights = _GatedAttention.apply(*_in_autocast_type(to_heads(x, layer.maps.weight, self.heads, 4), bias))
             else:
                 query_map, key_map, value_map, gate_map = layer.map_weights()
                 key_and_value = to_heads(x, torch.cat([key_map, value_map]), self.heads, 2)
                 x = x.index_select(0, packed.promoter)
                 query_and_gate = to_heads(x, torch.cat([query_map, gate_map]), self.heads, 2)
                 query, gate = torch.zeros_like(key_and_value).index_copy(2, packed.promoter, query_and_gate)
-                gated, weights = _GatedAttention.apply(torch.stack([query, *key_and_value, gate]), bias)
+                gated, weights = _GatedAttention.apply(*_in_autocast_type(torch.stack([query, *key_and_value, gate]), bias))
                 gated = gated.index_select(1, packed.promoter)
             x = layer.finish(x, gated)
             all_weights.append(weights.unflatten(0, (self.heads, packed.rows)))
