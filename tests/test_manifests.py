@@ -19,6 +19,7 @@ from servers import Served, serving
 from test_fetch import QUICK, stores_agree
 
 from chromoformer.data.build import build_store
+from chromoformer.data.channels import channel_beside
 from chromoformer.data.fetch import disk_needed, fetch, fetch_plan
 from chromoformer.data.manifest import files_of, git_blob_sha1, read_manifest, source_files
 from chromoformer.data.store import PUBLISHED_MARKS, Store
@@ -44,6 +45,13 @@ def test_there_is_one_for_everything_that_is_promised():
     names = {path.stem for path in MANIFESTS}
     assert set(TISSUES) | {"mESC", "E116.ctcf", "E116.compartments", "toy", "e003_demo", "gm12878_10kb"} <= names
     assert len(list((FOLDER / "templates").glob("*.yaml"))) >= 3
+
+
+@pytest.mark.parametrize("name", ["E116", "gm12878_10kb_local"])
+def test_ctcf_is_found_beside_the_manifest_of_its_cell_type(name):
+    assert channel_beside(FOLDER / f"{name}.yaml", "CTCF").name == "CTCF"
+    plain, more = (read_manifest(FOLDER / f"{name}{kind}.yaml") for kind in ("", ".ctcf"))
+    assert more.channels[:-1] == plain.channels and more.contacts == plain.contacts
 
 
 @pytest.mark.parametrize("cell", TISSUES)
