@@ -37,9 +37,10 @@ def rates(root: Path) -> dict:
     for job, record in finished(root):
         found.setdefault(job.kind, []).append((job, record))
     seconds = {kind: sum(record["seconds"] for _, record in jobs) / len(jobs) for kind, jobs in found.items()}
-    [(short, _)], (long, record) = found["shorter"], found["train"][0]
+    [(short, brief)] = found["shorter"]
+    long, record = next((job, record) for job, record in found["train"] if (job.cell_type, job.task) == (short.cell_type, short.task))
     few, epochs = short.parameters["recipe"]["epochs"], long.parameters["recipe"].get("epochs", 9)
-    overhead = max(seconds["shorter"] - few * (seconds["train"] - seconds["shorter"]) / (epochs - few), 0.0)
+    overhead = max(brief["seconds"] - few * (record["seconds"] - brief["seconds"]) / (epochs - few), 0.0)
     genes = len(Store(root / "stores" / "cellA.h5").genes)
     parameters = sum(weights.numel() for weights in load(root / long.key).parameters())
     kinds = {}
