@@ -1,6 +1,6 @@
 """CTCF, compartments and regulation on GM12878: four folds with the settings chosen before, the analysis notebooks, and their numbers in one JSON.
 
-    python benchmarks/gm12878_experiments.py DATA OUT        # DATA holds what data_manifests/gm12878_10kb.ctcf.yaml names
+    python benchmarks/gm12878_experiments.py DATA OUT        # DATA holds what data_manifests/gm12878_10kb_local.ctcf.yaml names
 
 What is complete in OUT is not done again. Half an hour on one core."""
 

@@ -151,7 +151,9 @@ def do(
     outputs = {"store": root / job.key} if job.kind == "stores" else _outputs(root / job.key)
     files, known = _input_paths(root, job)
     if job.kind == "stores":  # the build's own record names every file that it read
-        files |= {name: Path(entry["path"]) for name, entry in read_record(root / job.record)["inputs"].items()}
+        built = read_record(root / job.record)["inputs"]
+        files |= {name: Path(entry["path"]) for name, entry in built.items()}
+        known |= {entry["path"]: entry for entry in built.values()}
     digest = hash_of({name: file_record(file)["sha256"] for name, file in outputs.items() if is_result(file)})
     return record(root / job.record, what=f"{job.kind}, job of a study", inputs=files, outputs=outputs, parameters=job.parameters, watch=watch,
                   known=known, threads=job.threads, seed=job.parameters.get("seed"),

@@ -183,7 +183,7 @@ def average_precisions(
         ax.text(row.high, place, f" {row.average_precision:.2f}", va="center", fontsize=9)
     ax.axvline(judged["chance"].iloc[0], color="black", lw=0.8, ls=":")
     ax.set_yticks(range(len(judged)), judged["ranking"])
-    ax.set(xlabel="average precision", xlim=(0, 1), title=title)
+    ax.set(xlabel="average precision", xlim=(0, 1.1), xticks=np.linspace(0, 1, 6), title=title)
     ax.invert_yaxis()
     return ax
 
@@ -301,11 +301,12 @@ def by_quantile(
     groups: int = 10,
     xlabel: str = "",
     ylabel: str = "",
+    what: str = "genes",
 ) -> Axes:
-    "The mean of y in groups of equally many genes by x, with 95% intervals."
+    "The mean of y in groups of equally many genes (or whatever the values are of) by x, with 95% intervals."
     ax, table = new_axis(ax, 4.8, 3.4), pd.DataFrame({"x": x, "y": y}).dropna()
     part = table.groupby(pd.qcut(table["x"], groups, duplicates="drop"), observed=True)
     ax.errorbar(part["x"].mean(), part["y"].mean(), 1.96 * part["y"].std() / np.sqrt(part["y"].count()), marker="o", color=BLUE, lw=1.4)
     r = table["x"].corr(table["y"])
-    ax.set(xlabel=xlabel, ylabel=ylabel, title=f"{len(table):,} genes, Pearson r {r:.3f}")
+    ax.set(xlabel=xlabel, ylabel=ylabel, title=f"{len(table):,} {what}, Pearson r {r:.3f}")
     return ax

@@ -88,12 +88,14 @@ def along(
 ) -> Axes:
     "A score against a setting: the mean over folds with 95% intervals, and each fold as a thin line."
     ax = new_axis(ax, 5.2, 3.6)
-    for _, line in folds.sort_values("x").groupby("fold"):
+    several = folds["fold"].nunique() > 1
+    for _, line in folds.sort_values("x").groupby("fold") if several else []:
         ax.plot(line["x"], line["value"], color=GREY, lw=0.8, alpha=0.7)
     means = means.sort_values("x")
     error = [means["value"] - means["low"], means["high"] - means["value"]]
-    ax.errorbar(means["x"], means["value"], error, fmt="o-", color=COLOURS[0], lw=1.8, ms=6, label="mean over folds (bar: 95% of genes)")
-    ax.plot([], [], color=GREY, lw=0.8, label="one fold")
+    ax.errorbar(means["x"], means["value"], error, fmt="o-", color=COLOURS[0], lw=1.8, ms=6, label=f"{'mean over folds' if several else 'one fold'} (bar: 95% of genes)")
+    if several:
+        ax.plot([], [], color=GREY, lw=0.8, label="one fold")
     ax.set(xscale="log", xlabel=label, ylabel=METRIC_NAMES[metric])
     ax.set_xticks(means["x"], [f"{x:g}" for x in means["x"]])
     ax.minorticks_off()

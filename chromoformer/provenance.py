@@ -299,6 +299,7 @@ def _own_hash(content: Mapping[str, Any]) -> str:
 
 def _problem(file: Path, entry: Mapping[str, Any], hashes: dict[str, str], what: str = "") -> list[str]:
     place = os.path.abspath(file)
+    file = Path(place) if ".." in file.parts else file  # an input by its way from the record
     found = hashes[place] = hashes.get(place) or sha256(file)
     if found == entry["sha256"]:
         return []

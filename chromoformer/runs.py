@@ -23,7 +23,7 @@ from typing import Any
 
 from .errors import InputError, found_in, some
 from .execution import STATE, locked
-from .jobs import Job, jobs_of
+from .jobs import Job, files_to_give, jobs_of
 from .provenance import Stopwatch, write_json
 from .state import State, state_of
 from .studies import Study, read_study
@@ -128,6 +128,9 @@ def run_study(
     watch = Stopwatch()
     study, root, jobs = open_study(file, out, notebooks)
     cores = cores or os.cpu_count() or 1
+    if wanted := files_to_give(root, jobs):
+        raise InputError(f"files that the study names are not there: {some(wanted)}", file=file, place="parameters of analyses",
+                         remedy="provide them, or take the analyses that need them out of the study")  # fmt: skip
     if executor == "local" and (greedy := [key for key, job in jobs.items() if job.threads > cores]):
         raise InputError(f"{some(greedy, 3)} asks for {max(job.threads for job in jobs.values())} threads, and there are {cores} cores", file=file,
                          place="threads", remedy="give more --cores, or lower `threads`: other numbers of threads give other bits")  # fmt: skip

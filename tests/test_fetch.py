@@ -472,3 +472,14 @@ def test_a_store_without_its_record_is_made_anew_and_nothing_else_is(toy, toy_st
     other = tmp_path / "notes.txt"
     other.write_text("mine")
     assert chromoformer("build", toy / "cellA.yaml", "--out", other).status == 2 and other.read_text() == "mine"
+
+
+def test_every_input_of_a_store_is_read_once_for_its_hash(toy, tmp_path, monkeypatch):
+    import chromoformer.provenance as provenance
+
+    read, sha256 = [], provenance.sha256
+    monkeypatch.setattr(provenance, "sha256", lambda path: read.append(Path(path).resolve()) or sha256(path))
+    build_quietly(toy / "cellA.yaml", tmp_path / "cellA.h5")
+    inputs = provenance.read_record(tmp_path / "cellA.provenance.json")["inputs"]
+    assert len(inputs) > 9 and sorted(path for path in read if toy in path.parents) == sorted({Path(entry["path"]).resolve() for entry in inputs.values()})
+    assert provenance.verify(tmp_path / "cellA.provenance.json") == []

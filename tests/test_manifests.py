@@ -14,11 +14,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from command_line import chromoformer, succeed
+from command_line import TINY, chromoformer, succeed
 from servers import Served, serving
 from test_fetch import QUICK, stores_agree
 
 from chromoformer.data.build import build_store
+from chromoformer.data.channels import channel_beside
 from chromoformer.data.fetch import disk_needed, fetch, fetch_plan
 from chromoformer.data.manifest import files_of, git_blob_sha1, read_manifest, source_files
 from chromoformer.data.store import PUBLISHED_MARKS, Store
@@ -44,6 +45,13 @@ def test_there_is_one_for_everything_that_is_promised():
     names = {path.stem for path in MANIFESTS}
     assert set(TISSUES) | {"mESC", "E116.ctcf", "E116.compartments", "toy", "e003_demo", "gm12878_10kb"} <= names
     assert len(list((FOLDER / "templates").glob("*.yaml"))) >= 3
+
+
+@pytest.mark.parametrize("name", ["E116", "gm12878_10kb_local"])
+def test_ctcf_is_found_beside_the_manifest_of_its_cell_type(name):
+    assert channel_beside(FOLDER / f"{name}.yaml", "CTCF").name == "CTCF"
+    plain, more = (read_manifest(FOLDER / f"{name}{kind}.yaml") for kind in ("", ".ctcf"))
+    assert more.channels[:-1] == plain.channels and more.contacts == plain.contacts
 
 
 @pytest.mark.parametrize("cell", TISSUES)
@@ -270,6 +278,31 @@ def test_first_steps_of_the_papers_study_against_a_local_server(tmp_path):
         track.unlink()
     build_store(path, tmp_path / "from_reads.h5", progress=False)  # the reads stand for the tracks
     stores_agree(tmp_path / "from_reads.h5", tmp_path / "E016.h5")
+
+
+@pytest.mark.slow
+def test_the_papers_study_fetches_builds_and_trains_from_a_local_server(tmp_path, monkeypatch):
+    "Two of its cell types, one fold, one task and a tiny network; manifests and all else as they are. The first time the server lacks some reads."
+    monkeypatch.delenv("CHROMOFORMER_DATA", raising=False)
+    cells, study = {"E003": "H1", "E016": "H1"}, yaml.safe_load((FOLDER.parent / "workflow" / "studies" / "paper.yaml").read_text())
+    study |= yaml.safe_load(TINY) | {"cell_types": {cell: f"manifests/{cell}.yaml" for cell in cells}, "folds": [1], "tasks": ["classification"],
+                                     "analyses": {"train": study["analyses"]["train"]}}  # fmt: skip
+    (tmp_path / "paper.yaml").write_text(yaml.safe_dump(study))
+    files = {served_at(url): Served(data) for url, data in small_sources(cells).items()}
+    late = served_at(READS.format("E016", "H3K9ac"))
+    offered = {path: served for path, served in files.items() if path != late}
+    out, run = tmp_path / "paper", ["run", tmp_path / "paper.yaml", "--cores", 2, "--out", tmp_path / "paper"]
+    with serving(offered) as address:
+        for cell in cells:
+            copied(cell, tmp_path / "manifests", address)
+        result = chromoformer(*run)
+        assert result.status == 1 and "E016-H3K9ac.tagAlign.gz" in result.out + result.err and "404" in result.out + result.err
+        assert (out / "train/classification/E003/fold1/metrics.json").exists() and not (out / "stores/E016.h5").exists()
+        offered[late] = files[late]
+        succeed(*run)
+    assert {len(served.asked) for served in files.values()} == {1}, "each is fetched once, for both cell types together"
+    assert (out / "train/classification/E016/fold1/metrics.json").exists()
+    assert "Nothing to do" in succeed(*run).out and "all as recorded" in succeed("verify", out).out, "and no server is asked"
 
 
 @pytest.mark.skipif(shutil.which("awk") is None, reason="awk is not here: the templates' recipes are not tried")

@@ -253,10 +253,12 @@ def test_metrics_of_a_study_are_collected_in_one_table(trained, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_toy_study_twice_then_one_notebook_touched(tmp_path):
+def test_the_toy_study_finds_what_was_planted_then_has_nothing_to_do_then_one_notebook_is_touched(tmp_path):
     shutil.copytree(ROOT / "nbs" / "analyses", tmp_path / "analyses")
     run = ["run", ROOT / "workflow" / "studies" / "toy.yaml", "--cores", 2, "--out", tmp_path / "toy", "--notebooks", tmp_path / "analyses"]
     succeed(*run)
+    said = json.loads((tmp_path / "toy" / "report" / "metrics.json").read_text())
+    assert said["claims met"]["value"] == said["claims judged"]["value"] == len(said["claims"]), [row for row in said["claims"] if not row["met"]]
     assert "Nothing to do" in succeed(*run).out
     (tmp_path / "analyses" / "train.ipynb").touch()
     succeed(*run)

@@ -126,6 +126,19 @@ def test_what_does_not_fit_is_refused_before_anything_starts(folder, monkeypatch
         refused(folder, command, "study.yaml", "--notebooks", folder, says=["study.yaml" if "trian" not in str(changes) else "trian", *says])
 
 
+def test_a_file_that_the_study_names_and_nobody_makes_is_asked_for_before_anything_starts(folder, monkeypatch):
+    notebook(folder, "sets", "out: str = ''\nfiles: list = []\nmore: dict = {}")
+    content = STUDY | {"analyses": {"sets": {"parameters": {"files": ["{here}/a.gmt", "{here}/b.gmt"], "more": {"ctcf": {"path": "{here}/c.bed"}}}}}}
+    (folder / "study.yaml").write_text(yaml.safe_dump(content))
+    (folder / "a.gmt").write_text("set\t\tgene")
+    monkeypatch.chdir(folder)
+    refused(folder, "run", "study.yaml", "--notebooks", folder, says=[folder / "b.gmt", folder / "c.bed", "provide them"])
+    said = succeed("plan", "study.yaml", "--notebooks", folder).out
+    assert str(folder / "b.gmt") in said and str(folder / "a.gmt") not in said
+    made = jobs_of(read_study(folder / "study.yaml"), folder / "study.yaml", folder)["sets"]
+    assert made.parameters["files"][0] == str(folder / "a.gmt") and set(made.inputs) == {"parameter.files.1", "parameter.files.2", "parameter.more"}
+
+
 def test_a_study_that_is_no_yaml_or_missing_is_named(tmp_path):
     (tmp_path / "broken.yaml").write_text("analyses: {train: [")
     refused(tmp_path, "plan", tmp_path / "broken.yaml", says=["broken.yaml", "not valid YAML"])

@@ -7,6 +7,7 @@ __all__ = ['genes_of', 'pcres_of', 'write_track', 'channel_sums', 'read_signal',
 
 # %% ../../nbs/data/build.ipynb #590ee6b2
 import multiprocessing
+import os
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -141,6 +142,7 @@ def build_store(
     refuse_finished(out, force)
     manifest = _with_what_is_there(manifest if isinstance(manifest, Manifest) else read_manifest(manifest, data))
     files = input_files(manifest)
+    modified = {name: file.path.stat().st_mtime_ns for name, file in files.items()}
     records = {name: check_file(file) for name, file in files.items()}
     chrom_sizes = read_chrom_sizes(files_of(manifest.chrom_sizes.path)[0])
     if manifest.annotation.kind == "metadata":
@@ -161,7 +163,8 @@ def build_store(
     )  # fmt: skip
     try:
         record(Path(out).with_suffix(".provenance.json"), what="store from a manifest", inputs={name: file.path for name, file in files.items()}, outputs={"store": out},
-               parameters=manifest.model_dump(), watch=watch)  # fmt: skip
+               parameters=manifest.model_dump(), watch=watch,
+               known={os.path.abspath(file.path): records[name] | {"modified": modified[name]} for name, file in files.items()})  # fmt: skip
     except BaseException:  # a store without its record is half an output
         Path(out).unlink()
         raise

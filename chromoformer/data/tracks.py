@@ -217,8 +217,11 @@ def _bam_blocks(path: Path, sizes: Mapping[str, int], progress: bool) -> Iterato
             found: list[tuple[int, int, int]] = []
             for read in bam:
                 if not read.is_unmapped:
-                    number = read.reference_id
-                    found += [(number, start, end) for start, end in _covered(read.reference_start, read.cigartuples or [])]
+                    number, start, cigar = read.reference_id, read.reference_start, read.cigartuples or []
+                    if len(cigar) == 1 and cigar[0][0] == 0:  # as nearly every read: one stretch
+                        found.append((number, start, start + cigar[0][1]))
+                    else:
+                        found += [(number, *stretch) for stretch in _covered(start, cigar)]
                 if len(found) >= 1 << 20:
                     bar.update(len(found))
                     yield list(bam.references), *np.array(found).T, None
