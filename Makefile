@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install demo test test-all export in-step lint types notebooks readme lab published clean
+.PHONY: help install demo test test-all export in-step lint types notebooks readme docs hooks lab published clean
 .DEFAULT_GOAL := help
 
 help:  ## say what can be made
@@ -48,6 +48,9 @@ export: $(INSTALLED)  ## write chromoformer/*.py from the notebooks, and clean t
 readme: $(INSTALLED)  ## write README.md from nbs/index.ipynb
 	$(BIN)/python docs/make_readme.py
 
+docs: $(INSTALLED)  ## the site in docs/_build/html; STUDY=FOLDER takes the gallery from a study that was run
+	$(BIN)/python docs/build.py $(if $(STUDY),--study $(STUDY))
+
 published: .venv-published/.installed  ## the published implementation, in an environment of its own, for benchmarks
 
 .venv-published/.installed:
@@ -55,9 +58,9 @@ published: .venv-published/.installed  ## the published implementation, in an en
 	.venv-published/bin/python -m pip install --quiet torch==2.13.0 chromoformer==1.1.3 pandas PyYAML scipy
 	@touch $@
 
-lab: $(INSTALLED)  ## open JupyterLab at the notebooks
-	$(BIN)/jupyter lab --notebook-dir nbs
+lab: $(INSTALLED)  ## open JupyterLab at the notebooks, the tutorials first
+	$(BIN)/jupyter lab --notebook-dir . nbs/tutorials/first_model.ipynb
 
 clean:  ## remove what make made, the environment included
-	rm -rf $(VENV) .venv-published demo build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-published demo docs/_build build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +

@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['app', 'Force', 'Device', 'Threads', 'Seed', 'Precision', 'Notebooks', 'StudyOut', 'StudyFile', 'Task', 'DType',
            'simulate', 'coverage', 'build', 'import_regions', 'import_weights', 'export_weights', 'train', 'predict',
-           'evaluate', 'info', 'demo', 'run', 'run_job', 'plan', 'verify', 'collect', 'fetch', 'main']
+           'evaluate', 'info', 'demo', 'run', 'run_job', 'plan', 'verify', 'collect', 'fetch', 'doctor', 'main']
 
 # %% ../nbs/cli.ipynb #65c390ab
+import os
 import sys
 import warnings
 from enum import StrEnum
@@ -198,7 +199,7 @@ def export_weights(
 
     refuse_existing(out, force)
     export_published(load(model), out)
-    _done(f"{out}: a checkpoint in the published format.")
+    _done(f"{out}: a checkpoint in the published format.", f"Next: chromoformer import-weights {out} --out MODEL_DIR reads it back; the published implementation loads it, too")
 
 # %% ../nbs/cli.ipynb #457f5de4
 @app.command(epilog="Example: `chromoformer train cellA.h5 --fold 1 --out runs/fold1`, or all four: `--fold all --out runs`")
@@ -271,7 +272,8 @@ def predict(
     table = run(models, store, device=device, dtype=torch_type, in_memory=not low_memory)
     with atomic_path(out) as temporary:
         table.to_parquet(temporary, index=False) if out.suffix == ".parquet" else table.to_csv(temporary, index=False)
-    _done(f"{out}: {len(table):,} genes, {int(table['held_out'].sum()):,} of them held out from the model that predicts them.")
+    _done(f"{out}: {len(table):,} genes, {int(table['held_out'].sum()):,} of them held out from the model that predicts them.",
+          "Next: `target` beside `score` for the genes where `held_out` is true; chromoformer evaluate RUN_DIR... has their scores")  # fmt: skip
 
 
 @app.command(epilog="Example: `chromoformer evaluate runs/fold1 runs/fold2 runs/fold3 runs/fold4`")
@@ -292,6 +294,8 @@ def evaluate(
     if out is not None:
         with atomic_path(out) as temporary:
             table.to_csv(temporary, index=False)
+        typer.echo(f"{out}: {len(table)} scores.")
+    _done(f"Next: chromoformer predict {' '.join(map(str, runs))} STORE.h5 --out predictions.csv")
 
 
 @app.command(epilog="Example: `chromoformer info cellA.h5`")
@@ -395,7 +399,7 @@ def verify(
         typer.echo("\n".join(problems), err=True)
         typer.echo(f"{len(problems)} problems in {records} records.", err=True)
         raise typer.Exit(1)
-    _done(f"{records} records, {files} files: all as recorded.")
+    _done(f"{records} records, {files} files: all as recorded.", *([] if rerun else ["Next: chromoformer verify RUN_DIR --rerun does a run again and compares the numbers"]))
 
 
 @app.command(epilog="Example: `chromoformer collect runs/toy --out results.csv`")
@@ -415,7 +419,7 @@ def collect(
     table = gather(list(runs))
     with atomic_path(out) as temporary:
         table.to_parquet(temporary, index=False) if out.suffix == ".parquet" else table.to_csv(temporary, index=False)
-    _done(f"{out}: {len(table):,} metrics of {table['run'].nunique()} runs.")
+    _done(f"{out}: {len(table):,} metrics of {table['run'].nunique()} runs.", "Next: open it in a notebook or a spreadsheet; a row is one metric of one run, with its interval")
 
 # %% ../nbs/cli.ipynb #a6c0727d
 @app.command(epilog="Example: `chromoformer fetch data_manifests/e003_demo.yaml && chromoformer build data_manifests/e003_demo.yaml --out e003.h5`")
@@ -461,12 +465,31 @@ def _show_plan(table: Any, disk: dict[str, float]) -> None:
     if unknown := int(table["bytes"].isna().sum()):
         typer.echo(f"{unknown} files whose size is not known are not counted.")
 
+# %% ../nbs/cli.ipynb #d0c7c001
+@app.command(epilog="Example: `chromoformer doctor --folder /data/runs`")
+def doctor(
+    folder: Annotated[Path, typer.Option(help="Where outputs would go.")] = Path("."),
+):
+    "Look at the installation, the threads, the memory, the GPU and the disk; say what is wrong and what to do."
+    from chromoformer.doctor import BAD, NOTE, examine
+
+    checks = examine(folder)
+    _done(*map(str, checks))
+    wrong, notes = (sum(check.state == state for check in checks) for state in (BAD, NOTE))
+    if wrong:
+        typer.echo(f"{wrong} of {len(checks)} checks found something wrong.", err=True)
+        raise typer.Exit(1)
+    _done(f"All is well{f', with {notes} remarks' if notes else ''}.", "Next: chromoformer demo")
+
 # %% ../nbs/cli.ipynb #92a4328a
 def main() -> None:
     "Entry point of the `chromoformer` command."
     from chromoformer.errors import InputError
 
     warnings.showwarning = lambda message, *_: typer.echo(f"Note: {message}", err=True)
+    if not sys.stderr.isatty():  # a log: progress bars say a line now and then, not ten a second
+        os.environ.setdefault("TQDM_MININTERVAL", "30")
+        os.environ.setdefault("TQDM_MAXINTERVAL", "60")
     try:
         app()
     except InputError as error:

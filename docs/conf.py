@@ -1,0 +1,67 @@
+"""Sphinx configuration of the site; the pages are staged from the notebooks by build.py."""
+
+import importlib
+from configparser import ConfigParser
+from pathlib import Path
+
+_settings = ConfigParser(delimiters=["="])
+_settings.read(Path(__file__).resolve().parents[1] / "settings.ini", encoding="utf-8")
+_about = _settings["DEFAULT"]
+
+project = _about["title"]
+author = _about["author"]
+copyright = _about["copyright"]  # noqa: A001
+release = _about["version"]
+language = "en"
+
+extensions = ["myst_nb", "sphinx_copybutton"]
+exclude_patterns = ["_build", "README.md"]
+templates_path = []
+suppress_warnings = ["mystnb.unknown_mime_type"]  # widgets of progress bars have a text beside them
+
+nb_execution_mode = "off"  # build.py executes, with a cache that knows the library, too
+nb_output_stderr = "remove"  # progress bars
+nb_render_markdown_format = "myst"  # so that links of outputs lead to pages, too
+nb_merge_streams = True
+nb_number_source_lines = False
+nb_code_prompt_show = "Source"
+nb_code_prompt_hide = "Hide the source"
+myst_enable_extensions = ["amsmath", "attrs_inline", "colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+myst_links_external_new_tab = True
+mathjax_path = "mathjax/tex-chtml.js"  # a copy of its own, see setup: formulas show without a network, too
+mathjax3_config = {"chtml": {"scale": 0.95}}
+copybutton_selector = "div.highlight:not(.cell_output div.highlight) pre"
+toc_object_entries_show_parents = "hide"
+add_module_names = False
+html_show_sourcelink = False
+html_copy_source = False
+
+html_theme = "pydata_sphinx_theme"
+html_title = _about["title"]
+html_short_title = "Chromoformer"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_favicon = "_static/favicon.svg"
+html_theme_options = {
+    "logo": {"text": "Chromoformer", "image_light": "_static/favicon.svg", "image_dark": "_static/favicon.svg", "alt_text": "Home"},
+    "navbar_align": "left",
+    "header_links_before_dropdown": 8,
+    "navbar_end": ["theme-switcher"],
+    "secondary_sidebar_items": ["page-toc"],
+    "show_toc_level": 2,
+    "navigation_with_keys": False,
+    "show_prev_next": True,
+    "footer_start": ["copyright"],
+    "footer_end": ["theme-version"],
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "a11y-high-contrast-dark",
+    "back_to_top_button": True,
+}
+html_sidebars = {"index": []}
+
+
+def setup(app):
+    "MathJax from the package that carries it; the package itself would forbid reading pages in parallel."
+    app.connect("build-finished", importlib.import_module("sphinx-mathjax-offline").copy_mathjax_files)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,138 @@
+"""Notebooks to pages: directives become tags, exported symbols get an entry of the API reference, links lead to pages."""
+
+import os
+import re
+from pathlib import Path, PurePosixPath
+
+import nbformat
+from api import entries
+
+ROOT = Path(__file__).resolve().parents[1]
+NBS = ROOT / "nbs"
+DIRECTIVE = re.compile(r"^#\|[ \t]*([a-z_]+):?[ \t]*(.*)$", re.M)
+LINK = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)\s]+)\)")
+LANGUAGES = {".yaml": "yaml", ".py": "python", ".tsv": "text", ".json": "json", ".toml": "toml", ".ini": "ini"}
+
+
+def notebooks() -> list[str]:
+    "Every notebook as a page, without the ending: `data/store`."
+    found = (path.relative_to(NBS) for path in NBS.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
+    return sorted(str(path.with_suffix("")) for path in found)
+
+
+def title_and_summary(notebook) -> tuple[str, str]:
+    "Heading, and the quoted line below it."
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    title = re.search(r"^# (.+)$", text, re.M)
+    summary = re.search(r"^> (.+)$", text, re.M)
+    return (title[1] if title else "", summary[1] if summary else "")
+
+
+class Links:
+    "Where a link leads on the site; files of the repository that are linked to become pages themselves."
+
+    def __init__(self):
+        self.files: dict[str, Path] = {}  # page -> file or folder of the repository
+
+    def rewrite(self, text: str, page: str) -> str:
+        "Markdown of one page with its links turned; code is left alone."
+        parts = re.split(r"(```.*?```|`[^`\n]*`)", text, flags=re.S)
+        return "".join(part if n % 2 else LINK.sub(lambda m: f"[{m[1]}]({self.target(m[2], page)})", part) for n, part in enumerate(parts))
+
+    def target(self, link: str, page: str) -> str:
+        "One link, relative to the page."
+        if re.match(r"[a-z]+:|#", link):
+            return link
+        path, _, place = link.partition("#")
+        base = ROOT if page in ("index", "README") else (NBS / page).parent
+        file = Path(os.path.normpath(base / path))
+        if not file.exists() and page == "index":
+            file = Path(os.path.normpath(NBS / path))
+        if not file.exists():
+            raise SystemExit(f"nbs/{page}.ipynb links to {link}, which does not exist")
+        if file.suffix == ".ipynb":
+            to = str(file.relative_to(NBS))
+        elif file == NBS / "analyses":
+            to = "analyses/index.md"
+        else:
+            name = "files/" + (str(file.relative_to(ROOT)).replace("/", "_").strip(".") or "repository")
+            self.files[name] = file
+            to = name + ".md"
+        up = os.path.relpath(to, PurePosixPath(page).parent)
+        return up + (f"#{place}" if place else "")
+
+    def write_files(self, out: Path) -> None:
+        "A page for each file or folder that was linked to."
+        (out / "files").mkdir(parents=True, exist_ok=True)
+        waiting = dict(self.files)
+        while waiting:
+            name, file = waiting.popitem()
+            shown = file.relative_to(ROOT)
+            if file.is_dir():
+                inside = [entry for entry in sorted(file.iterdir()) if entry.is_file() and entry.suffix in LANGUAGES]
+                lines = [f"- [{entry.name}]({Path(self.page_of(entry, waiting)).name}.md)" for entry in inside]
+                text = f"# {shown}/\n\n" + "\n".join(lines)
+            elif file.suffix == ".md":
+                text = self.rewrite(file.read_text(), "README")
+            else:
+                longest = max((len(run) for run in re.findall("`+", file.read_text())), default=0)
+                fence = "`" * max(3, longest + 1)
+                text = f"# {shown}\n\n{fence}{LANGUAGES.get(file.suffix, 'text')}\n{file.read_text().rstrip()}\n{fence}"
+            (out / f"{name}.md").write_text(f"---\norphan: true\n---\n\n{text}\n")
+
+    def page_of(self, file: Path, waiting: dict[str, Path]) -> str:
+        name = "files/" + str(file.relative_to(ROOT)).replace("/", "_").strip(".")
+        if name not in self.files:
+            self.files[name] = waiting[name] = file
+        return name
+
+
+def stage(page: str, links: Links):
+    "One notebook as a page, not yet executed."
+    notebook = nbformat.read(NBS / f"{page}.ipynb", as_version=4)
+    cells, module = [], None
+    for cell in notebook.cells:
+        if cell.cell_type == "raw":  # front matter
+            continue
+        if cell.cell_type == "markdown":
+            cell.source = links.rewrite(cell.source, page)
+            cells.append(cell)
+            continue
+        directives = dict(DIRECTIVE.findall(cell.source))
+        if "default_exp" in directives:
+            module = directives["default_exp"]
+            continue
+        cell.source = DIRECTIVE.sub("", cell.source).strip()
+        tags = set(cell.metadata.get("tags", []))
+        if "export" in directives:
+            documented = entries(cell.source, f"chromoformer.{module}".removesuffix(".__init__"))
+            if documented:
+                cells.append(nbformat.v4.new_markdown_cell(documented))
+            tags.add("hide-input")
+        if directives.get("echo") == "false":
+            tags.add("remove-input")
+        if "hide" in directives:
+            tags.add("remove-cell")
+        cell.metadata["tags"] = sorted(tags)
+        cells.append(cell)
+    notebook.cells = cells
+    return notebook
+
+
+def stage_executed(path: Path, page: str, links: Links, note: str):
+    "A notebook that a study has executed: code folded, what it is said under its heading."
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        tags = set(cell.metadata.get("tags", []))
+        cell.metadata = {"tags": sorted(tags)}
+        if cell.cell_type == "code":
+            cell.source = DIRECTIVE.sub("", cell.source).strip()
+            cell.metadata["tags"] = sorted(tags | {"hide-input"})
+            for output in cell.outputs:
+                output.get("metadata", {}).clear()
+        else:
+            cell.source = links.rewrite(cell.source, page)
+    first = next(cell for cell in notebook.cells if cell.cell_type == "markdown")
+    first.source = re.sub(r"^(# .+)$", lambda m: f"{m[1]}\n\n```{{note}}\n{note}\n```", first.source, count=1, flags=re.M)
+    notebook.metadata.pop("papermill", None)
+    return notebook
