@@ -305,7 +305,7 @@ def info(
     "Say what is in a store, a model or a run."
     from chromoformer.describe import describe
 
-    typer.echo(describe(what))
+    _done(describe(what), f"Next: chromoformer predict {what} STORE.h5 --out predictions.csv" if what.is_dir() else f"Next: chromoformer train {what} --fold 1 --out runs/fold1")
 
 
 @app.command(epilog="Example: `chromoformer demo --out demo`")
@@ -399,7 +399,7 @@ def verify(
         typer.echo("\n".join(problems), err=True)
         typer.echo(f"{len(problems)} problems in {records} records.", err=True)
         raise typer.Exit(1)
-    _done(f"{records} records, {files} files: all as recorded.", *([] if rerun else ["Next: chromoformer verify RUN_DIR --rerun does a run again and compares the numbers"]))
+    _done(f"{records} records, {files} files: all as recorded.", "Next: chromoformer collect RUN_DIR... --out results.csv gathers the numbers" if rerun else "Next: chromoformer verify RUN_DIR --rerun does a run again and compares the numbers")
 
 
 @app.command(epilog="Example: `chromoformer collect runs/toy --out results.csv`")
@@ -442,12 +442,13 @@ def fetch(
     from chromoformer.data.fetch import disk_needed, fetch_plan
     from chromoformer.data.fetch import fetch as run
 
+    where = f" --data {data}" if data else ""
     if plan:
         table = fetch_plan(manifest, data, ask=not offline)
         _show_plan(table, disk_needed(table, jobs))
+        _done(f"Next: chromoformer fetch {manifest}{where}")
         return
     done = run(manifest, data, offline=offline, jobs=jobs, keep_reads=keep_reads, patience=Patience(timeout=timeout))
-    where = f" --data {data}" if data else ""
     _done(f"{manifest}: {done['here']} files were here, {done['downloaded']} downloaded ({done['bytes'] / 1e6:,.1f} MB), "
           f"{done['made']} tracks made, {done['dropped']} files of reads deleted. All checksums are as expected.",
           f"Next: chromoformer build {manifest}{where} --out {manifest.stem}.h5")  # fmt: skip
