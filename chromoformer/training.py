@@ -204,7 +204,7 @@ def fit(
     progress: bool = True,
 ) -> dict[str, Any]:  # metrics of the held-out genes
     "Train with some folds held out, or go on where an earlier call was cut off."
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     watch, out = Stopwatch(), Path(out)
     stores = [store if isinstance(store, Store) else Store(store) for store in
