@@ -4,7 +4,7 @@
     python benchmarks/study_rates.py runs/rates
 
 The study trains the published network for 9 epochs and for 1: the difference is the time of an epoch, the rest the time that a notebook takes
-whatever it does. Run it alone on the machine, or the rates are those of a busy one.
+whatever it does. Seconds are those of computing on one core, which other work on the machine changes little.
 """
 
 import argparse
@@ -36,11 +36,11 @@ def rates(root: Path) -> dict:
     found: dict[str, list] = {}
     for job, record in finished(root):
         found.setdefault(job.kind, []).append((job, record))
-    seconds = {kind: sum(record["seconds"] for _, record in jobs) / len(jobs) for kind, jobs in found.items()}
+    seconds = {kind: sum(record["cpu_seconds"] for _, record in jobs) / len(jobs) for kind, jobs in found.items()}
     [(short, brief)] = found["shorter"]
     long, record = next((job, record) for job, record in found["train"] if (job.cell_type, job.task) == (short.cell_type, short.task))
     few, epochs = short.parameters["recipe"]["epochs"], long.parameters["recipe"].get("epochs", 9)
-    overhead = max(brief["seconds"] - few * (record["seconds"] - brief["seconds"]) / (epochs - few), 0.0)
+    overhead = max(brief["cpu_seconds"] - few * (record["cpu_seconds"] - brief["cpu_seconds"]) / (epochs - few), 0.0)
     genes = len(Store(root / "stores" / "cellA.h5").genes)
     parameters = sum(weights.numel() for weights in load(root / long.key).parameters())
     kinds = {}
@@ -53,7 +53,7 @@ def rates(root: Path) -> dict:
                 kinds[kind] |= {"overhead": min(overhead, seconds[kind]), "models": models_of(jobs[0][0].parameters), "parameters": parameters,
                                 "epochs": epochs, "trains": trains}  # fmt: skip
             kinds[kind]["source"] = f"{genes} toy genes, {record['machine']['processor']}, {record['started'][:10]}"
-    return {"what": "seconds and bytes of one job of each kind, with the published network and recipe", "kinds": kinds,
+    return {"what": "seconds of computing and bytes of one job of each kind, on one core, with the published network and recipe", "kinds": kinds,
             "machine": record["machine"], "versions": record["versions"], "code": record["code"]}  # fmt: skip
 
 
