@@ -168,7 +168,7 @@ def refuse_existing(
 
 # %% ../nbs/provenance.ipynb #5e8ca5db
 PACKAGES = (
-    "chromoformer-repro", "numpy", "pandas", "scipy", "torch", "h5py", "pyarrow", "safetensors", "scikit-learn", "pyBigWig", "pybigtools",
+    "chromoformer-repro", "numpy", "pandas", "scipy", "torch", "h5py", "pyarrow", "safetensors", "scikit-learn", "pybigtools",
     "pysam", "cooler", "cooltools", "bioframe", "gseapy", "pooch", "papermill", "nbclient", "nbconvert", "ipykernel", "snakemake",
 )  # fmt: skip
 

@@ -151,7 +151,7 @@ def main() -> None:
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(60) == 130, process.returncode
         assert subprocess.run(["squeue", "-h", "-t", "pending,running"], capture_output=True, text=True).stdout == ""
-        assert not list(out.glob("step/*/provenance.json")) and "done" not in (out / ".study" / "events.jsonl").read_text()
+        assert not list(out.glob("step/*/provenance.json"))
 
         print("---- a kill while jobs are on the cluster")
         process = begun(study, out)
