@@ -70,19 +70,11 @@ def _read_config(path: Path | None) -> tuple[Any, Any]:
     "Network and recipe of a --config file: keys `network` and `recipe`, each with settings; `recipe` may be a name."
     if path is None:
         return {}, "published"
-    import yaml
+    from chromoformer.errors import InputError, read_yaml
 
-    from chromoformer.errors import InputError
-
-    if not path.is_file():
-        raise InputError("no such file", file=path, remedy="write a YAML file with the keys network and recipe")
-    try:
-        content = yaml.safe_load(path.read_text()) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"not valid YAML ({error})", file=path, remedy="check indentation and brackets") from error
-    if not isinstance(content, dict) or (unknown := set(content) - {"network", "recipe"}):
-        raise InputError(f"unknown keys {sorted(unknown) if isinstance(content, dict) else content!r}", file=path,
-                         remedy="known are network and recipe")  # fmt: skip
+    content = read_yaml(path, what="file", remedy="write a YAML file with the keys network and recipe")
+    if unknown := set(content) - {"network", "recipe"}:
+        raise InputError(f"unknown keys {sorted(map(str, unknown))}", file=path, remedy="known are network and recipe")
     return content.get("network") or {}, content.get("recipe") or "published"
 
 # %% ../nbs/cli.ipynb #b6da193a

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
@@ -71,3 +72,13 @@ def test_the_gpu_benchmark_runs_or_says_that_there_is_no_gpu():
 @pytest.mark.parametrize("script", ["reads.py", "store.py", "window.py", "arithmetic.py", "several.py", "gpu.py", "fold.py", "startup.py"])
 def test_help_has_an_example(script):
     assert f"python benchmarks/{script}" in run(script, "--help")
+
+
+@pytest.mark.slow
+def test_the_real_genes_that_the_site_draws_are_those_of_the_data(real_data, tmp_path):
+    run("e003_genes.py", real_data, "--out", tmp_path)
+    kept, found = (json.loads((folder / "e003.genes.json").read_text()) for folder in (BENCHMARKS / "results", tmp_path))
+    assert found["inputs"] == kept["inputs"] and [gene["gene"] for gene in found["genes"]] == [gene["gene"] for gene in kept["genes"]]
+    for name in ("depth", "attention"):
+        kept, found = (pd.read_parquet(folder / f"e003.{name}.parquet") for folder in (BENCHMARKS / "results", tmp_path))
+        pd.testing.assert_frame_equal(found, kept, rtol=1e-4, atol=1e-6)
