@@ -86,7 +86,7 @@ def fit(
     progress: bool = True,
 ) -> dict[str, Any]:  # metrics of the held-out genes
     "Train a baseline with some folds held out."
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     watch, out, baseline, stores = Stopwatch(), Path(out), baseline_of(model), _opened(stores)
     held_out = (held_out,) if isinstance(held_out, int) else tuple(held_out)
