@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SMOOTHED', 'SURROUNDINGS', 'NEAREST', 'STRONGEST', 'enrichment', 'find_elements', 'read_elements', 'element_contacts',
-           'average_contacts', 'contacts_of', 'averaged']
+           'average_contacts', 'contacts_of', 'averaged', 'recovered']
 
 # %% ../../nbs/data/predicted_contacts.ipynb #c07a0243
 import warnings
@@ -195,3 +195,18 @@ def averaged(
 
 def _reading(entry: Contacts) -> dict:
     return {name: getattr(entry, name) for name in READING[entry.kind]}
+
+# %% ../../nbs/data/predicted_contacts.ipynb #c07a2603
+def recovered(
+    pcres: pd.DataFrame,  # gene_id, chrom, start, end
+    links: pd.DataFrame,  # gene_id, chrom, start, end: what should be found
+) -> dict[str, float]:  # links, pcres, found (links), recall (of the links), precision (of the pCREs)
+    "How many links a choice of pCREs finds, and how many of its pCREs are links."
+    columns = ["gene_id", "chrom", "start", "end"]
+    links, pcres = (table[columns].drop_duplicates().reset_index(drop=True) for table in (links, pcres))
+    pairs = pcres.reset_index().merge(links.reset_index(), on=["gene_id", "chrom"], suffixes=("", "_link"))
+    middle, middle_link = (pairs["start"] + pairs["end"]) // 2, (pairs["start_link"] + pairs["end_link"]) // 2
+    same = middle.between(pairs["start_link"], pairs["end_link"], inclusive="left") | middle_link.between(pairs["start"], pairs["end"], inclusive="left")
+    found, right = pairs.loc[same, "index_link"].nunique(), pairs.loc[same, "index"].nunique()
+    return {"links": len(links), "pcres": len(pcres), "found": found, "recall": found / len(links) if len(links) else np.nan,
+            "precision": right / len(pcres) if len(pcres) else np.nan}  # fmt: skip
