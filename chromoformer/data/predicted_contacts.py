@@ -67,12 +67,12 @@ def find_elements(
         ratios = {mark: enrichment(files, chrom, chrom_sizes, bin_size) for mark, files in tracks.items()}
         if given is None:
             middle = np.minimum((np.arange(-(-chrom_sizes[chrom] // bin_size)) * bin_size + bin_size // 2), chrom_sizes[chrom] - 1)
-            standing_out = np.where(_nearest(middle, tss) > clear_of_tss, np.maximum.reduce(list(ratios.values())), 0)
-            centre = middle[find_peaks(np.pad(standing_out, 1), height=least, distance=max(1, width // bin_size))[0] - 1]
+            highest = np.pad(np.maximum.reduce(list(ratios.values())), 1)  # a peak may be at the end of the chromosome
+            centre = middle[find_peaks(highest, height=least, distance=max(1, width // bin_size))[0] - 1]
         else:
             intervals = given[given["chrom"] == chrom]
             centre = np.unique(((intervals["start"] + intervals["end"]) // 2).to_numpy())
-            centre = centre[_nearest(centre, tss) > clear_of_tss]
+        centre = centre[_nearest(centre, tss) > clear_of_tss]  # afterwards: the slope of a promoter's peak is no peak
         kind, activity = _activity(ratios, kinds, centre, width, bin_size)
         found.append(pd.DataFrame({"chrom": chrom, "centre": centre, "kind": kind, "activity": activity}))
     elements = pd.concat(found, ignore_index=True)
