@@ -19,7 +19,7 @@ import pandas as pd
 
 from .bigwig import Intervals, write_bigwig
 from .contacts import SELECTING, select_pcres
-from .expression import label_genes, read_expression, read_genes
+from .expression import label_genes, read_exons, read_expression, read_genes
 from chromoformer.data.manifest import (
     Channel,
     DataFile,
@@ -183,6 +183,8 @@ def build_store(
                               channels=[channel.name for channel in manifest.channels], window=manifest.window, bin_sizes=manifest.bin_sizes,
                               genome=manifest.genome, chrom_sizes=chrom_sizes, progress=progress)  # fmt: skip
     genes = genes_of(manifest, chrom_sizes)
+    whole = manifest.whole_genes
+    exons = read_exons(files_of(manifest.annotation.path)[0], genes["gene_id"]) if whole and manifest.annotation.kind == "gtf" else None
     with tempfile.TemporaryDirectory() as folder:
         ready = _with_tracks(manifest, chrom_sizes, folder)  # once, for contacts and signal
         pcres = pcres_of(ready, genes, chrom_sizes)
@@ -193,7 +195,7 @@ def build_store(
         write_store(
             out, genes=genes, pcres=pcres, channels=[channel.name for channel in manifest.channels], bin_sizes=manifest.bin_sizes,
             window=manifest.window, genome=manifest.genome, chrom_sizes=chrom_sizes,
-            inputs=records,
+            inputs=records, downstream=whole.downstream if whole else None, exons=exons,
             signal_of=lambda regions: read_signal(ready, regions, chrom_sizes, processes, progress),
         )  # fmt: skip
     try:

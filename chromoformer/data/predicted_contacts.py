@@ -153,11 +153,11 @@ def average_contacts(
         one_way = table["one_way"].astype(bool) if "one_way" in table else pd.Series(False, index=table.index)
         back = table[~one_way].rename(columns={"start_a": "start_b", "end_a": "end_b", "start_b": "start_a", "end_b": "end_a"})
         parts.append(pd.concat([table[CONTACT], back[CONTACT]]).groupby(CONTACT[:-1], sort=False)["score"].max())
-    together = pd.concat(parts).groupby(level=CONTACT[:-1]).agg(["sum", "size"])
-    if len(tables) > 1 and len(together) and together["size"].max() == 1:
+    alike = pd.concat(parts).groupby(level=CONTACT[:-1])
+    if len(tables) > 1 and alike.size().max() == 1:
         warnings.warn(f"the contacts of these {len(tables)} cell types have no pair of intervals in common: were they measured on one set of "
                       "fragments or bins? Each counts as absent in all other cell types", stacklevel=2)  # fmt: skip
-    return (together["sum"] / len(tables)).rename("score").reset_index()[CONTACT].assign(one_way=True)
+    return (alike.sum() / len(tables)).to_frame("score").reset_index().assign(one_way=True)
 
 # %% ../../nbs/data/predicted_contacts.ipynb #c07a21de
 STRONGEST = 100  # contacts a gene of each averaged map that take part; a whole map would not fit into memory
