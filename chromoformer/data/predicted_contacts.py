@@ -203,7 +203,7 @@ def recovered(
 ) -> dict[str, float]:  # links, pcres, found (links), recall (of the links), precision (of the pCREs)
     "How many links a choice of pCREs finds, and how many of its pCREs are links."
     columns = ["gene_id", "chrom", "start", "end"]
-    links, pcres = (table[columns].drop_duplicates().reset_index(drop=True) for table in (links, pcres))
+    links, pcres = (table.loc[:, columns].drop_duplicates().reset_index(drop=True) for table in (links, pcres))
     pairs = pcres.reset_index().merge(links.reset_index(), on=["gene_id", "chrom"], suffixes=("", "_link"))
     middle, middle_link = (pairs["start"] + pairs["end"]) // 2, (pairs["start_link"] + pairs["end_link"]) // 2
     same = middle.between(pairs["start_link"], pairs["end_link"], inclusive="left") | middle_link.between(pairs["start"], pairs["end"], inclusive="left")
