@@ -128,7 +128,7 @@ def _simple_models(store: Store) -> dict[str, np.ndarray]:  # name -> (genes,) o
     from sklearn.preprocessing import StandardScaler
 
     length = (store.regions["inside_end"] - store.regions["inside_start"]).to_numpy()[:, None]
-    means = np.log1p(np.add.reduceat(store.signal(), store.regions["first_bin"].to_numpy(), axis=0, dtype=np.float64) / length)
+    means = np.log1p(store.region_sums() / length)
     promoter, around = means[store.promoter_region], np.zeros((len(store.genes), len(store.channels) + 1))
     score = store.pcres["score"].to_numpy()[:, None]
     np.add.at(around, store.pcres["gene"].to_numpy(), score * np.column_stack([means[store.pcres["region"]], np.ones(len(score))]))

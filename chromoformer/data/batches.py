@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from .store import Store
+from .whole_genes import GeneStretches, PooledGenes, WholeGenes
 from ..errors import InputError, some
 
 # %% ../../nbs/data/batches.ipynb #e98c95f7
@@ -96,14 +97,15 @@ class Batch:
     rows: Tensor  # (B,), rows of the genes in the dataset
     bin_size: int  # finest bin, bp
     window: int  # bp
+    whole: WholeGenes | None = None
 
     def __len__(self) -> int:
         return len(self.promoter)
 
     def to(self, device: str | torch.device) -> "Batch":
         "The same batch on another device."
-        moved = {f.name: getattr(self, f.name).to(device, non_blocking=True)
-                 for f in fields(self) if isinstance(getattr(self, f.name), Tensor)}  # fmt: skip
+        moved = {f.name: getattr(self, f.name).to(device)
+                 for f in fields(self) if isinstance(getattr(self, f.name), Tensor | WholeGenes)}  # fmt: skip
         return replace(self, **moved)
 
     def promoter_features(
@@ -125,6 +127,14 @@ class Batch:
             padding = outside | place_in_window(padding[..., None], before * 0 + values.shape[1], before, wanted)[0][..., 0]
             return placed, padding
         return values, padding
+
+    def gene_features(
+        self,
+        bin_size: int,  # bp
+    ) -> tuple[Tensor, PooledGenes]:  # (T, channels); the bins that they belong to, gene after gene
+        "The whole genes at one resolution."
+        pooled = self.whole.pooled(bin_size)
+        return log_depth(pooled.sums, pooled.bases.clamp(min=1)), pooled
 
     def pcre_features(
         self,
@@ -158,6 +168,7 @@ class GeneDataset:
         max_pcres: int | None = None,  # use at most so many pCREs a gene, the best ones; 0: none
         in_memory: bool = True,  # False: read the bins of each batch from disk
         device: str | torch.device = "cpu",  # where the bins are kept and batches appear
+        whole_genes: bool = False,  # True: batches have `whole`; the stores must keep whole genes
     ):
         stores = [stores] if isinstance(stores, Store) else list(stores)
         _check_compatible(stores)
@@ -183,6 +194,7 @@ class GeneDataset:
         counts = np.diff(pcre_start)
         self._pcre_count = here(counts if max_pcres is None else np.minimum(counts, max_pcres))
         self._bins = sum(store.bins for store in stores)
+        self._stretches = GeneStretches(stores, self.device) if whole_genes else None
         self._signal = self._in_memory() if in_memory else None
 
     def __len__(self) -> int:
@@ -207,9 +219,14 @@ class GeneDataset:
         bins = -(-length // self.bin_size)
         along = torch.arange(int(bins.max()) if len(bins) else 1, device=self.device)
         pcre = torch.where(along < bins[:, None], self._pcre_first[contact][:, None] + along, self._bins)
-        promoter, pcre = self._gather(promoter, pcre)
+        if self._stretches is None:
+            (promoter, pcre), whole = self._gather(promoter, pcre), None
+        else:
+            stretch, whole = self._stretches.of(rows)
+            promoter, pcre, sums = self._gather(promoter, pcre, stretch)
+            whole = replace(whole, sums=sums)
         return Batch(promoter, self._span[rows], minus, pcre, length, gene, slot + 1, self._score[contact],
-                     self.target[rows], rows, self.bin_size, self.window)  # fmt: skip
+                     self.target[rows], rows, self.bin_size, self.window, whole)  # fmt: skip
 
     def _gather(self, *indices: Tensor) -> list[Tensor]:
         if self._signal is not None:

@@ -19,7 +19,7 @@ import pandas as pd
 
 from .bigwig import Intervals, write_bigwig
 from .contacts import READING, SELECTING, read_pcres
-from .expression import label_genes, read_expression, read_genes
+from .expression import label_genes, read_exons, read_expression, read_genes
 from .manifest import Channel, DataFile, Manifest, check_file, files_of, read_manifest, source_files, track_files
 from .published import import_regions, refuse_finished
 from .store import write_store
@@ -155,10 +155,12 @@ def build_store(
     if pcres.empty and manifest.contacts.kind != "none":
         warnings.warn(f"{some(files_of(manifest.contacts.path))}: no contact joins a gene to a pCRE; see min_score, max_length and "
                       f"tss_distance of the manifest's contacts", stacklevel=2)  # fmt: skip
+    whole = manifest.whole_genes
+    exons = read_exons(files_of(manifest.annotation.path)[0], genes["gene_id"]) if whole and manifest.annotation.kind == "gtf" else None
     write_store(
         out, genes=genes, pcres=pcres, channels=[channel.name for channel in manifest.channels], bin_sizes=manifest.bin_sizes,
         window=manifest.window, genome=manifest.genome, chrom_sizes=chrom_sizes,
-        inputs=records,
+        inputs=records, downstream=whole.downstream if whole else None, exons=exons,
         signal_of=lambda regions: read_signal(manifest, regions, chrom_sizes, processes, progress),
     )  # fmt: skip
     try:

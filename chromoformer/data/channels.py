@@ -39,13 +39,15 @@ def add_channel(
         rank=np.arange(len(regions)) - store.pcre_start[store.pcres["gene"]] + 1,
     )  # fmt: skip
 
+    exons = None if store.exons is None else store.exons.assign(gene_id=store.genes["gene_id"].to_numpy()[store.exons["gene"]])
+
     def signal_of(regions: pd.DataFrame) -> np.ndarray:
         with tempfile.TemporaryDirectory() as folder:
             sums = channel_sums(channel, regions[["chrom", "start", "end"]], store.bin_size, dict(chrom_sizes), folder)
         return np.column_stack([store.signal(), sums])
 
     write_store(out, genes=store.genes, pcres=pcres, signal_of=signal_of, channels=[*store.channels, channel.name], bin_sizes=store.bin_sizes,
-                window=store.window, genome=store.genome, inputs=inputs, chrom_sizes=chrom_sizes)  # fmt: skip
+                window=store.window, genome=store.genome, inputs=inputs, chrom_sizes=chrom_sizes, downstream=store.downstream, exons=exons)  # fmt: skip
     record(Path(out).with_suffix(".provenance.json"), what="store with one more channel", outputs={"store": out}, watch=watch,
            inputs={"store": store.path} | dict(zip(names, files)), parameters={"channel": channel.model_dump()})  # fmt: skip
     return Store(out)

@@ -68,9 +68,10 @@ class SilencedStore(Store):
         return found
 
     def genes_reading(self) -> np.ndarray:  # rows of `genes`
-        "Genes whose promoter window or pCREs the interval touches."
+        "Genes whose promoter window, pCREs or, where the store keeps them, whole stretch the interval touches."
         through = self.pcres.loc[self.pcres["region"].isin(self.silenced_regions), "gene"]
-        return np.union1d(np.flatnonzero(np.isin(self.promoter_region, self.silenced_regions)), through).astype(np.int64)
+        stretch = self.promoter_region if self.gene_region is None else self.gene_region
+        return np.union1d(np.flatnonzero(np.isin(stretch, self.silenced_regions)), through).astype(np.int64)
 
 
 def silence(
@@ -195,8 +196,9 @@ def activity_by_contact(
     if not used:
         return np.full(len(effects), np.nan)
     length = (store.regions["inside_end"] - store.regions["inside_start"]).to_numpy()[:, None]
-    depth = np.add.reduceat(store.signal()[:, used].astype(np.float64), store.regions["first_bin"].to_numpy()) / length
-    place = effects[["chrom", "start", "end"]].merge(store.regions.reset_index(), how="left", on=["chrom", "start", "end"])["index"]
+    depth = store.region_sums()[:, used] / length
+    regions = store.regions.reset_index().drop_duplicates(["chrom", "start", "end"])
+    place = effects[["chrom", "start", "end"]].merge(regions, how="left", on=["chrom", "start", "end"])["index"]
     return np.exp(np.log(depth[place.to_numpy()] + 1e-6).mean(1)) * effects["contact"].to_numpy()
 
 
