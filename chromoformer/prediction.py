@@ -91,7 +91,7 @@ def predict(
                              remedy="build the store with the model's channels, in its order")  # fmt: skip
         if data is None or prepared != (config.task, config.max_pcres):
             prepared = (config.task, config.max_pcres)
-            data = GeneDataset(stores, config.task, config.max_pcres, in_memory=in_memory, device=device)
+            data = GeneDataset(stores, config.task, config.max_pcres, in_memory=in_memory, device=device, whole_genes=config.span == "gene")
         model = checkpoint.load(folder, dtype).to(device)
         with found_in(folder):
             model.check(data.batch([0]))

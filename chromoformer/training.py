@@ -219,7 +219,7 @@ def fit(
                 "network": config.to_dict(), "stores": [store.name for store in stores], "dtype": str(dtype)}  # fmt: skip
     if not force and (complete := _check_folder(out, settings, keep)) is not None:
         return complete
-    data = GeneDataset(stores, config.task, config.max_pcres, in_memory=in_memory, device=device)
+    data = GeneDataset(stores, config.task, config.max_pcres, in_memory=in_memory, device=device, whole_genes=config.span == "gene")
     with found_in(stores[0].path):
         rows, validation_rows, held_out_rows = split_genes(data.genes, held_out, validation)
     if recipe.training_median:
@@ -230,6 +230,7 @@ def fit(
     model = Chromoformer(config).to(device, dtype)
     with found_in(stores[0].path):
         model.check(data.batch(rows[:1]))
+    model.standardise(data.batch(rows[:: max(1, len(rows) // 512)]))
     optimiser = new_optimiser(model, recipe.learning_rate, recipe.weight_decay)
     if force:
         _clear(out)

@@ -107,7 +107,7 @@ def dataset_for(model: Chromoformer, store: Store, device: str | torch.device, i
     if model.config.channels != store.channels:
         raise InputError(f"the model reads the channels {model.config.channels}, the store has {store.channels}", file=store.path,
                          remedy="build the store with the model's channels, in its order")  # fmt: skip
-    return GeneDataset(store, model.config.task, model.config.max_pcres, in_memory=in_memory, device=device)
+    return GeneDataset(store, model.config.task, model.config.max_pcres, in_memory=in_memory, device=device, whole_genes=model.config.span == "gene")
 
 # %% ../../nbs/interpret/gene.ipynb #ab6aa0a7
 def withhold_each(

@@ -101,7 +101,7 @@ class Windows(NamedTuple):
 
     features: Tensor  # (R, n, channels): f
     padding: Tensor  # (R, n), True where a bin is no data
-    positions: Tensor  # (n, width): p
+    positions: Tensor | None  # (n, width): p; None: what is known of places is among the features
 
 
 def attend_from_one_query(
@@ -117,12 +117,15 @@ def attend_from_one_query(
     owner = torch.arange(queries, device=query.device) if owner is None else owner
     attended, all_weights = [], []
     for group, rows in zip(groups, owner.split([len(group.features) for group in groups])):
-        basis = torch.cat([input_map.T, group.positions])  # (channels + n, width): one of each mark, then each position
+        basis = input_map.T if group.positions is None else torch.cat([input_map.T, group.positions])  # (channels + n, width): one of each mark, then each position
         keys, values = to_heads(basis, key_value_map, heads, 2)  # (heads, channels + n, d)
         asked = (query @ keys.transpose(1, 2)).index_select(1, rows).transpose(0, 1)  # (R, heads, channels + n)
-        scores = torch.baddbmm(asked[..., channels:], asked[..., :channels], group.features.transpose(1, 2))
+        by_mark = asked[..., :channels], group.features.transpose(1, 2)
+        scores = torch.bmm(*by_mark) if group.positions is None else torch.baddbmm(asked[..., channels:], *by_mark)
         weights = scores.masked_fill_(group.padding[:, None], -math.inf).softmax(-1)
-        seen = torch.cat([weights @ group.features, weights], -1)  # how much of each mark and position, (R, heads, channels + n)
+        seen = weights @ group.features  # how much of each mark
+        if group.positions is not None:
+            seen = torch.cat([seen, weights], -1)  # and of each position, (R, heads, channels + n)
         attended.append(seen.transpose(0, 1) @ values)
         all_weights.append(weights)
     return attended[0] if len(attended) == 1 else torch.cat(attended, 1), all_weights

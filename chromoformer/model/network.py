@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from ..data.batches import Batch, groups_of_similar_length
 from ..data.store import PUBLISHED_MARKS
+from ..data.whole_genes import WholeGenes
 from ..errors import InputError, check_types, some
 from chromoformer.model.attention import (
     EmbeddingTransformer,
@@ -24,6 +25,7 @@ from chromoformer.model.attention import (
     Windows,
     sinusoidal_positions,
 )
+from .whole_gene import PARTS, GeneTransformer
 
 # %% ../../nbs/model/network.ipynb #f9d13fa4
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ class ChromoformerConfig:
     channels: tuple[str, ...] = PUBLISHED_MARKS  # the marks, in the order of the store's channels
     window: int = 40_000  # promoter window in bp, centred on the TSS; pCREs are no longer than this
     bin_sizes: tuple[int, ...] = (2000, 500, 100)  # resolutions in bp, in the order in which the head reads them
+    span: Literal["window", "gene"] = "window"  # what the TSS attends to: the promoter window, or from there to beyond the gene's end
+    positions: tuple[str, ...] = ("tss", "end", "others")  # parts of a whole gene's positions, see `PARTS`; a window counts its bins
     promoter_window: int | None = None  # look at fewer bp around the TSS, everything else unchanged; None: all
     max_pcres: int = 8  # pCREs a gene, best contact scores first; 0: none
     contacts: bool = True  # bias Regulation by contact scores
@@ -70,7 +74,7 @@ class ChromoformerConfig:
     head_width: int = 128  # hidden width of the last two linear maps
 
     def __post_init__(self):
-        for name, kind in (("channels", str), ("bin_sizes", int)):
+        for name, kind in (("channels", str), ("bin_sizes", int), ("positions", str)):
             value = getattr(self, name)
             if not isinstance(value, list | tuple) or not all(isinstance(item, kind) for item in value):
                 raise _wrong(f"{value!r} is no list of {'names' if kind is str else 'whole numbers'}", name)
@@ -92,6 +96,12 @@ class ChromoformerConfig:
             raise _wrong(f"{self.promoter_window} bp is not between 1 and the window of {self.window} bp", "promoter_window")
         if self.task not in ("classification", "regression"):
             raise _wrong(f"{self.task!r} is neither classification nor regression", "task")
+        if self.span not in ("window", "gene"):
+            raise _wrong(f"{self.span!r} is neither window nor gene", "span")
+        if unknown := [part for part in self.positions if part not in PARTS]:
+            raise _wrong(f"there are no positions {some(unknown)}; there are {some(list(PARTS), 9)}", "positions")
+        if self.span == "gene" and self.promoter_window is not None:
+            raise _wrong("a network of whole genes looks at no promoter window", "promoter_window")
         if self.max_pcres < 0:
             raise _wrong(f"{self.max_pcres} is negative", "max_pcres")
         if min(self.window, self.head_width) < 1:
@@ -130,7 +140,7 @@ class Explanation:
 
     output: Tensor  # (B, outputs)
     embedding: Tensor  # (B, resolutions * width): the regulatory embedding, as it enters the head
-    promoter: list[Tensor]  # (B, heads, N): attention of the TSS bin over the promoter bins, 5' to 3'
+    promoter: list[Tensor]  # (B, heads, N): attention of the TSS bin over the promoter bins, 5' to 3'; N of the longest for whole genes
     pairwise: list[list[Tensor]]  # by layer (P, heads, L): attention of the TSS bin over the bins of each pCRE
     pairwise_start: list[int]  # place of the first of those L bins in the window of N
     regulation: list[list[Tensor]]  # by layer (B, heads, S): attention of the promoter over itself and its pCREs
@@ -143,7 +153,8 @@ class Chromoformer(nn.Module):
         super().__init__()
         self.config = config = config or ChromoformerConfig()
         channels, width, sizes = len(config.channels), config.embedding.width, [str(size) for size in config.bin_sizes]
-        self.embedding = nn.ModuleDict({s: EmbeddingTransformer(channels, **asdict(config.embedding)) for s in sizes})
+        embedding, more = (EmbeddingTransformer, {}) if config.span == "window" else (GeneTransformer, {"parts": config.positions})
+        self.embedding = nn.ModuleDict({s: embedding(channels, **more, **asdict(config.embedding)) for s in sizes})
         self.pairwise = nn.ModuleDict({s: PairwiseTransformer(channels, **asdict(config.pairwise)) for s in sizes})
         self.regulation = nn.ModuleDict({s: RegulationTransformer(**asdict(config.regulation)) for s in sizes})
         self.head = nn.Sequential(
@@ -197,11 +208,12 @@ class Chromoformer(nn.Module):
             contact[batch.gene, 0, batch.slot] = batch.score.to(contact.dtype)
         centres, regulated = [], []
         for size in self.config.bin_sizes:
-            features, padding, positions = self._promoter_inputs(batch, size)
-            every_bin, _ = self.embedding[str(size)].in_full(features, padding, positions)
+            inputs, positions = self._promoter_inputs(batch, size), self.get_buffer(f"positions_{size}")
+            every_bin, _ = self.embedding[str(size)].in_full(*(inputs[:2] if self.config.span == "gene" else inputs))
+            every_bin = every_bin[:, : len(positions)]  # a whole gene begins with its window
             real, real_padding, start, _ = self._pcre_inputs(batch, size)
             window, centre = len(positions), len(positions) // 2
-            pcre = features.new_zeros(len(batch) * slots, window, features.shape[-1])
+            pcre = real.new_zeros(len(batch) * slots, window, real.shape[-1])
             pcre[place, start : start + real.shape[1]] = real
             pcre_padding = torch.ones(len(batch) * slots, window, dtype=torch.bool, device=place.device)
             pcre_padding[place, start : start + real.shape[1]] = real_padding
@@ -223,6 +235,11 @@ class Chromoformer(nn.Module):
         if batch.window != config.window:
             raise InputError(f"the data have windows of {batch.window} bp, the network reads {config.window} bp",
                              remedy="build the store with the network's window")  # fmt: skip
+        if config.span == "gene" and batch.whole is None:
+            raise InputError("the network reads whole genes, the data hold promoter windows", remedy="use GeneDataset(..., whole_genes=True)")
+        if config.span == "gene" and "exons" in config.positions and not batch.whole.exons_known:
+            raise InputError("the network reads where exons are, the data do not know", place="network configuration, positions",
+                             remedy="build the store from a GTF with exon records, or leave out exons")  # fmt: skip
         if any(size % batch.bin_size for size in config.bin_sizes):
             raise InputError(f"bins of {batch.bin_size} bp cannot be pooled to {config.bin_sizes} bp",
                              remedy="build the store with a bin size that divides them all")  # fmt: skip
@@ -234,7 +251,18 @@ class Chromoformer(nn.Module):
         score = batch.score.to(self.head[0].weight.dtype)
         return PackedTokens(len(batch), batch.gene, score if self.config.contacts else torch.zeros_like(score))
 
-    def _promoter_inputs(self, batch: Batch, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    def standardise(self, batch: Batch) -> None:
+        "Bring the marks of whole genes to a common scale, that of these training genes; a window's network has nothing to do."
+        if self.config.span == "gene":
+            for size in self.config.bin_sizes:
+                features, pooled = batch.gene_features(size)
+                self.embedding[str(size)].standardise(features[pooled.bases > 0])
+
+    def _promoter_inputs(self, batch: Batch, size: int) -> tuple[Tensor, Any, Any]:
+        "What the transformer of this resolution takes."
+        if self.config.span == "gene":
+            features, pooled = batch.gene_features(size)
+            return self.embedding[str(size)].bins(features, pooled, batch.whole.length), pooled, batch.window // size // 2
         features, padding = batch.promoter_features(size, self.config.promoter_window)
         positions = self.get_buffer(f"positions_{size}")
         return features.to(positions.dtype), padding, positions
@@ -287,8 +315,21 @@ def random_batch(
     span[0, 0] = config.window // 4 + 1  # the first gene's window starts outside its chromosome
     promoter[0, : int(span[0, 0]) // finest] = 0
     target = integers(0, 2, genes) if config.task == "classification" else torch.rand(genes, generator=random) * 8
+    whole = _random_whole_genes(genes, config, integers) if config.span == "gene" else None
     return Batch(promoter, span, integers(0, 2, genes).bool(), pcre, length, gene, torch.cat(slots),
-                 1.5 + 3 * torch.rand(len(gene), generator=random), target, torch.arange(genes), finest, config.window)  # fmt: skip
+                 1.5 + 3 * torch.rand(len(gene), generator=random), target, torch.arange(genes), finest, config.window, whole)  # fmt: skip
+
+
+def _random_whole_genes(genes: int, config: ChromoformerConfig, integers) -> WholeGenes:
+    "Stretches of one to four windows; the first begins outside its chromosome, as its promoter window does."
+    finest, channels = min(config.bin_sizes), len(config.channels)
+    bins = integers(config.window // finest, 4 * config.window // finest, genes)
+    span = torch.stack([torch.zeros(genes, dtype=torch.long), bins * finest], 1)
+    span[0, 0] = config.window // 4 + 1
+    total = int(bins.sum())
+    sums = integers(0, 50 * finest, total, channels).float()
+    sums[: int(span[0, 0]) // finest] = 0
+    return WholeGenes(sums, integers(0, finest + 1, total, 3).float(), bins, span, bins * finest - config.window // 2, config.window // 2, finest, True)
 
 # %% ../../nbs/model/network.ipynb #e61319b2
 def score(
