@@ -125,6 +125,8 @@ def _body_blocks(genes: pd.DataFrame, exons: pd.DataFrame, rules: Rules, rng: np
     "Start, end, height of H3K36me3 over exons and introns, rising from 40% at the TSS to the full height at the end."
     shown = genes["body"] * np.exp(rules.mark_noise * rng.standard_normal(len(genes)))
     intron_shown = shown * np.exp(rules.intron_noise * rng.standard_normal(len(genes)))
+    if isinstance(rules, LongGeneRules):  # the rest of what introns show has other causes
+        intron_shown = rules.intron_follows * intron_shown + (1 - rules.intron_follows) * rng.random(len(genes))
     exons = exons.loc[exons["gene"].isin(genes.index)]
     inner = (exons["gene"] == exons["gene"].shift(-1)).to_numpy()
     introns = pd.DataFrame(dict(gene=exons["gene"], start=exons["end"], end=exons["start"].shift(-1))).loc[inner].astype(int)

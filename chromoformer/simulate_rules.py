@@ -133,7 +133,7 @@ class LongGeneRules(Rules):
     patch_spacing: int = 8_000
     patch: tuple[int, int] = (1_000, 3_000)  # least and most, bp; none overlaps an exon
     active_patches: float = 0.6  # share of the patches that carry the mark in a cell type
-    intron_noise: float = 1.0
+    intron_follows: float = 0.3  # share of the H3K36me3 of introns that is the gene's own; the rest says nothing
     depth: Mapping[str, Mapping[str, float]] = field(default_factory=_long_gene_depths)
 
 # %% ../nbs/simulate_rules.ipynb #d4e1b98c
