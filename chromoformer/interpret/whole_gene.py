@@ -55,11 +55,11 @@ def attention_along_genes(
             with torch.inference_mode():
                 told = model.to(device).eval().explain(batch)
             for number, size in enumerate(model.config.bin_sizes):
-                pooled = batch.whole.pooled(size)
-                gene, length = pooled.gene.cpu().numpy(), batch.whole.length.cpu().numpy()
+                _, pooled = batch.gene_features(size)
+                gene, length = pooled.gene.cpu().numpy(), pooled.length.cpu().numpy()
                 along = np.arange(len(gene)) - (pooled.bins.cumsum(0) - pooled.bins).cpu().numpy()[gene]
                 weights = told.promoter[number].mean(1).cpu().numpy()[gene, along]
-                table = pd.DataFrame({"row": batch.rows.cpu().numpy()[gene], "part": places_along(pooled.centre.cpu().numpy(), length[gene], batch.whole.upstream, parts),
+                table = pd.DataFrame({"row": batch.rows.cpu().numpy()[gene], "part": places_along(pooled.centre.cpu().numpy(), length[gene], batch.window // 2, parts),
                                       "share": weights, "equal": (pooled.bases > 0).cpu().numpy()})  # fmt: skip
                 summed = table.groupby(["row", "part"], as_index=False).sum()
                 summed["equal"] = summed["equal"] / summed.groupby("row")["equal"].transform("sum")
