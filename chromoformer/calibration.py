@@ -6,14 +6,13 @@
 __all__ = ['calibration', 'calibration_error', 'calibration_curve']
 
 # %% ../nbs/calibration.ipynb #51d0f003
-import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from .errors import InputError
-from .plots import BLUE, GREY, STYLE
+from .plots import BLUE, GREY, styled
 
 # %% ../nbs/calibration.ipynb #51d0f004
 def calibration(
@@ -50,7 +49,7 @@ def calibration_error(
     return float(np.average((table["predicted"] - table["measured"]).abs(), weights=table["genes"]))
 
 # %% ../nbs/calibration.ipynb #51d0f007
-@mpl.rc_context(STYLE)
+@styled
 def calibration_curve(
     table: pd.DataFrame,  # from `calibration`
     ax: Axes | None = None,

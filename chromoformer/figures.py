@@ -10,7 +10,6 @@ __all__ = ['MARKERS', 'attention_map', 'attention_profile', 'attention_parts', '
 # %% ../nbs/figures.ipynb #f190e003
 from collections.abc import Mapping, Sequence
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -18,13 +17,13 @@ from matplotlib.axes import Axes
 
 from .errors import InputError
 from .metrics import METRIC_NAMES
-from .plots import BLUE, COLOURS, DASHES, GREY, RED, STYLE, new_axis, signed
+from .plots import BLUE, COLOURS, DASHES, GREY, RED, new_axis, signed, styled
 
 # %% ../nbs/figures.ipynb #f190e005
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
-@mpl.rc_context(STYLE)
+@styled
 def attention_map(
     weights: np.ndarray,  # (N queries, N keys), of one head
     window: int,  # bp
@@ -41,7 +40,7 @@ def attention_map(
     return ax
 
 
-@mpl.rc_context(STYLE)
+@styled
 def attention_profile(
     profile: pd.DataFrame,  # from `aligned`, of one bin size
     ax: Axes | None = None,
@@ -62,7 +61,7 @@ def attention_profile(
     return ax
 
 
-@mpl.rc_context(STYLE)
+@styled
 def attention_parts(
     by_part: pd.DataFrame,  # from `attention_by_part`, with a column `group`
     ax: Axes | None = None,
@@ -85,7 +84,7 @@ def attention_parts(
     return ax
 
 
-@mpl.rc_context(STYLE)
+@styled
 def attention_by_activity(
     tables: Mapping[str, pd.DataFrame],  # name -> a row a gene: activity, enrichment
     ax: Axes | None = None,
@@ -105,7 +104,7 @@ def attention_by_activity(
     return ax
 
 # %% ../nbs/figures.ipynb #f190e008
-@mpl.rc_context(STYLE)
+@styled
 def set_effects(
     table: pd.DataFrame,  # of `RegulatoryStates`
     sets: Mapping[str, Sequence[str]],  # name -> gene names or ids
@@ -128,7 +127,7 @@ def set_effects(
     return ax
 
 
-@mpl.rc_context(STYLE)
+@styled
 def enrichment_bars(
     enriched: pd.DataFrame,  # from `enrichment`
     ax: Axes | None = None,
@@ -147,7 +146,7 @@ def enrichment_bars(
     return ax
 
 
-@mpl.rc_context(STYLE)
+@styled
 def gene_places(
     places: np.ndarray,  # (genes, 2), from `gene_map`
     values: Sequence,  # (genes,) numbers, or names of groups
@@ -168,7 +167,7 @@ def gene_places(
     return ax
 
 # %% ../nbs/figures.ipynb #f190e011
-@mpl.rc_context(STYLE)
+@styled
 def average_precisions(
     judged: pd.DataFrame,  # from `judge_rankings`
     ax: Axes | None = None,
@@ -188,7 +187,7 @@ def average_precisions(
     return ax
 
 
-@mpl.rc_context(STYLE)
+@styled
 def scan_map(
     scanned: pd.DataFrame,  # from `scan`
     tss: int,
@@ -213,7 +212,7 @@ def scan_map(
     return ax
 
 # %% ../nbs/figures.ipynb #f190e014
-@mpl.rc_context(STYLE)
+@styled
 def transfer_map(
     matrix: pd.DataFrame,  # from `transfer_matrix`
     ax: Axes | None = None,
@@ -231,7 +230,7 @@ def transfer_map(
     return ax
 
 
-@mpl.rc_context(STYLE)
+@styled
 def transfer_by_similarity(
     table: pd.DataFrame,  # trained, tested, relative, and a column of similarity
     by: str,  # that column
@@ -252,7 +251,7 @@ def transfer_by_similarity(
     return ax
 
 
-@mpl.rc_context(STYLE)
+@styled
 def gains(
     table: pd.DataFrame,  # from `gain`
     ax: Axes | None = None,
@@ -272,7 +271,7 @@ def gains(
     return ax
 
 # %% ../nbs/figures.ipynb #f190e017
-@mpl.rc_context(STYLE)
+@styled
 def compartment_track(
     table: pd.DataFrame,  # from `compartments`, of one chromosome
     ax: Axes | None = None,
@@ -293,7 +292,7 @@ def compartment_track(
     return ax
 
 
-@mpl.rc_context(STYLE)
+@styled
 def by_quantile(
     x: Sequence[float],
     y: Sequence[float],

@@ -6,7 +6,6 @@
 __all__ = ['ranking', 'differences', 'along']
 
 # %% ../nbs/plots_compare.ipynb #d6b5e639
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -14,11 +13,11 @@ from matplotlib.ticker import MaxNLocator
 
 from .errors import InputError
 from .metrics import METRIC_NAMES
-from .plots import BLUE, COLOURS, GREY, RED, STYLE, signed
+from .plots import BLUE, COLOURS, GREY, RED, signed, styled
 from .plots import new_axis
 
 # %% ../nbs/plots_compare.ipynb #fbeb9457
-@mpl.rc_context(STYLE)
+@styled
 def ranking(
     means: pd.DataFrame,  # from `compare.mean_scores`
     folds: pd.DataFrame | None = None,  # from `compare.fold_scores`, drawn as small points
@@ -46,7 +45,7 @@ def ranking(
     return ax
 
 # %% ../nbs/plots_compare.ipynb #bd6041dd
-@mpl.rc_context(STYLE)
+@styled
 def differences(
     table: pd.DataFrame,  # from `compare.differences`; with a column `group` the groups are set apart
     reference: str = "full",
@@ -78,7 +77,7 @@ def differences(
     return ax
 
 # %% ../nbs/plots_compare.ipynb #b2e881eb
-@mpl.rc_context(STYLE)
+@styled
 def along(
     folds: pd.DataFrame,  # x, fold, value of one metric; with a column `series` one line a series
     means: pd.DataFrame,  # x, value, low, high

@@ -168,7 +168,7 @@ def refuse_existing(
 
 # %% ../nbs/provenance.ipynb #5e8ca5db
 PACKAGES = (
-    "chromoformer-repro", "numpy", "pandas", "scipy", "torch", "h5py", "pyarrow", "safetensors", "scikit-learn", "pyBigWig", "pybigtools",
+    "chromoformer-repro", "numpy", "pandas", "scipy", "torch", "h5py", "pyarrow", "safetensors", "scikit-learn", "pybigtools",
     "pysam", "cooler", "cooltools", "bioframe", "gseapy", "pooch", "papermill", "nbclient", "nbconvert", "ipykernel", "snakemake",
 )  # fmt: skip
 
@@ -217,12 +217,17 @@ class Stopwatch:
     "Start and end of a piece of work, for its record."
 
     def __init__(self):
-        self.started, self._clock = time.time(), time.perf_counter()
+        self.started, self._clock, self._cpu = time.time(), time.perf_counter(), sum(os.times()[:4])
 
     @property
     def seconds(self) -> float:
         "Seconds since the start."
         return time.perf_counter() - self._clock
+
+    @property
+    def cpu_seconds(self) -> float:
+        "Seconds of computing since the start, with those of child processes that have ended: what a busy machine does not change."
+        return sum(os.times()[:4]) - self._cpu
 
 
 def _stamped(file: Path, known: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -259,6 +264,7 @@ def record(
         "started": _clock_time(watch.started),
         "ended": _clock_time(watch.started + watch.seconds),
         "seconds": round(watch.seconds, 3),
+        "cpu_seconds": round(watch.cpu_seconds, 2),
         **more,
     }  # fmt: skip
     content = json.loads(_as_text(content))  # as it will be read

@@ -12,6 +12,7 @@ import os
 import platform
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -219,11 +220,19 @@ def _follow(root: Path, jobs: Mapping[str, Job], todo: list[str], command: list[
                         return process.returncode
                     time.sleep(0.1)
             except BaseException:
-                process.terminate()
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(20)
-                process.kill()
+                _stop(process)
                 raise
+
+
+def _stop(process: subprocess.Popen) -> None:
+    "End Snakemake so that it cancels what a cluster runs: that is what it does when it is interrupted. Terminated, it would wait for the jobs."
+    for patience in (10, 30):  # seconds; Ctrl-C reaches Snakemake, too, and a second one would disturb it: first wait
+        try:
+            process.wait(patience)
+            return
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)
+    process.kill()
 
 
 def _complete_lines(file: Any) -> Iterator[str]:

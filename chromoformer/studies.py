@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from .errors import InputError, some
+from .errors import InputError, key_at_fault, read_yaml, some
 
 # %% ../nbs/studies.ipynb #51d0a005
 Task = Literal["classification", "regression"]
@@ -49,6 +48,7 @@ class Simulation(_Entry):
     cell_types: list[str] | None = None
     hic: bool = True
     scale: Literal["toy", "human"] = "toy"
+    long_genes: bool = False
 
 
 class Study(_Entry):
@@ -100,23 +100,11 @@ def read_study(
     path: str | Path,  # YAML
 ) -> Study:
     "A study, checked; `InputError` names the key at fault."
-    path = Path(path)
-    if not path.is_file():
-        raise InputError("no such study", file=path, remedy="name a YAML file; workflow/studies has examples")
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"not valid YAML ({error})", file=path, remedy="check indentation and brackets") from error
-    if not isinstance(content, dict):
-        raise InputError("this file holds no keys", file=path, remedy="see workflow/studies for examples")
+    content = read_yaml(path, what="study", remedy="name a YAML file; workflow/studies has examples")
     try:
         return Study(**content)
     except ValidationError as error:
-        found_wrong = error.errors()  # a mistyped key says more than the key that is missing for it
-        first = next((wrong for wrong in found_wrong if wrong["type"] == "extra_forbidden"), found_wrong[0])
-        remedy = {"extra_forbidden": "remove this key, or correct its spelling", "missing": "add this key"}.get(first["type"], "correct this value")
-        found = f" (found {first['input']!r})" if first["type"] not in ("missing", "value_error") else ""
-        raise InputError(f"{first['msg']}{found}", file=path, place=".".join(map(str, first["loc"])) or "study", remedy=remedy) from error
+        raise key_at_fault(error, path, "study") from error
 
 # %% ../nbs/studies.ipynb #51d0a009
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A study on SLURM: one node on loopback from Debian's packages; a forced failure, a kill, the same command again, and a check of what is left.
+"""A study on SLURM: one node on loopback from Debian's packages; an interruption, a kill, a forced failure, the same command again, and a check of what is left.
 
     python tests/slurm_one_node.py
 
@@ -130,17 +130,31 @@ def run(study: Path) -> subprocess.CompletedProcess:
     return result
 
 
+def begun(study: Path, out: Path) -> subprocess.Popen:
+    "The command, once one of its jobs is at work; in a process group of its own, as a shell makes one."
+    events = out / ".study" / "events.jsonl"
+    events.unlink(missing_ok=True)
+    process = subprocess.Popen(command(study), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    while not (events.exists() and "begun" in events.read_text()) and process.poll() is None:
+        time.sleep(0.2)
+    return process
+
+
 def main() -> None:
     install()
     folder = Path(tempfile.mkdtemp(prefix="slurm_one_node_"))
     with cluster(folder):
         study, out = small_study(folder), folder / "small"
 
+        print("---- Ctrl-C while jobs are on the cluster: they are cancelled")
+        process = begun(study, out)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(60) == 130, process.returncode
+        assert subprocess.run(["squeue", "-h", "-t", "pending,running"], capture_output=True, text=True).stdout == ""
+        assert not list(out.glob("step/*/provenance.json"))
+
         print("---- a kill while jobs are on the cluster")
-        process = subprocess.Popen(command(study), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        events = out / ".study" / "events.jsonl"
-        while not (events.exists() and "begun" in events.read_text()) and process.poll() is None:
-            time.sleep(0.2)
+        process = begun(study, out)
         process.send_signal(signal.SIGKILL)
         process.wait()
 
@@ -163,7 +177,7 @@ def main() -> None:
         log = (out / ".study" / "snakemake.log").read_text()
         assert "SLURM jobid" in log, "the jobs did not go through SLURM"
     shutil.rmtree(folder, ignore_errors=True)
-    print("SLURM: killed, failed, resumed, checked.")
+    print("SLURM: interrupted, killed, failed, resumed, checked.")
 
 
 if __name__ == "__main__":

@@ -216,3 +216,14 @@ def test_other_endings_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"\.jpg is not known"):
         plots.save(DRAWINGS["scatter"](None), tmp_path / "a.jpg")
     assert not list(tmp_path.iterdir())
+
+
+def test_every_figure_of_a_notebook_is_shown_whoever_draws_the_first():
+    import nbclient
+    import nbformat
+
+    draw = "plots.scatter(pd.DataFrame({'held_out': True, 'target': [0.0, 1, 2, 3], 'score': [0.0, 2, 1, 3]}));"
+    cells = ["import pandas as pd\nfrom chromoformer import plots", draw, draw]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    nbclient.NotebookClient(notebook, kernel_name="python3").execute()
+    assert [sum(output.output_type == "display_data" for output in cell.outputs) for cell in notebook.cells] == [0, 1, 1]

@@ -141,7 +141,7 @@ def read_signal(
     progress: bool = True,
 ) -> np.ndarray:  # (bins of all regions, channels) float32, sums of depth
     "The depth of all channels in all regions."
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     regions, bin_size, channels = regions.filter(["chrom", "start", "end"]), min(manifest.bin_sizes), manifest.channels
     signal = np.empty((int((-(-(regions["end"] - regions["start"]) // bin_size)).sum()), len(channels)), np.float32)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from .build import write_track
 from .download import PATIENCE, Patience, Stopped, download, offered_size

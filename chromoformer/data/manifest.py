@@ -19,10 +19,9 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote, urljoin
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ..errors import InputError
+from ..errors import InputError, key_at_fault, read_yaml
 from ..provenance import file_record
 
 # %% ../../nbs/data/manifest.ipynb #7e150843
@@ -259,25 +258,13 @@ def read_manifest(
 ) -> Manifest:
     "A manifest, checked, its paths made absolute; `InputError` names the key at fault."
     path = Path(path)
-    if not path.is_file():
-        raise InputError("no such manifest", file=path, remedy="write one; `chromoformer simulate DIR` makes examples")
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"not valid YAML ({error})", file=path, remedy="check indentation and brackets") from error
-    if not isinstance(content, dict):
-        raise InputError("this file holds no keys", file=path, remedy="see the documentation for an example of a manifest")
+    content = read_yaml(path, what="manifest", remedy="write one; `chromoformer simulate DIR` makes examples")
     for name, entry in _entries(content):
         _expand(entry, name, path.parent)
     try:
         manifest = Manifest(**content)
     except ValidationError as error:
-        found_wrong = error.errors()  # a mistyped key says more than the key that is missing for it
-        first = next((wrong for wrong in found_wrong if wrong["type"] == "extra_forbidden"), found_wrong[0])
-        key = ".".join(str(part) for part in first["loc"]) or "manifest"
-        remedy = {"extra_forbidden": "remove this key, or correct its spelling", "missing": "add this key"}.get(first["type"], "correct this value")
-        found = f" (found {first['input']!r})" if first["type"] not in ("missing", "value_error") else ""
-        raise InputError(f"{first['msg']}{found}", file=path, place=key, remedy=remedy) from error
+        raise key_at_fault(error, path, "manifest") from error
     return _absolute(manifest, Path(data or path.parent).resolve(), read_lock(path))
 
 

@@ -23,6 +23,7 @@ from ..data.store import Store
 from ..data.tables import open_text
 from ..errors import InputError, found_in, some
 from .gene import Models, compared, dataset_for, genes_by_model, open_models, withhold
+from ..metrics import evaluate_scores
 
 # %% ../../nbs/interpret/regulation.ipynb #4e9e0a04
 @dataclass
@@ -109,7 +110,7 @@ def compare_sets(
     sets: Mapping[str, Sequence[str]],  # name -> gene names (or gene ids)
     column: str = "effect",  # what is compared; or euclidean, cosine, score_change
     min_genes: int = 5,  # smaller sets are left out
-) -> pd.DataFrame:  # a row a set: genes, mean, median, raised (share), above, p, fdr
+) -> pd.DataFrame:  # a row a set: genes, mean, median, raised (share), above with low and high, p, fdr
     "How the genes of each set move, against all others."
     moved = table[table["pcres"] > 0]
     rows = []
@@ -118,9 +119,10 @@ def compare_sets(
         if inside.sum() < min_genes or (~inside).sum() < min_genes:
             continue
         values, others = moved.loc[inside, column].to_numpy(), moved.loc[~inside, column].to_numpy()
-        test = mannwhitneyu(values, others)
+        test, interval = mannwhitneyu(values, others), evaluate_scores(inside.astype(float), moved[column].to_numpy(float), "classification")["auc"]
         rows.append({"set": name, "genes": int(inside.sum()), "mean": values.mean(), "median": np.median(values), "raised": np.mean(values > 0),
-                     "above": test.statistic / (len(values) * len(others)), "p": test.pvalue})  # fmt: skip
+                     "above": test.statistic / (len(values) * len(others)), "low": interval["low"], "high": interval["high"],
+                     "p": test.pvalue})  # fmt: skip
     if not rows:
         raise InputError(f"no set has {min_genes} or more genes of this table", place="gene sets", remedy="use sets of gene names (symbols) or ids as in the store")
     found = pd.DataFrame(rows)
