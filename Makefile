@@ -51,6 +51,11 @@ readme: $(INSTALLED)  ## write README.md from nbs/index.ipynb
 docs: $(INSTALLED)  ## the site in docs/_build/html; STUDY=FOLDER takes the gallery from a study that was run
 	$(BIN)/python docs/build.py $(if $(STUDY),--study $(STUDY))
 
+hooks: $(INSTALLED)  ## git: check notebooks and library before each commit, merge notebooks cell by cell
+	git config core.hooksPath .githooks
+	git config merge.nbdev-merge.name "merge of notebooks"
+	git config merge.nbdev-merge.driver "$(BIN)/nbdev_merge %O %A %B %P"
+
 published: .venv-published/.installed  ## the published implementation, in an environment of its own, for benchmarks
 
 .venv-published/.installed:

@@ -84,13 +84,14 @@ def simulate(
     genes: Annotated[int | None, typer.Option(min=8, help="Genes of the first species.")] = None,
     scale: Annotated[str, typer.Option(help="toy, or human for a genome of full size.")] = "toy",
     cell_type: Annotated[list[str] | None, typer.Option(help="cellA, cellB or other; may be repeated. Default: all.")] = None,
+    long_genes: Annotated[bool, typer.Option("--long-genes", help="Genes of 5 to 150 kb that have to be read as a whole.")] = False,
     seed: Seed = 0,
     force: Force = False,
 ):
     "Write a toy epigenome in real file formats, with the truth beside it."
     from chromoformer.simulate import simulate as write
 
-    write(folder, genes, seed, scale=scale, cell_types=cell_type, force=force)
+    write(folder, genes, seed, scale=scale, cell_types=cell_type, long_genes=long_genes, force=force)
     _done(f"{folder} holds a toy epigenome; README.txt in it says what each file is.",
           f"Next: chromoformer build {folder}/cellA.yaml --out cellA.h5")  # fmt: skip
 
@@ -297,7 +298,7 @@ def info(
     "Say what is in a store, a model or a run."
     from chromoformer.describe import describe
 
-    typer.echo(describe(what))
+    _done(describe(what), f"Next: chromoformer predict {what} STORE.h5 --out predictions.csv" if what.is_dir() else f"Next: chromoformer train {what} --fold 1 --out runs/fold1")
 
 
 @app.command(epilog="Example: `chromoformer demo --out demo`")
@@ -391,7 +392,7 @@ def verify(
         typer.echo("\n".join(problems), err=True)
         typer.echo(f"{len(problems)} problems in {records} records.", err=True)
         raise typer.Exit(1)
-    _done(f"{records} records, {files} files: all as recorded.", *([] if rerun else ["Next: chromoformer verify RUN_DIR --rerun does a run again and compares the numbers"]))
+    _done(f"{records} records, {files} files: all as recorded.", "Next: chromoformer collect RUN_DIR... --out results.csv gathers the numbers" if rerun else "Next: chromoformer verify RUN_DIR --rerun does a run again and compares the numbers")
 
 
 @app.command(epilog="Example: `chromoformer collect runs/toy --out results.csv`")
@@ -434,12 +435,13 @@ def fetch(
     from chromoformer.data.fetch import disk_needed, fetch_plan
     from chromoformer.data.fetch import fetch as run
 
+    where = f" --data {data}" if data else ""
     if plan:
         table = fetch_plan(manifest, data, ask=not offline)
         _show_plan(table, disk_needed(table, jobs))
+        _done(f"Next: chromoformer fetch {manifest}{where}")
         return
     done = run(manifest, data, offline=offline, jobs=jobs, keep_reads=keep_reads, patience=Patience(timeout=timeout))
-    where = f" --data {data}" if data else ""
     _done(f"{manifest}: {done['here']} files were here, {done['downloaded']} downloaded ({done['bytes'] / 1e6:,.1f} MB), "
           f"{done['made']} tracks made, {done['dropped']} files of reads deleted. All checksums are as expected.",
           f"Next: chromoformer build {manifest}{where} --out {manifest.stem}.h5")  # fmt: skip

@@ -31,7 +31,7 @@ def run_jobs(
     progress: bool = True,
 ) -> None:
     "Make the runs that are not complete."
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     waiting = {str(folder): job for folder, job in jobs.items() if not (Path(folder) / "metrics.json").exists()}
     with tqdm(total=len(waiting), unit="run", disable=not progress) as bar:

@@ -86,7 +86,7 @@ def _threads() -> Check:
 
 
 def _memory() -> Check:
-    "Memory that is free; a whole cell type takes about 1 GB, or 0.4 GB with --low-memory."
+    "Memory that is free; below 2 GB a whole cell type had better stay on disk."
     try:
         lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
         free, total = (int(lines[name].split()[0]) / 1e6 for name in ("MemAvailable", "MemTotal"))
@@ -141,7 +141,7 @@ def _disk(
     if not right:
         return Check(what, BAD, f"{said}, but what was written is not what is read", "choose another disk")
     if free < 5:
-        return Check(what, NOTE, said, "a cell type of the paper takes 3.3 GB while it is fetched; choose a folder with more room")
+        return Check(what, NOTE, said, "chromoformer fetch MANIFEST --plan says what a cell type takes; choose a folder with more room")
     return Check(what, GOOD, said)
 
 

@@ -74,7 +74,7 @@ def predict(
     model held out are left out. In a cell type that the model never saw, too, only genes of its held-out folds count as held out:
     a gene's identity leaks its label.
     """
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     folders = [Path(model) for model in ([models] if isinstance(models, str | Path) else models)]
     stores = [store if isinstance(store, Store) else Store(store) for store in

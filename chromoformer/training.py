@@ -204,7 +204,7 @@ def fit(
     progress: bool = True,
 ) -> dict[str, Any]:  # metrics of the held-out genes
     "Train with some folds held out, or go on where an earlier call was cut off."
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     watch, out = Stopwatch(), Path(out)
     stores = [store if isinstance(store, Store) else Store(store) for store in
@@ -249,7 +249,8 @@ def fit(
             if measure:
                 row |= _measure(model, data, held_out_rows, "held_out", recipe.batch_size)
             _finish_epoch(out, model, optimiser, state, recipe, row, settings)
-            bar.set_postfix({name: f"{value:.3f}" for name, value in row.items() if name.split("_")[-1] in ("loss", "auc", "r")})
+            bar.set_postfix({name: f"{value:.3f}" for name, value in row.items() if name.split("_")[-1] in ("loss", "auc", "r")},
+                            refresh=False)  # shown with the next batch; in a log a line now and then will do
     _write_history(out, state)  # the run may have been cut off between the state and the history of its last epoch
     if state.best_weights is not None:
         model.load_state_dict(state.best_weights)

@@ -36,7 +36,7 @@ def _run(page: str, source: str, kept: Path) -> tuple[str, float, str]:
 
     start, notebook = time.perf_counter(), nbformat.reads(source, as_version=4)
     notebook.cells.insert(0, nbformat.v4.new_code_cell(SHARP))
-    client = NotebookClient(notebook, timeout=LIMIT, kernel_name="python3", resources={"metadata": {"path": str((ROOT / "nbs" / page).parent)}})
+    client = NotebookClient(notebook, timeout=LIMIT, kernel_name="python3", extra_arguments=["--log-level=ERROR"], resources={"metadata": {"path": str((ROOT / "nbs" / page).parent)}})
     try:
         client.execute()
     except CellExecutionError as error:

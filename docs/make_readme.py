@@ -13,7 +13,7 @@ HEAD = "<!-- Written from nbs/index.ipynb by `make readme`; edit that. -->\n\n"
 
 def main() -> None:
     notebook = nbformat.read(ROOT / "nbs" / "index.ipynb", as_version=4)
-    NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(ROOT)}}).execute()
+    NotebookClient(notebook, timeout=600, kernel_name="python3", extra_arguments=["--log-level=ERROR"], resources={"metadata": {"path": str(ROOT)}}).execute()
     for cell in notebook.cells:
         if cell.cell_type == "code" and "echo: false" in cell.source:
             cell.source = ""

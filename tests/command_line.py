@@ -45,6 +45,8 @@ def succeed(*arguments) -> Result:
     "Run one command that must end with exit status 0."
     result = chromoformer(*arguments)
     assert result.status == 0, result.err
+    if "--help" not in arguments:  # it ends with what to do next
+        assert result.out.rstrip().splitlines()[-1].startswith("Next: "), result.out
     return result
 
 

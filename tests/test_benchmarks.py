@@ -48,6 +48,13 @@ def test_windows_arithmetic_and_several_models_are_measured(tmp_path):
     assert 0 < found["share_of_products"] < 1 and found["flop"] > 1e8 and found["best_flop_per_second"] > found["flop"] / found["seconds"]
 
 
+def test_start_up_is_measured_beside_the_interpreter_alone(tmp_path):
+    printed = run("startup.py", "--runs", "1", "--out", tmp_path / "startup.json")
+    found = json.loads((tmp_path / "startup.json").read_text())
+    assert all(len(took) == 1 and took[0] > 0 for took in found["seconds"].values()) and set(found["limits"]) < set(found["seconds"])
+    assert all(name in printed for name in found["seconds"])
+
+
 @pytest.mark.slow
 def test_several_models_and_a_whole_fold_are_measured(tmp_path):
     run("several.py", "--genes", "2", "--steps", "1", "--runs", "1", "--out", tmp_path / "several.json")
@@ -62,7 +69,7 @@ def test_the_gpu_benchmark_runs_or_says_that_there_is_no_gpu():
     assert "88 models" in printed or "no GPU" in printed
 
 
-@pytest.mark.parametrize("script", ["reads.py", "store.py", "window.py", "arithmetic.py", "several.py", "gpu.py", "fold.py"])
+@pytest.mark.parametrize("script", ["reads.py", "store.py", "window.py", "arithmetic.py", "several.py", "gpu.py", "fold.py", "startup.py"])
 def test_help_has_an_example(script):
     assert f"python benchmarks/{script}" in run(script, "--help")
 

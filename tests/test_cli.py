@@ -12,13 +12,14 @@ import pandas as pd
 import pyBigWig
 import pytest
 import torch
-from command_line import chromoformer, listing, refused, succeed
+from command_line import TINY, chromoformer, listing, refused, succeed
+from helpers import write_toy_store
 
 from chromoformer.data.store import Store
 from chromoformer.provenance import verify
 
-COMMANDS = ["simulate", "coverage", "build", "import-regions", "import-weights", "export-weights", "train", "predict", "evaluate", "info", "demo", "fetch", "run", "plan", "verify", "collect"]
-HEAVY = {"torch", "numpy", "pandas", "matplotlib"}
+COMMANDS = ["simulate", "coverage", "build", "import-regions", "import-weights", "export-weights", "train", "predict", "evaluate", "info", "demo", "fetch", "run", "plan", "verify", "collect", "doctor"]
+HEAVY = {"torch", "numpy", "pandas", "matplotlib", "scipy", "sklearn", "h5py", "pyarrow"}
 
 
 def process(*arguments, **options):
@@ -57,6 +58,12 @@ def test_help_takes_under_a_second():
 def test_nothing_heavy_is_imported_at_the_top(module):
     found = process("-c", f"import {module}, sys; print(*sys.modules)")
     assert found.returncode == 0 and not HEAVY & set(found.stdout.split())
+
+
+def test_nothing_heavy_is_imported_for_help():
+    found = process("-X", "importtime", *command("--help")[1:])
+    imported = {line.split("|")[-1].strip().split(".")[0] for line in found.stderr.splitlines() if line.startswith("import time:")}
+    assert found.returncode == 0 and "typer" in imported and not HEAVY & imported
 
 
 def test_no_command_and_an_unknown_one_are_usage_errors():
@@ -281,7 +288,7 @@ def outputs(toy, toy_store, toy_runs, tiny, published, tmp_path):
 
 
 ENDINGS = {"coverage": ".bigWig", "build": ".h5", "import-regions": ".h5", "export-weights": ".pt", "predict": ".csv", "evaluate": ".csv", "collect": ".csv"}  # fmt: skip
-WITHOUT = ("info", "demo", "fetch", "run", "plan", "verify")  # write nothing, or go on with what is there
+WITHOUT = ("info", "doctor", "demo", "fetch", "run", "plan", "verify")  # write nothing, or go on with what is there
 
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name not in WITHOUT])
@@ -321,6 +328,20 @@ def test_a_process_exits_with_0_or_2_and_speaks_on_the_right_stream(tmp_path):
     assert good.returncode == 0 and "Next:" in good.stdout and "Error" not in good.stderr
     bad = subprocess.run(arguments, capture_output=True, text=True)
     assert bad.returncode == 2 and bad.stdout == "" and bad.stderr.startswith("Error: ") and "Traceback" not in bad.stderr
+
+
+def test_progress_goes_to_a_log_in_a_few_lines_not_ten_a_second(tmp_path):
+    write_toy_store(tmp_path / "toy.h5")
+    (tmp_path / "tiny.yaml").write_text(TINY.replace("epochs: 2", "epochs: 30"))
+    done = subprocess.run(command("train", tmp_path / "toy.h5", "--config", tmp_path / "tiny.yaml", "--out", tmp_path / "run"), capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.rstrip().splitlines()[-1].startswith("Next: ")
+    assert 1 <= done.stderr.replace("\r", "\n").strip().count("\n") + 1 <= 6, done.stderr  # 30 epochs
+
+
+def test_completion_is_offered_to_every_shell():
+    for shell in ("bash", "zsh", "fish"):
+        shown = subprocess.run(command("--show-completion", shell), capture_output=True, text=True)
+        assert shown.returncode == 0 and "complete" in shown.stdout.lower()
 
 
 def test_the_command_is_installed():

@@ -24,7 +24,7 @@ from .deepdiff import DeepDiff
 from .gcmerge import GCMERGE
 from .hmcrnn import HMCRNN
 from .networks import NetworkBaseline, outputs_of, train_network
-from .shallow import SHALLOW, Shallow, genome_bin_features, out_of_fold, pcre_features, promoter_features, scores_of  # noqa: F401
+from .shallow import SHALLOW, Shallow, gene_body_features, genome_bin_features, out_of_fold, pcre_features, promoter_features, scores_of  # noqa: F401
 from ..data.store import Store
 from ..errors import InputError, some
 from ..metrics import evaluate_scores
@@ -86,7 +86,7 @@ def fit(
     progress: bool = True,
 ) -> dict[str, Any]:  # metrics of the held-out genes
     "Train a baseline with some folds held out."
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     watch, out, baseline, stores = Stopwatch(), Path(out), baseline_of(model), _opened(stores)
     held_out = (held_out,) if isinstance(held_out, int) else tuple(held_out)

@@ -160,7 +160,7 @@ def import_regions(
     progress: bool = True,
 ) -> None:
     "Write a store from the published layout."
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     watch = Stopwatch()
     refuse_finished(out, force)

@@ -1,0 +1,64 @@
+"""Every figure function takes an axis, returns it, and is saved as PNG, SVG or PDF."""
+
+import inspect
+
+import matplotlib
+
+matplotlib.use("agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from helpers import SMALL, write_toy_store
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from chromoformer import calibration, figures, plots, plots_compare
+from chromoformer.data.store import Store
+from chromoformer.interpret.gene import explain_gene
+from chromoformer.model.network import Chromoformer
+
+STARTS = {"png": b"\x89PNG\r\n", "svg": b"<?xml", "pdf": b"%PDF-"}
+DRAWING = {f"{module.__name__}.{name}": getattr(module, name) for module in (plots, plots_compare, figures, calibration) for name in module.__all__
+           if inspect.isfunction(getattr(module, name)) and inspect.signature(getattr(module, name)).return_annotation is Axes and name != "new_axis"}  # fmt: skip
+TABLES = {
+    figures.gains: pd.DataFrame({"fold": [1, "all"], "metric": "auc", "gain": [0.02, 0.01], "low": [0.0, 0.0], "high": [0.03, 0.02]}),
+    figures.transfer_map: pd.DataFrame({"trained": ["A", "A", "B", "B"], "tested": ["A", "B"] * 2, "value": [0.9, 0.8, 0.8, 0.9], "relative": [1.0, 0.9, 0.9, 1.0], "metric": "auc"}),
+    plots_compare.differences: pd.DataFrame({"model": ["no pCREs", "one resolution"], "metric": "auc", "value": [-0.02, 0.01], "low": [-0.03, -0.01], "high": [-0.01, 0.02]}),
+}
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    store = Store(write_toy_store(tmp_path_factory.mktemp("figures") / "toy.h5"))
+    torch.manual_seed(0)
+    return store, explain_gene(Chromoformer(SMALL).eval(), store, store.genes["gene_id"].iloc[int(np.diff(store.pcre_start).argmax())])
+
+
+@pytest.mark.parametrize("name", DRAWING)
+def test_every_figure_function_takes_an_axis_and_makes_one_where_none_is_given(name):
+    assert inspect.signature(DRAWING[name]).parameters["ax"].default is None
+
+
+@pytest.mark.parametrize("function", TABLES, ids=lambda function: function.__name__)
+def test_a_table_is_drawn_on_the_axis_given_or_on_a_new_one(function):
+    ax = Figure(figsize=(5, 4)).subplots()
+    assert function(TABLES[function], ax=ax) is ax and (ax.lines or ax.collections)
+    assert function(TABLES[function]) is not ax
+
+
+@pytest.mark.parametrize("ending", STARTS)
+def test_the_figure_of_a_gene_is_saved_from_the_axis_that_it_was_given(told, tmp_path, ending):
+    ax = Figure(figsize=(9, 8)).subplots()
+    assert plots.gene(*told, ax=ax) is ax and len(ax.child_axes) > 3
+    plots.save(ax, tmp_path / f"gene.{ending}")
+    written = (tmp_path / f"gene.{ending}").read_bytes()
+    assert written.startswith(STARTS[ending]) and len(written) > 10_000
