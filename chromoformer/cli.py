@@ -84,13 +84,14 @@ def simulate(
     genes: Annotated[int | None, typer.Option(min=8, help="Genes of the first species.")] = None,
     scale: Annotated[str, typer.Option(help="toy, or human for a genome of full size.")] = "toy",
     cell_type: Annotated[list[str] | None, typer.Option(help="cellA, cellB or other; may be repeated. Default: all.")] = None,
+    long_genes: Annotated[bool, typer.Option("--long-genes", help="Genes of 5 to 150 kb that have to be read as a whole.")] = False,
     seed: Seed = 0,
     force: Force = False,
 ):
     "Write a toy epigenome in real file formats, with the truth beside it."
     from chromoformer.simulate import simulate as write
 
-    write(folder, genes, seed, scale=scale, cell_types=cell_type, force=force)
+    write(folder, genes, seed, scale=scale, cell_types=cell_type, long_genes=long_genes, force=force)
     _done(f"{folder} holds a toy epigenome; README.txt in it says what each file is.",
           f"Next: chromoformer build {folder}/cellA.yaml --out cellA.h5")  # fmt: skip
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .data.manifest import Manifest, files_of, read_manifest
+from .data.manifest import Manifest, files_of, read_manifest, sources_of
 from .errors import InputError, some
 from .studies import MADE_FIRST, Parameter, Study, parameters_of, read_study
 
@@ -131,9 +131,7 @@ def input_files(manifest: Manifest) -> dict[str, str]:
 
 
 def _sources(manifest: Manifest) -> dict[str, Any]:
-    sources = {"chrom_sizes": manifest.chrom_sizes, "annotation": manifest.annotation, "expression": manifest.expression,
-               "contacts": manifest.contacts} | {channel.name: channel for channel in manifest.channels}  # fmt: skip
-    return {name: source for name, source in sources.items() if source}
+    return sources_of(manifest) | {channel.name: channel for channel in manifest.channels}
 
 # %% ../nbs/jobs.ipynb #51d0b016
 def _levels(jobs: _Jobs, name: str, asked: Mapping[str, Parameter]) -> list[tuple[str | None, str | None, int | None]]:
@@ -179,6 +177,8 @@ def _fill(jobs: _Jobs, name: str, asked: Mapping[str, Parameter], level: tuple) 
                               "truth": "toy/truth" if study.simulate else ""}  # fmt: skip
     needs, inputs = [], {}
     many = _cells(jobs, name, asked) if {"stores", "manifests", "all_runs"} & set(asked) else []
+    if cell and not {"runs", "all_runs"} & set(asked):  # one job a cell type, which may look at the others
+        many = list(study.cell_types) if many else []
     for key, cells in (("store", [cell] if cell else []), ("stores", many)):
         if key in asked:
             made = {one: jobs.store(one) for one in cells}

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtri
 
-from .simulate_rules import CLASSES, Genome, Rules, generator
+from .simulate_rules import CLASSES, Genome, LongGeneRules, Rules, generator
 
 # %% ../nbs/simulate_cell.ipynb #b0b66d7a
 @dataclass
@@ -26,6 +27,7 @@ class Cell:
     genes: pd.DataFrame  # the genome's columns and promoter, body, their terms, enhancers, silencers, expression
     elements: pd.DataFrame  # the genome's columns and activity, h3k4me1
     links: pd.DataFrame  # every contact: gene, element, distance, frequency, score, sign, activity, effect
+    decoys: pd.DataFrame  # the genome's columns and level
 
 
 def _logistic(x: np.ndarray) -> np.ndarray:
@@ -55,8 +57,14 @@ def make_cell(
         latent[: len(ancestor)] = kept * ancestor[: len(genes)] + np.sqrt(1 - kept**2) * latent[: len(ancestor)]
     shift = np.array(rules.class_shift)[pd.Categorical(genes["gene_class"], CLASSES).codes]
     shift = shift + rules.compartment_shift * genes["compartment"].to_numpy()
-    body = rules.body_follows * latent + np.sqrt(1 - rules.body_follows**2) * body
-    genes["promoter"], genes["body"] = _logistic(rules.spread * latent + shift), _logistic(rules.spread * body)
+    genes["promoter"] = _logistic(rules.spread * latent + shift)
+    if isinstance(rules, LongGeneRules):
+        genes["release"] = _logistic(rules.release_slope * (body - ndtri(rules.paused)))
+        genes["paused"] = genes["release"] < 0.5
+        genes["body"] = genes["promoter"] * genes["release"]
+    else:
+        body = rules.body_follows * latent + np.sqrt(1 - rules.body_follows**2) * body
+        genes["body"] = _logistic(rules.spread * body)
 
     element_differs = own.random(len(elements)) < changed
     chance, level, primed, h3k4me1 = (draw(len(elements), element_differs, False) for _ in range(4))
@@ -79,7 +87,17 @@ def make_cell(
     genes["enhancers"], genes["silencers"] = (np.bincount(links["gene"], part, len(genes)) for part in (up, down))
     genes["log2_expected"] = rules.baseline + genes[["promoter_term", "body_term", "enhancers", "silencers"]].sum(axis=1)
     genes["log2_rpkm"] = genes["log2_expected"] + rules.noise * noise.standard_normal(len(genes))
-    return Cell(name, genome, rules, latent, genes, elements, links)
+    decoys = _levels(genome.decoys, rules, generator(seed, genome.name, f"decoys {name}"))
+    return Cell(name, genome, rules, latent, genes, elements, links, decoys)
+
+
+def _levels(decoys: pd.DataFrame, rules: Rules, rng: np.random.Generator) -> pd.DataFrame:
+    "Decoys and their level: an island's is distributed like a promoter's activity."
+    if not isinstance(rules, LongGeneRules):
+        return decoys.assign(level=0.0)  # none
+    island = _logistic(rules.spread * rng.standard_normal(len(decoys)))
+    patch = rng.uniform(0.3, 1, len(decoys)) * (rng.random(len(decoys)) < rules.active_patches)
+    return decoys.assign(level=np.where(decoys["kind"] == "island", island, patch))
 
 # %% ../nbs/simulate_cell.ipynb #81cee01e
 STEP = 50  # bp, the grid on which expected depth is drawn
@@ -107,6 +125,8 @@ def _body_blocks(genes: pd.DataFrame, exons: pd.DataFrame, rules: Rules, rng: np
     "Start, end, height of H3K36me3 over exons and introns, rising from 40% at the TSS to the full height at the end."
     shown = genes["body"] * np.exp(rules.mark_noise * rng.standard_normal(len(genes)))
     intron_shown = shown * np.exp(rules.intron_noise * rng.standard_normal(len(genes)))
+    if isinstance(rules, LongGeneRules):  # the rest of what introns show has other causes
+        intron_shown = rules.intron_follows * intron_shown + (1 - rules.intron_follows) * rng.random(len(genes))
     exons = exons.loc[exons["gene"].isin(genes.index)]
     inner = (exons["gene"] == exons["gene"].shift(-1)).to_numpy()
     introns = pd.DataFrame(dict(gene=exons["gene"], start=exons["end"], end=exons["start"].shift(-1))).loc[inner].astype(int)
@@ -118,6 +138,14 @@ def _body_blocks(genes: pd.DataFrame, exons: pd.DataFrame, rules: Rules, rng: np
         height = rules.depth["H3K36me3"][place] * level.loc[blocks["gene"]].to_numpy() * (0.4 + 0.6 * along)
         parts.append((blocks["start"].to_numpy(), blocks["end"].to_numpy(), height))
     return tuple(np.concatenate(column) for column in zip(*parts))
+
+
+def _first_part(genes: pd.DataFrame, rules: Rules) -> tuple[np.ndarray, np.ndarray]:
+    "Start and end of the part of a long gene that is read by polymerases that give up, too."
+    assert isinstance(rules, LongGeneRules)
+    reach = np.minimum(rules.early[0] * (genes["end"] - genes["start"]), rules.early[1]).astype(int)
+    start = genes["start"].where(genes["strand"] == "+", genes["end"] - reach).to_numpy()
+    return start, start + reach.to_numpy()
 
 
 def expected_depth(
@@ -132,18 +160,22 @@ def expected_depth(
     per_kb, shape = 1000 // STEP, rules.background_shape
     depth = np.repeat(rules.background * rng.gamma(shape, 1 / shape, -(-number // per_kb)), per_kb)[:number]
     genes, elements = (table[table["chrom"] == chrom] for table in (cell.genes, cell.elements))
-    tss, forward = genes["tss"].to_numpy(), np.where(genes["strand"] == "+", 1, -1)
     centre = ((elements["start"] + elements["end"]) // 2).to_numpy()
+    decoys = cell.decoys[cell.decoys["chrom"] == chrom]
+    islands, patches = (decoys[decoys["kind"] == kind] for kind in ("island", "patch"))
+    start_site = np.append(genes["tss"], islands["start"])  # an island looks like a promoter
+    forward = np.append(np.where(genes["strand"] == "+", 1, -1), np.ones(len(islands), int))
+    busy = pd.concat([genes["promoter"], islands["level"]])
 
     def shown(activity: pd.Series) -> np.ndarray:
         return activity.to_numpy() * np.exp(rules.mark_noise * rng.standard_normal(len(activity)))
 
     for place, height in places.items():
         if place == "promoter":  # strongest on the first nucleosomes of the gene
-            _add_peaks(depth, tss + 200 * forward, height * shown(genes["promoter"]), 600)
+            _add_peaks(depth, start_site + 200 * forward, height * shown(busy), 600)
         elif place == "flank":
             for side in (-1300, 1300):
-                _add_peaks(depth, tss + side, height * shown(genes["promoter"]), 500)
+                _add_peaks(depth, start_site + side, height * shown(busy), 500)
         elif place == "enhancer":
             level = elements["h3k4me1"] if mark == "H3K4me1" else elements["activity"].where(elements["kind"] == "enhancer", 0)
             _add_peaks(depth, centre, height * shown(level), 400)
@@ -152,6 +184,10 @@ def expected_depth(
             _add_domains(depth, elements["start"], elements["end"], height * shown(level))
         elif place == "exon":  # and introns
             _add_domains(depth, *_body_blocks(genes, genome.exons, rules, rng))
+        elif place == "early":
+            _add_domains(depth, *_first_part(genes, rules), height * shown(genes["promoter"] - genes["body"]))
+        elif place == "patch":
+            _add_domains(depth, patches["start"], patches["end"], height * shown(patches["level"]))
         elif place == "B":
             domains = genome.domains[(genome.domains["chrom"] == chrom) & (genome.domains["compartment"] < 0)]
             _add_domains(depth, domains["start"], domains["end"], np.full(len(domains), height))

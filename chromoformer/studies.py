@@ -48,6 +48,7 @@ class Simulation(_Entry):
     cell_types: list[str] | None = None
     hic: bool = True
     scale: Literal["toy", "human"] = "toy"
+    long_genes: bool = False
 
 
 class Study(_Entry):

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import pyBigWig
 import pytest
 import torch
 from helpers import write_toy_store
@@ -54,6 +55,31 @@ def fit(name, store, out, **options):
 ])  # fmt: skip
 def test_networks_have_as_many_parameters_as_their_authors(network, parameters):
     assert sum(weights.numel() for weights in network.parameters()) == parameters
+
+
+def test_gene_body_features_are_those_of_the_bins_from_tss_to_transcript_end(tmp_path):
+    random, size, bin_size = np.random.default_rng(0), 60_000, 1000
+    edges = np.sort(np.append(random.choice(np.arange(1, size), 800, replace=False), [0, size]))
+    depth = random.integers(0, 9, (2, len(edges) - 1)).astype(float)
+    tracks = {name: str(tmp_path / f"{name}.bigWig") for name in ("one", "two")}
+    for path, values in zip(tracks.values(), depth):
+        with pyBigWig.open(path, "w") as track:
+            track.addHeader([("chr1", size)])
+            track.addEntries(["chr1"] * len(values), edges[:-1].tolist(), ends=edges[1:].tolist(), values=values.tolist())
+    rows = [("+", 4200, 4200, 19_500), ("-", 19_499, 4200, 19_500), ("+", 6000, 4200, 7000), ("-", 8150, 8100, 9300), ("+", 50_000, 50_000, 60_000)]
+    genes = pd.DataFrame(rows, columns=["strand", "tss", "gene_start", "gene_end"]).assign(chrom="chr1")
+    found = baselines.gene_body_features(tracks, genes, {"chr1": size}, bin_size)
+    for gene, features in zip(genes.itertuples(), found):
+        end = gene.gene_end - 1 if gene.strand == "+" else gene.gene_start
+        step = 1 if gene.strand == "+" else -1
+        expected = []
+        for path in tracks.values():
+            with pyBigWig.open(path) as track:
+                bins = np.array([track.stats("chr1", b * bin_size, (b + 1) * bin_size, exact=True)[0]
+                                 for b in range(gene.tss // bin_size, end // bin_size + step, step)])  # fmt: skip
+            expected += [bins.mean(), bins.max(), bins[-1], bins[len(bins) // 2 :].mean()]
+        assert np.allclose(np.expm1(features[:-1]), expected, rtol=1e-5)
+        assert np.isclose(np.exp(features[-1]), abs(end - gene.tss) + 1)
 
 
 def twenty_genes(name, task):

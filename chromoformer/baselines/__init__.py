@@ -24,7 +24,7 @@ from .deepdiff import DeepDiff
 from .gcmerge import GCMERGE
 from .hmcrnn import HMCRNN
 from .networks import NetworkBaseline, outputs_of, train_network
-from .shallow import SHALLOW, Shallow, genome_bin_features, out_of_fold, pcre_features, promoter_features, scores_of  # noqa: F401
+from .shallow import SHALLOW, Shallow, gene_body_features, genome_bin_features, out_of_fold, pcre_features, promoter_features, scores_of  # noqa: F401
 from ..data.store import Store
 from ..errors import InputError, some
 from ..metrics import evaluate_scores

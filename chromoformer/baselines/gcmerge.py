@@ -27,6 +27,7 @@ from ..data.build import channel_sums
 from ..data.contacts import READING, read_contacts
 from ..data.coolers import read_cool
 from ..data.manifest import Manifest, files_of, read_manifest
+from ..data.predicted_contacts import averaged
 from ..errors import InputError
 from ..genome import bare_name, read_chrom_sizes
 
@@ -106,8 +107,8 @@ def node_contacts(
 ) -> sparse.csr_matrix:  # as `strongest`
     "The edges."
     contacts = manifest.contacts
-    if hic is None and contacts.kind == "none":
-        raise InputError("there are no contacts to make a graph of", place=f"contacts of manifest {manifest.name}",
+    if hic is None and contacts.kind in ("none", "activity", "distance"):
+        raise InputError("there are no measured contacts to make a graph of", place=f"contacts of manifest {manifest.name}",
                          remedy="name contacts, or give a cooler with the setting hic; or leave GC-MERGE out")  # fmt: skip
 
     def ends(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -123,6 +124,8 @@ def node_contacts(
     if hic is not None or contacts.kind == "cool":
         options = {"balance": contacts.balance, "divisive": contacts.divisive or None} if contacts.kind == "cool" else {}
         table = read_cool(hic or str(contacts.path), nodes.sizes, nodes.bin_size, transform="observed_over_expected", best=best, **options)
+    elif contacts.kind == "average":
+        table = averaged(contacts, nodes.sizes)
     else:
         table = read_contacts(contacts.kind, contacts.path, nodes.sizes, **{name: getattr(contacts, name) for name in READING[contacts.kind]})
     return strongest(*ends(table), table["score"].to_numpy(), nodes.number, neighbours)

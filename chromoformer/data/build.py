@@ -18,9 +18,21 @@ import numpy as np
 import pandas as pd
 
 from .bigwig import Intervals, write_bigwig
-from .contacts import READING, SELECTING, read_pcres
+from .contacts import SELECTING, select_pcres
 from .expression import label_genes, read_exons, read_expression, read_genes
-from .manifest import Channel, DataFile, Manifest, check_file, files_of, read_manifest, source_files, track_files
+from chromoformer.data.manifest import (
+    Channel,
+    DataFile,
+    Manifest,
+    check_file,
+    files_of,
+    kinds_of_marks,
+    read_manifest,
+    source_files,
+    sources_of,
+    track_files,
+)
+from .predicted_contacts import contacts_of
 from .published import import_regions, refuse_finished
 from .store import write_store
 from .tracks import bedgraph_intervals, bin_sums, coverage
@@ -51,10 +63,30 @@ def pcres_of(
     genes: pd.DataFrame,  # gene table
     chrom_sizes: dict[str, int],
 ) -> pd.DataFrame:  # gene_id, chrom, start, end, score, rank
-    "The genes' pCREs by the manifest's contacts."
+    "The genes' pCREs by the manifest's contacts, measured or predicted."
     contacts = manifest.contacts
-    options = {name: getattr(contacts, name) for name in (*READING[contacts.kind], *SELECTING)}
-    return read_pcres(genes, chrom_sizes, contacts.kind, contacts.path, **options)
+    with tempfile.TemporaryDirectory() as folder:
+        manifest = _with_tracks(manifest, chrom_sizes, folder)
+        tracks = {channel.name: files_of(channel.path) for channel in manifest.channels if channel.name in _marks(manifest)}
+        found = contacts_of(contacts, genes, chrom_sizes, tracks)
+    return select_pcres(genes, found, **{name: getattr(contacts, name) for name in SELECTING})
+
+
+def _marks(manifest: Manifest) -> set[str]:
+    "The channels that the contacts are predicted from."
+    return {mark for kind in kinds_of_marks(manifest.contacts, [channel.name for channel in manifest.channels]) for mark in kind}
+
+
+def _with_tracks(manifest: Manifest, chrom_sizes: Mapping[str, int], folder: str | Path) -> Manifest:
+    "The same manifest, in which the marks that contacts are predicted from are bigWigs: reads become tracks in a folder."
+    channels = []
+    for channel in manifest.channels:
+        if channel.name in _marks(manifest) and channel.kind != "bigwig":
+            track = Path(folder) / f"{channel.name}.bigWig"
+            write_track(files_of(channel.path), channel.kind, chrom_sizes, track)
+            channel = Channel(name=channel.name, kind="bigwig", path=str(track))
+        channels.append(channel)
+    return manifest.model_copy(update={"channels": channels})
 
 # %% ../../nbs/data/build.ipynb #d521819e
 def write_track(
@@ -151,18 +183,21 @@ def build_store(
                               channels=[channel.name for channel in manifest.channels], window=manifest.window, bin_sizes=manifest.bin_sizes,
                               genome=manifest.genome, chrom_sizes=chrom_sizes, progress=progress)  # fmt: skip
     genes = genes_of(manifest, chrom_sizes)
-    pcres = pcres_of(manifest, genes, chrom_sizes)
-    if pcres.empty and manifest.contacts.kind != "none":
-        warnings.warn(f"{some(files_of(manifest.contacts.path))}: no contact joins a gene to a pCRE; see min_score, max_length and "
-                      f"tss_distance of the manifest's contacts", stacklevel=2)  # fmt: skip
     whole = manifest.whole_genes
     exons = read_exons(files_of(manifest.annotation.path)[0], genes["gene_id"]) if whole and manifest.annotation.kind == "gtf" else None
-    write_store(
-        out, genes=genes, pcres=pcres, channels=[channel.name for channel in manifest.channels], bin_sizes=manifest.bin_sizes,
-        window=manifest.window, genome=manifest.genome, chrom_sizes=chrom_sizes,
-        inputs=records, downstream=whole.downstream if whole else None, exons=exons,
-        signal_of=lambda regions: read_signal(manifest, regions, chrom_sizes, processes, progress),
-    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        ready = _with_tracks(manifest, chrom_sizes, folder)  # once, for contacts and signal
+        pcres = pcres_of(ready, genes, chrom_sizes)
+        if pcres.empty and manifest.contacts.kind != "none":
+            source = some(files_of(manifest.contacts.path) or [f"manifest {manifest.name}, contacts of kind {manifest.contacts.kind}"])
+            warnings.warn(f"{source}: no contact joins a gene to a pCRE; see min_score, max_length and "
+                          f"{'max_distance' if _marks(manifest) else 'tss_distance'} of the manifest's contacts", stacklevel=2)  # fmt: skip
+        write_store(
+            out, genes=genes, pcres=pcres, channels=[channel.name for channel in manifest.channels], bin_sizes=manifest.bin_sizes,
+            window=manifest.window, genome=manifest.genome, chrom_sizes=chrom_sizes,
+            inputs=records, downstream=whole.downstream if whole else None, exons=exons,
+            signal_of=lambda regions: read_signal(ready, regions, chrom_sizes, processes, progress),
+        )  # fmt: skip
     try:
         record(Path(out).with_suffix(".provenance.json"), what="store from a manifest", inputs={name: file.path for name, file in files.items()}, outputs={"store": out},
                parameters=manifest.model_dump(), watch=watch,
@@ -187,7 +222,7 @@ def input_files(
     manifest: Manifest,
 ) -> dict[str, DataFile]:  # by a name: chrom_sizes, annotation, ..., the channels, with a number where there are several
     "The files that a store is built from; `InputError` if one is missing."
-    sources = {key: source_files(key, getattr(manifest, key)) for key in ("chrom_sizes", "annotation", "expression", "contacts")}
+    sources = {key: source_files(key, source) for key, source in sources_of(manifest).items()}
     arrays = manifest.channels[0] if manifest.channels[0].kind == "regions" else None
     if arrays is None:
         sources |= {channel.name: track_files(channel) for channel in manifest.channels}

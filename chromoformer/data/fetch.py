@@ -31,6 +31,7 @@ from chromoformer.data.manifest import (
     read_lock,
     read_manifest,
     source_files,
+    sources_of,
     track_files,
 )
 from ..errors import InputError
@@ -148,7 +149,7 @@ def fetch(
 
 def _files_and_channels(manifest: Manifest) -> tuple[list[DataFile], list[tuple[Channel, Raw]]]:
     "Every file once, chromosome sizes first; and the channels that are made of raw files, with these."
-    sources = {key: getattr(manifest, key) for key in ("chrom_sizes", "annotation", "expression", "contacts")}
+    sources: dict[str, Any] = dict(sources_of(manifest))
     sources |= {"regions" if channel.kind == "regions" else channel.name: channel for channel in manifest.channels if channel.raw is None}
     sources |= {f"extra {key}" if key in sources else key: source for key, source in manifest.extra.items()}
     files: dict[Path, DataFile] = {}

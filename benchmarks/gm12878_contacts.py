@@ -1,0 +1,46 @@
+"""Loops, contacts predicted from marks and distance, distance alone and no contacts on GM12878 in 10-kb bins: the analysis notebook, and its numbers in one JSON.
+
+    python benchmarks/gm12878_contacts.py DATA OUT [--folds 1 2 3 4]        # DATA holds what data_manifests/gm12878_10kb_local.yaml names
+
+Settings are those of the ablations (gm12878.ablation.json). What is complete in OUT is not done again. Ten minutes a fold on one core."""
+
+import argparse
+import json
+from pathlib import Path
+
+import papermill
+import torch
+
+from chromoformer.data.build import build_store
+from chromoformer.provenance import write_json
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+PREDICTED = {  # nothing finer than the counts' bins can be told apart; H3K4me1 is the only mark of enhancers among the five
+    "marks": ["H3K4me1"], "resolution": 10_000, "width": 10_000, "enrichment": 2.0, "clear_of_tss": 10_000, "min_distance": 40_000,
+}  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--folds", type=int, nargs="+", default=[1])
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    data, out = arguments.data.resolve(), arguments.out.resolve()
+    manifest, store = ROOT / "data_manifests" / "gm12878_10kb_local.yaml", out / "stores" / "GM12878.h5"
+    if not store.exists():
+        build_store(manifest, store, data=data, progress=False)
+    settings = json.loads((RESULTS / "gm12878.ablation.json").read_text())
+    papermill.execute_notebook(
+        ROOT / "nbs" / "analyses" / "contacts.ipynb", out / "notebook.ipynb", cwd=ROOT, progress_bar=False,
+        parameters={"out": str(out), "cell_type": "GM12878", "store": str(store), "manifest": str(manifest), "manifests": {"GM12878": str(manifest)}, "data": str(data),
+                    "predicted": PREDICTED, "held_out": arguments.folds, "network": settings["network"], "recipe": settings["recipe"], "processes": 1},
+    )  # fmt: skip
+    found = json.loads((out / "metrics.json").read_text())
+    write_json(RESULTS / "gm12878.contacts.json", {"what": "GM12878 in 10-kb bins: contacts, made by nbs/analyses/contacts.ipynb"} | {key: value for key, value in found.items() if key != "what"})
+
+
+if __name__ == "__main__":
+    main()
