@@ -9,7 +9,7 @@ from api import entries
 
 ROOT = Path(__file__).resolve().parents[1]
 NBS = ROOT / "nbs"
-DIRECTIVE = re.compile(r"^#\|[ \t]*([a-z_]+):?[ \t]*(.*)$", re.M)
+DIRECTIVE = re.compile(r"^#\|[ \t]*([a-z_-]+):?[ \t]*(.*)$", re.M)
 LINK = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)\s]+)\)")
 LANGUAGES = {".yaml": "yaml", ".py": "python", ".tsv": "text", ".json": "json", ".toml": "toml", ".ini": "ini"}
 
@@ -107,6 +107,8 @@ def stage(page: str, links: Links):
             documented = entries(cell.source, f"chromoformer.{module}".removesuffix(".__init__"))
             if documented:
                 cells.append(nbformat.v4.new_markdown_cell(documented))
+            tags.add("hide-input")
+        if directives.get("code-fold") == "true":
             tags.add("hide-input")
         if directives.get("echo") == "false":
             tags.add("remove-input")
