@@ -9,7 +9,7 @@ from api import entries
 
 ROOT = Path(__file__).resolve().parents[1]
 NBS = ROOT / "nbs"
-DIRECTIVE = re.compile(r"^#\|[ \t]*([a-z_]+):?[ \t]*(.*)$", re.M)
+DIRECTIVE = re.compile(r"^#\|[ \t]*([a-z_-]+):?[ \t]*(.*)$", re.M)
 LINK = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)\s]+)\)")
 LANGUAGES = {".yaml": "yaml", ".py": "python", ".tsv": "text", ".json": "json", ".toml": "toml", ".ini": "ini"}
 
@@ -44,7 +44,7 @@ class Links:
         if re.match(r"[a-z]+:|#", link):
             return link
         path, _, place = link.partition("#")
-        base = ROOT if page in ("index", "README") else (NBS / page).parent
+        base = ROOT if page == "index" or page.startswith("files/") else (NBS / page).parent
         file = Path(os.path.normpath(base / path))
         if not file.exists() and page == "index":
             file = Path(os.path.normpath(NBS / path))
@@ -55,35 +55,34 @@ class Links:
         elif file == NBS / "analyses":
             to = "analyses/index.md"
         else:
-            name = "files/" + (str(file.relative_to(ROOT)).replace("/", "_").strip(".") or "repository")
-            self.files[name] = file
-            to = name + ".md"
+            to = self.page_of(file) + ".md"
         up = os.path.relpath(to, PurePosixPath(page).parent)
         return up + (f"#{place}" if place else "")
 
     def write_files(self, out: Path) -> None:
         "A page for each file or folder that was linked to."
         (out / "files").mkdir(parents=True, exist_ok=True)
-        waiting = dict(self.files)
-        while waiting:
-            name, file = waiting.popitem()
+        written = set()
+        while waiting := [name for name in self.files if name not in written]:  # a file may link to others
+            name = waiting[0]
+            written.add(name)
+            file = self.files[name]
             shown = file.relative_to(ROOT)
             if file.is_dir():
                 inside = [entry for entry in sorted(file.iterdir()) if entry.is_file() and entry.suffix in LANGUAGES]
-                lines = [f"- [{entry.name}]({Path(self.page_of(entry, waiting)).name}.md)" for entry in inside]
+                lines = [f"- [{entry.name}]({Path(self.page_of(entry)).name}.md)" for entry in inside]
                 text = f"# {shown}/\n\n" + "\n".join(lines)
             elif file.suffix == ".md":
-                text = self.rewrite(file.read_text(), "README")
+                text = self.rewrite(file.read_text(), name)
             else:
                 longest = max((len(run) for run in re.findall("`+", file.read_text())), default=0)
                 fence = "`" * max(3, longest + 1)
                 text = f"# {shown}\n\n{fence}{LANGUAGES.get(file.suffix, 'text')}\n{file.read_text().rstrip()}\n{fence}"
             (out / f"{name}.md").write_text(f"---\norphan: true\n---\n\n{text}\n")
 
-    def page_of(self, file: Path, waiting: dict[str, Path]) -> str:
-        name = "files/" + str(file.relative_to(ROOT)).replace("/", "_").strip(".")
-        if name not in self.files:
-            self.files[name] = waiting[name] = file
+    def page_of(self, file: Path) -> str:
+        name = "files/" + (str(file.relative_to(ROOT)).replace("/", "_").strip(".") or "repository")
+        self.files[name] = file
         return name
 
 
@@ -108,6 +107,8 @@ def stage(page: str, links: Links):
             documented = entries(cell.source, f"chromoformer.{module}".removesuffix(".__init__"))
             if documented:
                 cells.append(nbformat.v4.new_markdown_cell(documented))
+            tags.add("hide-input")
+        if directives.get("code-fold") == "true":
             tags.add("hide-input")
         if directives.get("echo") == "false":
             tags.add("remove-input")

@@ -133,6 +133,8 @@ class Batch:
         bin_size: int,  # bp
     ) -> tuple[Tensor, PooledGenes]:  # (T, channels); the bins that they belong to, gene after gene
         "The whole genes at one resolution."
+        if self.whole is None:
+            raise InputError("this batch holds promoter windows, not whole genes", remedy="use GeneDataset(..., whole_genes=True)")
         pooled = self.whole.pooled(bin_size)
         return log_depth(pooled.sums, pooled.bases.clamp(min=1)), pooled
 

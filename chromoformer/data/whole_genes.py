@@ -53,6 +53,7 @@ class PooledGenes:
     gene: Tensor  # (T,), 0 ... B - 1
     centre: Tensor  # (T,), bp from the TSS to the bin's middle, negative upstream
     bins: Tensor  # (B,)
+    length: Tensor  # (B,), bp from the TSS to the transcript's end
 
 
 @dataclass
@@ -92,7 +93,7 @@ class WholeGenes:
         left = along * bin_size
         first, last = self.span[gene].unbind(1)
         bases = (torch.minimum(left + bin_size, last) - torch.maximum(left, first)).clamp(min=0)
-        return PooledGenes(sums, covered, bases, gene, left + bin_size // 2 - self.upstream, bins)
+        return PooledGenes(sums, covered, bases, gene, left + bin_size // 2 - self.upstream, bins, self.length)
 
 # %% ../../nbs/data/whole_genes.ipynb #87b9a7a0
 _APART = 1 << 40  # bp between the beginnings of two chromosomes on the common axis; longer than any

@@ -90,7 +90,10 @@ def tss_attention(
     store = store if isinstance(store, Store) else Store(store)
     rows = np.sort(store.gene_rows(genes)) if genes is not None else np.arange(len(store.genes))
     order, unseen, weights, real = [], [], {}, {}
-    for _, model, mine, held_out in genes_by_model(open_models(models, dtype), store, rows):
+    for name, model, mine, held_out in genes_by_model(open_models(models, dtype), store, rows):
+        if model.config.span == "gene":
+            raise InputError("this network attends over whole genes, not over a promoter window", file=name,
+                             remedy="see `attention_along_genes` of interpret.whole_gene, or the analysis whole_gene")  # fmt: skip
         for batch in loader(dataset_for(model, store, device), mine, batch_size):
             with torch.inference_mode():
                 told = model.to(device).eval().explain(batch)

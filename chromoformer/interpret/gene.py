@@ -161,7 +161,7 @@ class GeneExplanation:
     embedding: np.ndarray  # (resolutions * width,), the regulatory embedding with all pCREs
     embedding_without: np.ndarray  # the same without any
     pcres: pd.DataFrame  # a row a pCRE, best contact first: columns of `withhold_each` and `attention`, its share of Regulation
-    promoter_attention: dict[int, np.ndarray]  # by bin size, bp: (heads, N), of the TSS over the promoter bins, 5' to 3'
+    promoter_attention: dict[int, np.ndarray]  # by bin size, bp: (heads, N), of the TSS over the promoter bins, 5' to 3' (of a whole gene, those of its window)
     pcre_attention: dict[int, list[np.ndarray]]  # by bin size, for each pCRE: (layers, heads, its bins), left to right
     regulation_attention: dict[int, np.ndarray]  # by bin size: (layers, heads, 1 + pCREs), of the promoter over itself and them
     promoter_window: int  # bp around the TSS that the model looks at
@@ -216,7 +216,7 @@ def explain_gene(
         output=told.output[0].cpu().numpy(), score=all_together["score"], score_without=all_together["score_without"],
         effect=all_together["effect"], embedding=told.embedding[0].cpu().numpy(), embedding_without=without.embedding[0].cpu().numpy(),
         pcres=pcres.assign(attention=share[1:]),
-        promoter_attention={size: told.promoter[i][0].cpu().numpy() for i, size in enumerate(config.bin_sizes)},
+        promoter_attention={size: told.promoter[i][0][:, : config.window // size].cpu().numpy() for i, size in enumerate(config.bin_sizes)},
         pcre_attention={size: _on_real_bins(told, i, batch, size) for i, size in enumerate(config.bin_sizes)},
         regulation_attention=regulation, promoter_window=config.promoter_window or config.window,
     )  # fmt: skip

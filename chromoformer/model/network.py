@@ -235,11 +235,12 @@ class Chromoformer(nn.Module):
         if batch.window != config.window:
             raise InputError(f"the data have windows of {batch.window} bp, the network reads {config.window} bp",
                              remedy="build the store with the network's window")  # fmt: skip
-        if config.span == "gene" and batch.whole is None:
-            raise InputError("the network reads whole genes, the data hold promoter windows", remedy="use GeneDataset(..., whole_genes=True)")
-        if config.span == "gene" and "exons" in config.positions and not batch.whole.exons_known:
-            raise InputError("the network reads where exons are, the data do not know", place="network configuration, positions",
-                             remedy="build the store from a GTF with exon records, or leave out exons")  # fmt: skip
+        if config.span == "gene":
+            if batch.whole is None:
+                raise InputError("the network reads whole genes, the data hold promoter windows", remedy="use GeneDataset(..., whole_genes=True)")
+            if "exons" in config.positions and not batch.whole.exons_known:
+                raise InputError("the network reads where exons are, the data do not know", place="network configuration, positions",
+                                 remedy="build the store from a GTF with exon records, or leave out exons")  # fmt: skip
         if any(size % batch.bin_size for size in config.bin_sizes):
             raise InputError(f"bins of {batch.bin_size} bp cannot be pooled to {config.bin_sizes} bp",
                              remedy="build the store with a bin size that divides them all")  # fmt: skip
@@ -262,7 +263,7 @@ class Chromoformer(nn.Module):
         "What the transformer of this resolution takes."
         if self.config.span == "gene":
             features, pooled = batch.gene_features(size)
-            return self.embedding[str(size)].bins(features, pooled, batch.whole.length), pooled, batch.window // size // 2
+            return self.embedding[str(size)].bins(features, pooled), pooled, batch.window // size // 2
         features, padding = batch.promoter_features(size, self.config.promoter_window)
         positions = self.get_buffer(f"positions_{size}")
         return features.to(positions.dtype), padding, positions

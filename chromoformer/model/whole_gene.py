@@ -32,11 +32,10 @@ def _log_scale(distance: Tensor) -> Tensor:  # bp -> about -1 ... 1
 
 def position_features(
     pooled: PooledGenes,  # T bins of B genes
-    length: Tensor,  # (B,), bp from the TSS to the transcript's end
     parts: Sequence[str] = tuple(PARTS),
 ) -> Tensor:  # (T, numbers of all parts), float32
     "What is known of the place of each bin."
-    length = length[pooled.gene]
+    length = pooled.length[pooled.gene]
     distance, bases = pooled.centre.float(), pooled.bases.clamp(min=1)[:, None]
     made = {
         "tss": lambda: _waves(_log_scale(distance)),
@@ -68,11 +67,10 @@ class GeneTransformer(nn.Module):
         self,
         features: Tensor,  # (T, channels), log depth
         pooled: PooledGenes,
-        length: Tensor,  # (B,)
     ) -> Tensor:  # (T, channels + positions)
         "All that is known of each bin."
         mean, deviation = self.get_buffer("mean"), self.get_buffer("deviation")
-        positions = position_features(pooled, length, self.parts).to(mean.dtype)
+        positions = position_features(pooled, self.parts).to(mean.dtype)
         return torch.cat([(features.to(mean.dtype) - mean) / deviation, positions], 1)
 
     def forward(

@@ -1,0 +1,238 @@
+"""Networks that read whole genes: what they are shown, that it is exact, and that everything a network does works with them."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from helpers import CHROMS, MARKS, SMALL, toy_tables
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chromoformer.data.batches import GeneDataset
+from chromoformer.data.store import Store, write_store
+from chromoformer.data.whole_genes import CoveredBases
+from chromoformer.errors import InputError
+from chromoformer.genome import Region
+from chromoformer.interpret.attention import tss_attention
+from chromoformer.interpret.gene import explain_gene
+from chromoformer.interpret.perturbation import perturb
+from chromoformer.interpret.whole_gene import attention_along_genes
+from chromoformer.model.network import Chromoformer, ChromoformerConfig, random_batch
+from chromoformer.prediction import predict
+from chromoformer.training import Recipe, fit, network_and_recipe
+
+ALL_PARTS = ("tss", "end", "relative", "exons", "others")
+WHOLE = replace(SMALL, span="gene", positions=ALL_PARTS, embedding=replace(SMALL.embedding, layers=2))
+
+
+def long_tables(seed=0):
+    "Genes of 200 to 9,000 bp on both strands, their exons, and pCREs; some overlap."
+    genes, pcres = toy_tables(seed=seed)
+    random = np.random.default_rng(seed)
+    length = random.integers(200, 9000, len(genes))
+    plus = (genes["strand"] == "+").to_numpy()
+    start = np.where(plus, genes["tss"], (genes["tss"] + 1 - length).clip(0))
+    end = np.where(plus, genes["tss"] + length, genes["tss"] + 1)
+    genes = genes.assign(gene_start=start, gene_end=end)
+    exons = [(gene.gene_id, at, min(at + 150, gene.gene_end)) for gene in genes.itertuples() for at in range(gene.gene_start, gene.gene_end, 700)]
+    return genes, pcres, pd.DataFrame(exons, columns=["gene_id", "start", "end"])
+
+
+def by_position(chrom, start, end):
+    "Depth that says where it is from: (end - start, 2)."
+    at, number = np.arange(start, end), list(CHROMS).index(chrom)
+    depth = np.stack([at % 997, (at // 3 + 7 * number) % 101], 1).astype(float)
+    return np.where(((at >= 0) & (at < CHROMS[chrom]))[:, None], depth, 0)
+
+
+def signal_of(regions):
+    sums = []
+    for region in regions.itertuples():
+        depth = by_position(region.chrom, region.start, region.start + 100 * region.bins)
+        depth[region.end - region.start :] = 0
+        sums.append(depth.reshape(-1, 100, 2).sum(1))
+    return np.concatenate(sums)
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory):
+    "The same genes with whole genes and without."
+    folder, (genes, pcres, exons) = tmp_path_factory.mktemp("whole"), long_tables()
+    same = {"genes": genes, "pcres": pcres, "signal_of": signal_of, "channels": MARKS, "bin_sizes": (2000, 500, 100), "window": 4000, "genome": "toy", "inputs": {},
+            "chrom_sizes": CHROMS}  # fmt: skip
+    write_store(folder / "windows.h5", **same)
+    write_store(folder / "whole.h5", **same, downstream=1500, exons=exons)
+    return folder
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(1, 20)), max_size=12), st.integers(1, 3))
+def test_covered_bases_are_those_counted_one_by_one(intervals, least):
+    start = np.array([a for a, _ in intervals], np.int64)
+    end = np.array([a + length for a, length in intervals], np.int64)
+    depth = np.zeros(100, int)
+    for a, b in zip(start, end):
+        depth[a:b] += 1
+    expected = np.append(0, np.cumsum(depth >= least))
+    assert CoveredBases(start, end, least)(torch.arange(101)).tolist() == expected.tolist()
+
+
+def test_a_store_of_whole_genes_reads_windows_and_pcres_as_before_and_keeps_no_bin_twice(stores):
+    windows, whole = Store(stores / "windows.h5"), Store(stores / "whole.h5")
+    rows = np.arange(len(whole.genes))
+    one, other = GeneDataset(windows).batch(rows), GeneDataset(whole).batch(rows)
+    assert torch.equal(one.promoter, other.promoter) and torch.equal(one.pcre, other.pcre) and torch.equal(one.promoter_span, other.promoter_span)
+    assert one.whole is None and other.whole is None
+    stretches = whole.regions.iloc[np.unique(whole.gene_region)]["bins"].sum()
+    pcres = whole.regions.iloc[np.unique(whole.pcres["region"])]["bins"].sum()
+    assert whole.bins == stretches + pcres
+    for row in (0, 1, 50, 119):
+        assert np.array_equal(windows.region_depth(windows.promoter_region[row]), whole.region_depth(whole.promoter_region[row]), equal_nan=True)
+    assert np.allclose(windows.region_sums()[windows.promoter_region], whole.region_sums()[whole.promoter_region])
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+@pytest.mark.parametrize("bin_size", [100, 500, 2000])
+def test_bins_of_whole_genes_are_those_made_base_by_base(stores, bin_size, in_memory):
+    store = Store(stores / "whole.h5")
+    genes, _, exons = long_tables()
+    rows = [0, 3, 17, 64, 119]  # the first begins outside its chromosome
+    batch = GeneDataset([store, store], whole_genes=True, in_memory=in_memory).batch([row + 120 * (row % 2) for row in rows])
+    features, pooled = batch.gene_features(bin_size)
+    at = 0
+    for number, row in enumerate(rows):
+        gene = genes.iloc[row]
+        plus, tss = gene.strand == "+", gene.tss
+        depth_end = gene.gene_end if plus else gene.gene_start
+        left, right = tss - 2000, tss + 2000
+        left, right = (left, max(right, depth_end + 1500)) if plus else (min(left, depth_end - 1500), right)
+        left, right = (left, left + -(-(right - left) // 100) * 100) if plus else (right - -(-(right - left) // 100) * 100, right)
+        base = np.arange(left, right)
+        tracks = np.zeros((len(base), 3))
+        for _, exon in exons[exons.gene_id == gene.gene_id].iterrows():
+            tracks[(base >= exon.start) & (base < exon.end), 0] = 1
+        for _, other in genes[(genes.chrom == gene.chrom) & (genes.gene_id != gene.gene_id)].iterrows():
+            tracks[(base >= other.gene_start) & (base < other.gene_end), 1 if other.strand == gene.strand else 2] = 1
+        depth, real = by_position(gene.chrom, left, right), (base >= 0) & (base < CHROMS[gene.chrom])
+        if not plus:
+            depth, tracks, real = depth[::-1], tracks[::-1], real[::-1]
+        bins = -(-len(base) // bin_size)
+        assert int(pooled.bins[number]) == bins and int(pooled.length[number]) == max(abs(int(depth_end) - int(tss)), 1)
+        for i in range(bins):
+            part = slice(i * bin_size, (i + 1) * bin_size)
+            assert int(pooled.bases[at + i]) == real[part].sum()
+            mean = depth[part][real[part]].mean(0) if real[part].any() else np.zeros(2)
+            assert np.allclose(features[at + i], np.log(mean + 1), rtol=1e-5)
+            assert pooled.covered[at + i].tolist() == tracks[part].sum(0).tolist()
+        assert pooled.centre[at : at + bins].tolist() == [bin_size // 2 - 2000 + bin_size * i for i in range(bins)]
+        at += bins
+    assert at == len(features)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.sets(st.sampled_from(ALL_PARTS)), st.integers(1, 3), st.integers(0, 4), st.integers(0, 1000))
+def test_one_query_over_genes_of_mixed_lengths_equals_full_attention_outputs_and_gradients(parts, layers, max_pcres, seed):
+    config = replace(WHOLE, positions=tuple(sorted(parts)), embedding=replace(SMALL.embedding, layers=layers), max_pcres=max_pcres)
+    torch.manual_seed(seed)
+    model, batch = Chromoformer(config).double(), random_batch(5, config, seed)
+    model.standardise(batch)
+    fast, full = model(batch), model.in_full(batch)
+    assert torch.allclose(fast, full, rtol=1e-11, atol=1e-12)
+    parameters = dict(model.named_parameters())
+    grads = [torch.autograd.grad(output.square().sum(), list(parameters.values()), allow_unused=True) for output in (fast, full)]
+    for name, left, right in zip(parameters, *grads):
+        left, right = (torch.zeros_like(parameters[name]) if g is None else g for g in (left, right))
+        assert (left - right).abs().max().item() <= 1e-10 * max(right.abs().max().item(), 1e-3), name
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
+def test_the_prediction_of_a_whole_gene_does_not_depend_on_its_batch(stores, dtype, tolerance):
+    data, rows = GeneDataset(Store(stores / "whole.h5"), whole_genes=True), np.arange(60)
+    torch.manual_seed(0)
+    model = Chromoformer(WHOLE).to(dtype)
+    model.standardise(data.batch(rows))
+    with torch.no_grad():
+        together = model(data.batch(rows))
+        for order in (rows[::-1].copy(), np.random.default_rng(0).permutation(rows)):
+            assert torch.allclose(model(data.batch(order)), together[order], rtol=tolerance, atol=tolerance)
+        alone = torch.cat([model(data.batch([row])) for row in rows])
+    assert torch.allclose(alone, together, rtol=tolerance, atol=tolerance)
+
+
+def test_whole_genes_train_stop_resume_predict_and_explain(stores, tmp_path, monkeypatch):
+    store = Store(stores / "whole.h5")
+    recipe = Recipe(epochs=2, batch_size=16, learning_rate=1e-3)
+    expected = fit(store, tmp_path / "undisturbed", 1, WHOLE, recipe, progress=False)
+
+    import chromoformer.training as training
+
+    whole, calls = training._train_epoch, []
+
+    def cut_off(*args):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return whole(*args)
+
+    monkeypatch.setattr(training, "_train_epoch", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        fit(store, tmp_path / "run", 1, WHOLE, recipe, progress=False)
+    monkeypatch.undo()
+    assert fit(store, tmp_path / "run", 1, WHOLE, recipe, progress=False) == expected
+    one, other = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("undisturbed", "run"))
+    assert one == other
+
+    table = predict([tmp_path / "run"], store)
+    alone = pd.read_parquet(tmp_path / "run" / "predictions.parquet").query("held_out").set_index("gene_id")["score"]
+    assert np.allclose(table.set_index("gene_id")["score"].loc[alone.index], alone, atol=1e-5)
+    gene = store.genes["gene_id"].iloc[5]
+    told = explain_gene(tmp_path / "run", store, gene)
+    assert {size: weights.shape for size, weights in told.promoter_attention.items()} == {2000: (2, 2), 500: (2, 8), 100: (2, 40)}
+    along = attention_along_genes(tmp_path / "run", store, [gene], parts=4)
+    shares = along.groupby("bin_size")[["share", "equal"]].sum()
+    assert len(shares) == 3 and (shares["share"] <= 1 + 1e-5).all() and (shares["equal"] <= 1).all() and (shares["share"] > 0.3).all()
+    with pytest.raises(InputError, match="attends over whole genes"):
+        tss_attention(tmp_path / "run", store)
+
+
+def test_silencing_beyond_the_window_changes_the_gene_that_reads_it(stores, tmp_path):
+    store = Store(stores / "whole.h5")
+    fit(store, tmp_path / "run", 1, WHOLE, Recipe(epochs=1, batch_size=16), progress=False)
+    genes = store.genes
+    row = int(np.flatnonzero((genes["strand"] == "+") & (genes["gene_end"] - genes["tss"] > 6000) & (genes["fold"] == 1))[0])
+    gene = genes.iloc[row]
+    effects = perturb(tmp_path / "run", store, Region(gene.chrom, int(gene.tss) + 3000, int(gene.tss) + 5000))
+    assert abs(effects.set_index("gene_id").loc[gene.gene_id, "effect"]) > 0
+
+
+@pytest.mark.parametrize(("network", "words"), [
+    ({"span": "genes"}, "neither window nor gene"),
+    ({"positions": ["tss", "distance"]}, "no positions"),
+    ({"span": "gene", "promoter_window": 2000}, "looks at no promoter window"),
+    ({"base": "whole-genes"}, "no network"),
+])  # fmt: skip
+def test_settings_that_make_no_sense_are_refused(stores, network, words):
+    with pytest.raises(InputError, match=words):
+        network_and_recipe(Store(stores / "whole.h5"), network)
+
+
+def test_data_that_do_not_fit_are_refused_with_a_remedy(stores, tmp_path):
+    with pytest.raises(InputError, match="keeps promoter windows alone") as refused:
+        fit(stores / "windows.h5", tmp_path / "run", 1, WHOLE, progress=False)
+    assert "whole_genes" in str(refused.value)
+    genes, pcres, _ = long_tables()
+    write_store(tmp_path / "no_exons.h5", genes=genes, pcres=pcres, signal_of=signal_of, channels=MARKS, bin_sizes=(2000, 500, 100), window=4000, genome="toy", inputs={},
+                chrom_sizes=CHROMS, downstream=0)  # fmt: skip
+    with pytest.raises(InputError, match="where exons are"):
+        fit(tmp_path / "no_exons.h5", tmp_path / "run", 1, WHOLE, Recipe(batch_size=16), progress=False)
+    fit(tmp_path / "no_exons.h5", tmp_path / "run", 1, replace(WHOLE, positions=("tss", "end")), Recipe(batch_size=16, epochs=1), progress=False)
+
+
+def test_the_named_network_reads_whole_genes_and_the_published_one_is_as_it_was(stores):
+    store = Store(stores / "whole.h5")
+    named, _ = network_and_recipe(store, "whole-gene", "whole-gene")
+    changed, _ = network_and_recipe(store, {"base": "whole-gene", "max_pcres": 0, "embedding": {"layers": 1}})
+    assert named.span == "gene" and changed.max_pcres == 0 and changed.embedding == replace(named.embedding, layers=1)
+    assert network_and_recipe(store)[0] == ChromoformerConfig(channels=MARKS, window=4000, bin_sizes=(2000, 500, 100))
