@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 
 import papermill
+from _measure import about
 
 from chromoformer.data.build import build_store
 from chromoformer.provenance import write_json
@@ -47,7 +48,7 @@ def main() -> None:
                             "processes": arguments.processes, **SETTINGS},
             )  # fmt: skip
         found[task] = json.loads((place / "metrics.json").read_text())
-    write_json(RESULTS / "gm12878.whole_genes.json", {"what": "GM12878 in 10-kb bins: whole genes, made by nbs/analyses/whole_gene.ipynb", "tasks": found})
+    write_json(RESULTS / "gm12878.whole_genes.json", {"what": "GM12878 in 10-kb bins: whole genes, made by nbs/analyses/whole_gene.ipynb", "tasks": found} | about())
 
 
 if __name__ == "__main__":

@@ -193,7 +193,7 @@ def test_every_analysis_notebook_has_parameters_with_types_and_help(name):
     assert all(parameter.fits(parameter.default) for parameter in found.values())
 
 
-BY_HAND = {"gm12878", "whole_gene"}  # on data that a clone lacks; what they leave is kept under benchmarks/results and says on what it was made
+BY_HAND = {"gm12878"}  # on data that a clone lacks; what they leave is kept under benchmarks/results and says on what it was made
 
 
 @pytest.mark.parametrize("name", sorted({path.stem for path in (ROOT / "nbs" / "analyses").glob("*.ipynb")} - BY_HAND))
