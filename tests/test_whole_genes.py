@@ -248,7 +248,7 @@ def test_the_named_network_reads_whole_genes_and_the_published_one_is_as_it_was(
 def test_the_study_of_whole_genes_finds_that_the_whole_gene_and_its_positions_matter(tmp_path):
     study = yaml.safe_load((ROOT / "workflow" / "studies" / "whole_genes.yaml").read_text())
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(study | {"out": str(tmp_path / "runs")}))
-    subprocess.run([sys.executable, "-m", "chromoformer.cli", "run", "study.yaml", "--cores", "2"], cwd=tmp_path, check=True, capture_output=True)
+    subprocess.run([Path(sys.executable).with_name("chromoformer"), "run", "study.yaml", "--cores", "2"], cwd=tmp_path, check=True, capture_output=True)
     found = json.loads((tmp_path / "runs" / "whole_gene" / "classification" / "cellA" / "metrics.json").read_text())
     auc = {row["model"]: row["value"] for row in found["means"] if row["metric"] == "auc"}
     assert auc["whole genes"] > auc["promoter window"] + 0.05 and auc["whole genes"] > auc["trees, window"] + 0.05
