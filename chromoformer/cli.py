@@ -379,12 +379,12 @@ def verify(
     rerun: Annotated[bool, typer.Option("--rerun", help="Do each run again in a temporary folder, and compare the numbers.")] = False,
 ):
     "Read every output, and every input that is still there, and compare with what was recorded."
-    from chromoformer.results import check, records_in
+    from chromoformer.results import check, outermost, records_in
     from chromoformer.results import rerun as again
 
     problems, records, files = check(list(runs))
     if rerun and not problems:
-        for record in records_in(list(runs)):
+        for record in outermost(records_in(list(runs))):
             differ = again(record)
             typer.echo(f"{record}: done again, {'the same to the last bit' if not differ else 'other numbers'}")
             problems += differ

@@ -124,8 +124,8 @@ def _input_paths(root: Path, job: Job) -> tuple[dict[str, Path], dict[str, Any]]
 
 
 def is_result(file: Path) -> bool:
-    "Does a file of a job hold results? Pages and figures only show them, and the state to resume from is of no use to others."
-    return file.stem != "notebook" and file.suffix != ".png" and file.name not in ("state.pt", "job.json")
+    "Does a file of a job hold results? Pages and figures only show them, records say when, and the state to resume from is of no use to others."
+    return file.stem != "notebook" and file.suffix != ".png" and file.name not in ("state.pt", "job.json", "provenance.json")
 
 
 def _outputs(folder: Path) -> dict[str, Path]:

@@ -126,6 +126,11 @@ def test_four_marks_and_no_pcres_work_or_are_refused_with_a_reason(toy, tmp_path
     runs = trained(store, tmp_path / "runs", folds=(1,), epochs=1, max_pcres=0, bin_sizes=[500])
     common = {"store": store, "cell_type": "four", "runs": runs, "task": "classification"}
     assert run("attention", tmp_path / "attention", **common, control=False)["genes"]["value"] > 0
+    described = common | {"manifest": str(toy / "four.yaml")}
+    for name, more in (("ctcf", {"track": str(toy / "cellA" / "CTCF.bigWig")}), ("compartments", {"cooler": str(toy / "cellA" / "hic.mcool"), "resolution": 10_000})):
+        assert run(name, tmp_path / name, **described, **more)["gain"]["genes"] > 0
+    with pytest.raises(PapermillExecutionError, match="it would hold the channel CTCF"):
+        run("ctcf", tmp_path / "no_ctcf", **described)
     for name, reason in (("regulation", "made without pCREs"), ("perturbation", "no gene of these models has a pCRE")):
         with pytest.raises(PapermillExecutionError, match=reason):
             run(name, tmp_path / name, **common)

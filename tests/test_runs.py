@@ -135,6 +135,20 @@ def test_two_runs_of_one_study_at_once_are_refused(tmp_path, monkeypatch):
     assert result.status == 2 and "being run already" in result.err
 
 
+def test_records_inside_of_a_job_are_its_own(tmp_path):
+    from chromoformer.execution import is_result
+    from chromoformer.results import outermost, records_in
+
+    places = ["toy.provenance.json", "stores/a.provenance.json", "ablation/a/provenance.json", "ablation/a/store.provenance.json",
+              "ablation/a/runs/full/fold1/provenance.json", "train/a/fold1/provenance.json"]  # fmt: skip
+    for place in places:
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_text("{}")
+    assert {str(file.relative_to(tmp_path)) for file in outermost(records_in([tmp_path]))} == {places[0], places[1], places[2], places[5]}
+    assert outermost(records_in([tmp_path / "ablation/a/runs/full/fold1"])) == [tmp_path / places[4]]
+    assert not is_result(tmp_path / places[4])  # it says when: equal jobs would never be equal
+
+
 # ---- one training, killed at random moments ----
 
 

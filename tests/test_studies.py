@@ -191,3 +191,10 @@ def test_the_studies_of_the_repository_are_valid(name):
 def test_every_analysis_notebook_has_parameters_with_types_and_help(name):
     found = parameters_of(ROOT / "nbs" / "analyses" / f"{name}.ipynb")
     assert all(parameter.fits(parameter.default) for parameter in found.values())
+
+
+@pytest.mark.parametrize("name", [path.stem for path in (ROOT / "nbs" / "analyses").glob("*.ipynb") if path.stem != "gm12878"])
+def test_no_analysis_writes_the_time_or_the_machine_into_its_metrics(name):
+    "They are the record's business: the same job done again must leave the same."
+    cells = nbformat.read(ROOT / "nbs" / "analyses" / f"{name}.ipynb", as_version=4).cells
+    assert not [word for word in ("Stopwatch", "perf_counter", "machine()", "code_state()") for cell in cells if word in cell.source]
