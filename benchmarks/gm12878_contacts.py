@@ -12,7 +12,7 @@ import papermill
 import torch
 
 from chromoformer.data.build import build_store
-from chromoformer.provenance import write_json
+from chromoformer.provenance import Stopwatch, code_state, machine, versions, write_json
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--folds", type=int, nargs="+", default=[1])
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    data, out = arguments.data.resolve(), arguments.out.resolve()
+    data, out, watch = arguments.data.resolve(), arguments.out.resolve(), Stopwatch()
     manifest, store = ROOT / "data_manifests" / "gm12878_10kb_local.yaml", out / "stores" / "GM12878.h5"
     if not store.exists():
         build_store(manifest, store, data=data, progress=False)
@@ -42,7 +42,8 @@ def main() -> None:
     trained = sum(json.loads(file.read_text())["seconds"] for file in out.glob("runs/*/fold*/provenance.json"))
     write_json(RESULTS / "gm12878.contacts.json", found | {
         "what": "GM12878 in 10-kb bins: contacts, made by nbs/analyses/contacts.ipynb",
-        "seconds": {"of all trainings": round(trained), "of the last pass": found["seconds"]},
+        "versions": versions(), "machine": machine(), "code": code_state(),
+        "seconds": {"of all trainings": round(trained), "of the last pass": round(watch.seconds)},
     })  # fmt: skip
 
 

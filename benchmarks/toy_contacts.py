@@ -55,7 +55,7 @@ def main() -> None:
         "means": mean_scores(together, "classification").query("metric == 'auc'").to_dict("records"), "differences": changes.to_dict("records"),
         "of each seed": {seed: {key: value for key, value in metrics.items() if isinstance(value, dict) and "value" in value} for seed, metrics in found.items()},
         "recipe": found[arguments.seeds[0]]["recipe"], "versions": versions(), "machine": machine(), "code": code_state(),
-        "seconds": {"of the notebooks": sum(metrics["seconds"] for metrics in found.values()), "of the last pass": round(watch.seconds)},
+        "seconds": {"of the last pass": round(watch.seconds)},
     })  # fmt: skip
     print(changes.round(4).to_string(index=False))
 

@@ -1,11 +1,16 @@
 """Networks that read whole genes: what they are shown, that it is exact, and that everything a network does works with them."""
 
+import json
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 from helpers import CHROMS, MARKS, SMALL, toy_tables
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,6 +28,7 @@ from chromoformer.model.network import Chromoformer, ChromoformerConfig, random_
 from chromoformer.prediction import predict
 from chromoformer.training import Recipe, fit, network_and_recipe
 
+ROOT = Path(__file__).resolve().parents[1]
 ALL_PARTS = ("tss", "end", "relative", "exons", "others")
 WHOLE = replace(SMALL, span="gene", positions=ALL_PARTS, embedding=replace(SMALL.embedding, layers=2))
 
@@ -236,3 +242,17 @@ def test_the_named_network_reads_whole_genes_and_the_published_one_is_as_it_was(
     changed, _ = network_and_recipe(store, {"base": "whole-gene", "max_pcres": 0, "embedding": {"layers": 1}})
     assert named.span == "gene" and changed.max_pcres == 0 and changed.embedding == replace(named.embedding, layers=1)
     assert network_and_recipe(store)[0] == ChromoformerConfig(channels=MARKS, window=4000, bin_sizes=(2000, 500, 100))
+
+
+@pytest.mark.slow
+def test_the_study_of_whole_genes_finds_that_the_whole_gene_and_its_positions_matter(tmp_path):
+    study = yaml.safe_load((ROOT / "workflow" / "studies" / "whole_genes.yaml").read_text())
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study | {"out": str(tmp_path / "runs")}))
+    subprocess.run([sys.executable, "-m", "chromoformer.cli", "run", "study.yaml", "--cores", "2"], cwd=tmp_path, check=True, capture_output=True)
+    found = json.loads((tmp_path / "runs" / "whole_gene" / "classification" / "cellA" / "metrics.json").read_text())
+    auc = {row["model"]: row["value"] for row in found["means"] if row["metric"] == "auc"}
+    assert auc["whole genes"] > auc["promoter window"] + 0.05 and auc["whole genes"] > auc["trees, window"] + 0.05
+    tried = {name: np.mean(list(entry["scores"].values())) for name, entry in found["tried"].items()}
+    assert tried["none"] < tried["tss"] < tried["tss end"] < tried["tss end others exons"]
+    end = [row["enrichment"] for row in found["attention"] if row["part"] == 19]
+    assert min(end) > 1  # the last tenth of a gene, where H3K36me3 is highest

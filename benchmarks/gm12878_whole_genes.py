@@ -1,0 +1,55 @@
+"""GM12878 in 10-kb bins, whole genes against promoter windows and trees: the analysis notebook for both tasks, and its numbers in one JSON.
+
+    python benchmarks/gm12878_whole_genes.py DATA OUT [--processes 2]        # DATA holds what data_manifests/gm12878_10kb_local.yaml names
+
+Settings are chosen inside the training folds. What is complete in OUT is not done again. A quarter of an hour on two cores."""
+
+import argparse
+import json
+from pathlib import Path
+
+import papermill
+from _measure import about
+
+from chromoformer.data.build import build_store
+from chromoformer.provenance import write_json
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+SETTINGS = {  # 2-kb bins show where in the counts' bins of 10 kb a TSS lies; the annotation has no exons
+    "network": {"bin_sizes": [2000], "max_pcres": 0},
+    "positions": ["none", "tss", "tss end", "tss end others", "tss end others relative"],
+    "tried": {
+        "rate 4e-4": {"network": {"positions": ["tss", "end", "others"]}, "recipe": {"learning_rate": 4e-4}},
+        "loops as pCREs": {"network": {"positions": ["tss", "end", "others"], "max_pcres": 8}},
+    },
+    "networks": 5,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--processes", type=int, default=2)
+    arguments = parser.parse_args()
+    data, out = arguments.data.resolve(), arguments.out.resolve()
+    manifest, store = ROOT / "data_manifests" / "gm12878_10kb_local.yaml", out / "GM12878.h5"
+    if not store.exists():
+        build_store(manifest, store, data=data, progress=False)
+    found = {}
+    for task in ("classification", "regression"):
+        place = out / task
+        place.mkdir(parents=True, exist_ok=True)
+        if not (place / "metrics.json").exists():
+            papermill.execute_notebook(
+                ROOT / "nbs" / "analyses" / "whole_gene.ipynb", place / "notebook.ipynb", cwd=ROOT, progress_bar=False,
+                parameters={"out": str(place), "cell_type": "GM12878", "store": str(store), "manifest": str(manifest), "data": str(data), "task": task,
+                            "processes": arguments.processes, **SETTINGS},
+            )  # fmt: skip
+        found[task] = json.loads((place / "metrics.json").read_text())
+    write_json(RESULTS / "gm12878.whole_genes.json", {"what": "GM12878 in 10-kb bins: whole genes, made by nbs/analyses/whole_gene.ipynb", "tasks": found} | about())
+
+
+if __name__ == "__main__":
+    main()
