@@ -34,13 +34,20 @@ def _run(page: str, source: str, kept: Path) -> tuple[str, float, str]:
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
 
-    start, notebook = time.perf_counter(), nbformat.reads(source, as_version=4)
-    notebook.cells.insert(0, nbformat.v4.new_code_cell(SHARP))
-    client = NotebookClient(notebook, timeout=LIMIT, kernel_name="python3", extra_arguments=["--log-level=ERROR"], resources={"metadata": {"path": str((ROOT / "nbs" / page).parent)}})
-    try:
-        client.execute()
-    except CellExecutionError as error:
-        return page, time.perf_counter() - start, str(error)
+    start, error = time.perf_counter(), ""
+    for _ in range(3):
+        notebook = nbformat.reads(source, as_version=4)
+        notebook.cells.insert(0, nbformat.v4.new_code_cell(SHARP))
+        client = NotebookClient(notebook, timeout=LIMIT, kernel_name="python3", extra_arguments=["--log-level=ERROR"], resources={"metadata": {"path": str((ROOT / "nbs" / page).parent)}})
+        try:
+            client.execute()
+            break
+        except (CellExecutionError, TimeoutError) as failure:
+            return page, time.perf_counter() - start, str(failure)
+        except RuntimeError as failure:  # the kernel did not start, as when another took its port: once more
+            error = str(failure)
+    else:
+        return page, time.perf_counter() - start, error
     outputs = [cell.outputs for cell in notebook.cells[1:] if cell.cell_type == "code"]
     part = kept.with_suffix(".part")
     part.write_text(json.dumps(outputs))
