@@ -227,7 +227,7 @@ def test_the_graph_is_made_of_tracks_and_contacts(toy, toy_store, tmp_path):
     hic = node_contacts(manifest, nodes, 10, f"{toy / 'cellA' / 'hic.mcool'}")
     assert hic.nnz > graph.mean.nnz and np.diff(hic.indptr).max() == 10
     none = manifest.model_copy(update={"contacts": manifest.contacts.model_copy(update={"kind": "none"})})
-    with pytest.raises(InputError, match="no contacts to make a graph of"):
+    with pytest.raises(InputError, match="no measured contacts to make a graph of"):
         node_contacts(none, nodes, 10)
 
 

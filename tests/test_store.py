@@ -33,7 +33,7 @@ def test_a_store_gives_back_its_tables(path):
 
 def test_each_region_is_kept_once():
     genes, pcres = toy_tables()
-    regions, promoter, contacts = lay_out_regions(genes, pcres, 4000, 100, CHROMS)
+    regions, promoter, contacts, *_ = lay_out_regions(genes, pcres, 4000, 100, CHROMS)
     assert not regions.duplicated(["chrom", "start", "end"]).any()
     assert (regions["start"].to_numpy()[promoter] == genes["tss"] - 2000).all()
     assert contacts["gene"].is_monotonic_increasing
