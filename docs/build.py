@@ -19,7 +19,7 @@ from execute import execute
 from stage import ROOT, Links, notebooks, stage, stage_executed, title_and_summary
 
 DOCS = ROOT / "docs"
-STUDY = ROOT / "workflow" / "studies" / "toy.yaml"
+STUDIES = ("toy", "whole_genes")  # of workflow/studies; the gallery shows what they ran
 
 
 def sections() -> dict[str, dict]:
@@ -99,7 +99,7 @@ def write_names(out: Path, staged: dict) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--study", type=Path, help="folder of a study that was run; default: runs/toy, which is run if it is not there")
+    parser.add_argument("--study", type=Path, help="folder of a study that was run; default: runs/toy and runs/whole_genes, which are run if they are not there")
     parser.add_argument("--no-study", action="store_true", help="leave the gallery's notebooks unexecuted")
     parser.add_argument("--jobs", type=int, default=min(4, os.cpu_count() or 1), help="notebooks at a time")
     parser.add_argument("--out", type=Path, default=DOCS / "_build", help="folder to write")
@@ -110,11 +110,13 @@ def main() -> None:
     shutil.rmtree(source, ignore_errors=True)
     source.mkdir(parents=True)
 
-    study = options.study
-    if study is None and not options.no_study:
-        study = ROOT / "runs" / "toy"
-        subprocess.run([Path(sys.executable).parent / "chromoformer", "run", STUDY, "--out", study, "--cores", str(options.jobs)], check=True)
-    executed = gallery(study.resolve(), links) if study else {}
+    studies = [options.study] if options.study else []
+    if not studies and not options.no_study:
+        studies = [ROOT / "runs" / name for name in STUDIES]
+        for study in studies:
+            subprocess.run([Path(sys.executable).parent / "chromoformer", "run", ROOT / "workflow" / "studies" / f"{study.name}.yaml", "--out", study, "--cores", str(options.jobs)],
+                           check=True)  # fmt: skip
+    executed = {page: made for study in studies for page, made in gallery(study.resolve(), links).items()}
     staged = {page: stage(page, links) for page in notebooks() if page not in executed}
     chosen = {page: notebook for page, notebook in staged.items() if not page.startswith("analyses/") and (options.only is None or page in options.only)}
     failed = execute(chosen, out / "executed", options.jobs)
