@@ -325,3 +325,13 @@ def test_the_recipes_of_the_templates_give_contacts(tmp_path):
         subprocess.run(recipe, shell=True, check=True, cwd=tmp_path)
         contacts = read_contacts(kind, tmp_path / out, {"chr1": 20_000})
         assert contacts["score"].tolist() == [score] and files_of(read_manifest(FOLDER / "templates" / f"{template}.yaml").contacts.path)[0].endswith(out)
+
+
+def test_pcres_are_no_longer_than_a_narrow_window_unless_it_is_said(tmp_path):
+    entry = {"name": "x", "genome": "g", "chrom_sizes": {"path": "s"}, "channels": [{"name": "a", "kind": "bigwig", "path": "a.bw"}],
+             "annotation": {"kind": "table", "path": "g.tsv"}, "contacts": {"kind": "bedpe", "path": "l.bedpe"}, "window": 20_000, "bin_sizes": [100]}  # fmt: skip
+    (tmp_path / "m.yaml").write_text(yaml.safe_dump(entry))
+    assert read_manifest(tmp_path / "m.yaml").contacts.max_length == 20_000
+    (tmp_path / "m.yaml").write_text(yaml.safe_dump(entry | {"contacts": entry["contacts"] | {"max_length": 40_000}}))
+    with pytest.raises(InputError, match="longer than the window"):
+        read_manifest(tmp_path / "m.yaml")

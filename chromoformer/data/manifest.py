@@ -121,7 +121,7 @@ class Contacts(_Facts):
     path: str | list[str] | dict[str, str] | None = None  # activity, distance: elements (BED); None: peaks of the marks
     min_score: float = 1.5  # a contact's score must be greater; activity, distance: 0
     top: int = Field(8, ge=1)  # pCREs a gene, at most
-    max_length: int = Field(40_000, ge=1)  # bp, of a pCRE
+    max_length: int = Field(40_000, ge=1)  # bp, of a pCRE; where it is not given, no longer than the window
     tss_distance: int = Field(0, ge=0)  # bp; a TSS so near to an anchor counts as inside
     min_distance: int = Field(0, ge=0)  # bp between TSS and pCRE
     resolution: int | None = None  # cool: of an .mcool, bp
@@ -221,6 +221,16 @@ class Manifest(_Entry):
     def _none_is_a_kind(cls, values: Any) -> Any:
         if isinstance(values, dict) and values.get("contacts") == "none":
             values = values | {"contacts": {"kind": "none"}}
+        return values
+
+    @model_validator(mode="before")
+    @classmethod
+    def _pcres_fit_the_window(cls, values: Any) -> Any:
+        "Where max_length is not given, a window narrower than the default is the limit."
+        if isinstance(values, dict) and isinstance(contacts := values.get("contacts"), dict) and isinstance(window := values.get("window"), int):
+            longest = Contacts.model_fields["max_length"].default
+            if 1 <= window < longest and "max_length" not in contacts:
+                values = values | {"contacts": contacts | {"max_length": window}}
         return values
 
     @model_validator(mode="after")
