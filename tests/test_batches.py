@@ -35,7 +35,7 @@ def test_features_equal_those_computed_by_hand(store, bin_size):
     rows = np.random.default_rng(1).permutation(len(data))[:20]
     batch = data.batch(rows)
     promoter, padding = batch.promoter_features(bin_size)
-    pcre, pcre_padding, start = batch.pcre_features(bin_size)
+    ((pcre, pcre_padding, start),) = batch.pcre_features(bin_size)
     window = 4000 // bin_size
     at = 0
     for place, row in enumerate(rows):

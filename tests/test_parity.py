@@ -74,7 +74,7 @@ def test_binned_inputs_equal_the_reference_bit_for_bit(store, real_data):
         promoter, padding = batch.promoter_features(size)
         assert np.array_equal(promoter.numpy(), expected[f"promoter_feats_{size}"][:, 0])
         assert np.array_equal(padding.numpy(), expected[f"promoter_key_mask_{size}"])
-        found, masked, start = batch.pcre_features(size)
+        ((found, masked, start),) = batch.pcre_features(size)
         pcre, mask = np.zeros((4, 8, 40_000 // size, 7), np.float32), np.ones((4, 8, 40_000 // size), bool)
         for gene, slot, values, hidden in zip(batch.gene, batch.slot, found.numpy(), masked.numpy()):
             pcre[gene, slot - 1, start : start + len(values)] = values

@@ -21,6 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from .common import Baseline, Prepared, known_targets
 from ..data.batches import GeneDataset
 from ..data.tracks import bin_means
+from ..data.whole_genes import pool_runs
 from ..errors import InputError
 
 # %% ../../nbs/baselines/shallow.ipynb #44bfc601
@@ -45,7 +46,9 @@ def pcre_features(
     found = np.zeros((len(data), len(data.channels) + 1))
     for start in range(0, len(data), 1024):
         batch = data.batch(np.arange(start, min(start + 1024, len(data))))
-        means = (batch.pcre.sum(1) / batch.pcre_length[:, None]).log1p().numpy()
+        bins = -(-batch.pcre_length // batch.bin_size)
+        sums, *_ = pool_runs(batch.pcre, bins, int(bins.max()) if len(bins) else 1)
+        means = (sums / batch.pcre_length[:, None]).log1p().numpy()
         weighted = np.c_[means, np.ones(len(means))] * batch.score.numpy()[:, None]
         np.add.at(found, start + batch.gene.numpy(), weighted)
     return found

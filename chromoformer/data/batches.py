@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from .store import Store
-from .whole_genes import GeneStretches, PooledGenes, WholeGenes
+from .whole_genes import GeneStretches, PooledGenes, WholeGenes, pool_runs
 from ..errors import InputError, some
 
 # %% ../../nbs/data/batches.ipynb #e98c95f7
@@ -26,7 +26,7 @@ def log_depth(
     bases: Tensor,  # (...,), bases that each sum covers, at least 1
 ) -> Tensor:  # (..., channels)
     "ln(mean + 1), rounded once, so the same bits on every machine."
-    return torch.log((sums / bases[..., None] + 1).double()).to(sums.dtype)
+    return torch.log((sums / bases[..., None]).add_(1).double()).to(sums.dtype)
 
 
 def bin_features(
@@ -51,17 +51,18 @@ def bin_features(
 
 # %% ../../nbs/data/batches.ipynb #821ff1ec
 def place_in_window(
-    values: Tensor,  # (R, n, channels), bins from the left
-    bins: Tensor,  # (R,), how many of them are real
+    values: Tensor,  # (T, channels), bins of regions, from the left
+    first: Tensor,  # (R,), the row of each region's first bin
+    bins: Tensor,  # (R,), how many it has
     before: Tensor,  # (R,), empty bins before them
     width: int,  # bins of the result
 ) -> tuple[Tensor, Tensor]:  # (R, width, channels), zero where empty; padding (R, width), True where empty
     "Move each region's bins to their place."
     source = torch.arange(width, device=values.device) - before[:, None]  # (R, width)
     padding = (source < 0) | (source >= bins[:, None])
-    row = torch.arange(len(values), device=values.device)[:, None] * values.shape[1]
-    placed = values.flatten(0, 1)[(source.clamp(0, values.shape[1] - 1) + row)]
-    return placed.masked_fill(padding[:, :, None], 0), padding
+    row = (source + first[:, None]).masked_fill_(padding, len(values))
+    values = torch.cat([values, values.new_zeros(1, values.shape[1])])
+    return values.index_select(0, row.flatten()).view(*row.shape, values.shape[1]), padding
 
 # %% ../../nbs/data/batches.ipynb #a1c6d2e4
 def groups_of_similar_length(
@@ -123,8 +124,10 @@ class Batch:
         padding = bases == 0
         if (missing := wanted - values.shape[1]) > 0:  # a window on the minus strand is reversed, its padding included
             before = torch.where(self.minus, missing // 2, -(-missing // 2))
-            placed, outside = place_in_window(values, torch.full_like(before, values.shape[1]), before, wanted)
-            padding = outside | place_in_window(padding[..., None], before * 0 + values.shape[1], before, wanted)[0][..., 0]
+            genes, bins, _ = values.shape
+            where = torch.arange(genes, device=values.device) * bins, torch.full_like(before, bins), before, wanted
+            placed, outside = place_in_window(values.flatten(0, 1), *where)
+            padding = outside | place_in_window(padding.view(-1, 1), *where)[0][..., 0]
             return placed, padding
         return values, padding
 
@@ -141,23 +144,18 @@ class Batch:
     def pcre_features(
         self,
         bin_size: int,  # bp
-        pcres: Tensor | None = None,  # (R,), which of the P; None: all
-    ) -> tuple[Tensor, Tensor, int]:  # (R, L, channels); padding (R, L); place of the first of the L bins in the window
-        "pCREs at one resolution, each at its place in the middle L bins of the window, as many as the longest of them has."
-        length = self.pcre_length if pcres is None else self.pcre_length[pcres]
-        bins, window, factor = -(-length // bin_size), self.window // bin_size, bin_size // self.bin_size
-        owner = torch.repeat_interleave(bins)  # (T,), the pCRE of each of the T bins that are data
-        along = torch.arange(len(owner), device=owner.device) - (bins.cumsum(0) - bins)[owner]  # (T,), its number in the pCRE
-        finest = along[:, None] * factor + torch.arange(factor, device=owner.device)  # (T, factor)
-        past_end, rows = finest >= self.pcre.shape[1], owner if pcres is None else pcres[owner]
-        sums = self.pcre[rows[:, None], finest.clamp(max=self.pcre.shape[1] - 1)].masked_fill_(past_end[..., None], 0).sum(1)
-        values = log_depth(sums, (length[owner] - along * bin_size).clamp(max=bin_size))
-        most = int(bins.max()) if len(bins) else 1
-        start = -(-(window - most) // 2)
-        place = along + (-(-(window - bins) // 2) - start)[owner]
-        placed = values.new_zeros(len(bins), most, values.shape[1]).index_put_((owner, place), values)
-        padding = torch.ones(len(bins), most, dtype=torch.bool, device=owner.device)
-        return placed, padding.index_put_((owner, place), padding.new_zeros(())), start
+        groups: Sequence[Tensor] | None = None,  # which of the P are looked at together; None: all
+    ) -> list[tuple[Tensor, Tensor, int]]:  # of each group: (R, L, channels); padding (R, L); place of the first of the L bins in the window
+        "pCREs at one resolution, each at its place in the middle L bins of the window, as many as the longest of its group has."
+        sums, pcre, along = pool_runs(self.pcre, -(-self.pcre_length // self.bin_size), bin_size // self.bin_size)
+        values = log_depth(sums, (self.pcre_length.index_select(0, pcre) - along * bin_size).clamp_(max=bin_size))
+        bins, window = -(-self.pcre_length // bin_size), self.window // bin_size
+        first, before, found = bins.cumsum(0) - bins, -(-(window - bins) // 2), []
+        for rows in [torch.arange(len(bins), device=bins.device)] if groups is None else groups:
+            most = int(bins[rows].max()) if len(rows) else 1
+            start = -(-(window - most) // 2)
+            found.append((*place_in_window(values, first[rows], bins[rows], before[rows] - start, most), start))
+        return found
 
 # %% ../../nbs/data/batches.ipynb #b821ed1c
 class GeneDataset:
@@ -219,8 +217,8 @@ class GeneDataset:
         contact = self._pcre_start[rows][gene] + slot
         length = self._pcre_length[contact]
         bins = -(-length // self.bin_size)
-        along = torch.arange(int(bins.max()) if len(bins) else 1, device=self.device)
-        pcre = torch.where(along < bins[:, None], self._pcre_first[contact][:, None] + along, self._bins)
+        pcre = torch.repeat_interleave(self._pcre_first[contact] - bins.cumsum(0) + bins, bins)  # (T,)
+        pcre += torch.arange(len(pcre), device=self.device)
         if self._stretches is None:
             (promoter, pcre), whole = self._gather(promoter, pcre), None
         else:
@@ -239,7 +237,7 @@ class GeneDataset:
         return [signal[part].view(*index.shape, len(self.channels)) for part, index in zip(parts, indices)]
 
     def _from_disk(self, rows: np.ndarray) -> np.ndarray:
-        "Bins by row, in ascending order, read in runs; the row past the last is zero."
+        "Bins by row, in ascending order, read in runs."
         signal = np.zeros((len(rows), len(self.channels)), np.float32)
         first = 0
         for store in self.stores:
@@ -253,7 +251,7 @@ class GeneDataset:
         return signal
 
     def _in_memory(self) -> Tensor:
-        signal = torch.zeros(self._bins + 1, len(self.channels))
+        signal = torch.empty(self._bins, len(self.channels))
         at = 0
         for store in self.stores:
             signal[at : at + store.bins] = torch.from_numpy(store.signal())

@@ -37,9 +37,8 @@ def withhold(
     gene, slot, length = batch.gene[~out], batch.slot[~out], batch.pcre_length[~out]
     taken = torch.zeros(len(batch), 1 + int(slot.max()) if len(slot) else 1, dtype=torch.long, device=slot.device)
     taken[gene, slot] = 1
-    longest = -(-int(length.max()) // batch.bin_size) if len(length) else 1
-    return replace(batch, pcre=batch.pcre[~out, :longest], pcre_length=length, gene=gene, slot=taken.cumsum(1)[gene, slot],
-                   score=batch.score[~out])  # fmt: skip
+    bins = torch.repeat_interleave(~out, -(-batch.pcre_length // batch.bin_size))  # (T,), True for those of a pCRE that stays
+    return replace(batch, pcre=batch.pcre[bins], pcre_length=length, gene=gene, slot=taken.cumsum(1)[gene, slot], score=batch.score[~out])
 
 # %% ../../nbs/interpret/gene.ipynb #d2d0c926
 Models = str | Path | Chromoformer | Sequence[str | Path]  # model or run folders, or one network in memory

@@ -110,7 +110,7 @@ def attend_from_one_query(
     input_map: Tensor,  # (width, channels): W_in
     groups: Sequence[Windows],  # P windows in all
     owner: Tensor | None = None,  # (P,), the query that looks at each window, group by group; None: query i at window i
-) -> tuple[Tensor, list[Tensor]]:  # (heads, P, d) and for each group the weights (R, heads, n)
+) -> tuple[Tensor, list[Tensor]]:  # (P, heads * d) and for each group the weights (R, heads, n)
     "`attend` for one query a window over x = W_in f + p, without forming keys or values of windows: O(n)."
     heads, queries, d = query.shape
     channels, query = input_map.shape[1], query / math.sqrt(d)
@@ -126,9 +126,9 @@ def attend_from_one_query(
         seen = weights @ group.features  # how much of each mark
         if group.positions is not None:
             seen = torch.cat([seen, weights], -1)  # and of each position, (R, heads, channels + n)
-        attended.append(seen.transpose(0, 1) @ values)
+        attended.append(join_heads(seen.transpose(0, 1) @ values))
         all_weights.append(weights)
-    return attended[0] if len(attended) == 1 else torch.cat(attended, 1), all_weights
+    return attended[0] if len(attended) == 1 else torch.cat(attended), all_weights
 
 # %% ../../nbs/model/attention.ipynb #789f8e7e
 class FeedForward(nn.Module):
@@ -161,9 +161,9 @@ class AttentionLayer(nn.Module):
         "The weights of the query's map, and those of the others."
         return self.maps.weight.split([self.attention_width, len(self.maps.weight) - self.attention_width])
 
-    def finish(self, x: Tensor, attended: Tensor) -> Tensor:  # (..., n, width), (..., heads, n, d) -> (..., n, width)
+    def finish(self, x: Tensor, attended: Tensor) -> Tensor:  # (..., n, width), (..., n, heads * d) -> (..., n, width)
         "Output map, residual, LayerNorm, feed-forward."
-        return self.feed_forward(self.norm(self.output(join_heads(attended)).add_(x)))
+        return self.feed_forward(self.norm(self.output(attended).add_(x)))
 
 # %% ../../nbs/model/attention.ipynb #4cd9cdbf
 class EmbeddingTransformer(nn.Module):
@@ -191,7 +191,7 @@ class EmbeddingTransformer(nn.Module):
             query = split_heads(x[:, centre : centre + 1] @ query_map.T, self.heads)
             attended, weights = attend(query, split_heads(x @ key_map.T, self.heads),
                                        split_heads(x @ value_map.T, self.heads), padding[:, None, None])  # fmt: skip
-            return last.finish(x[:, centre], attended[:, :, 0].transpose(0, 1)), weights[:, :, 0]
+            return last.finish(x[:, centre], join_heads(attended)[:, 0]), weights[:, :, 0]
         x = self.input(features[:, centre]) + positions[centre]  # (B, width), the TSS bin alone
         query_map, key_value_map = last.query_and_other_maps()
         attended, weights = attend_from_one_query(
@@ -211,7 +211,7 @@ class EmbeddingTransformer(nn.Module):
     def _layer_in_full(self, layer: AttentionLayer, x: Tensor, padding: Tensor) -> tuple[Tensor, Tensor]:
         query, key, value = (split_heads(part, self.heads) for part in layer.maps(x).chunk(3, -1))
         attended, weights = attend(query, key, value, padding[:, None, None])
-        return layer.finish(x, attended), weights
+        return layer.finish(x, join_heads(attended)), weights
 
 # %% ../../nbs/model/attention.ipynb #fffdd269
 class PairwiseTransformer(nn.Module):
@@ -251,25 +251,25 @@ class PairwiseTransformer(nn.Module):
             query, key, value = (split_heads(rows @ map_weight.T, self.heads)
                                  for rows, map_weight in zip((x, pcre, pcre), layer.map_weights()))  # fmt: skip
             attended, layer_weights = attend(query, key, value, padding[:, None, None])
-            x = layer.finish(x, attended)
+            x = layer.finish(x, join_heads(attended))
             weights.append(layer_weights)
         return x, weights
 
 # %% ../../nbs/model/attention.ipynb #673f6981
-def _place_rows(counts: list[int], places: int) -> tuple[list[int], list[int]]:
-    "First place of each gene, and what is left free in each row: the largest genes first, each to the first row with room."
-    starts, free = [0] * len(counts), []
+def _place_rows(counts: list[int], places: int) -> tuple[list[int], list[int], int]:
+    "Row and first place of each gene, and the number of rows: the largest genes first, each to the first row with room."
+    rows, starts, taken = [0] * len(counts), [0] * len(counts), []
     for gene in sorted(range(len(counts)), key=lambda gene: -counts[gene]):
-        row = next((row for row, room in enumerate(free) if room >= counts[gene]), len(free))
-        if row == len(free):
-            free.append(places)
-        starts[gene] = row * places + places - free[row]
-        free[row] -= counts[gene]
-    return starts, free
+        row = next((row for row, n in enumerate(taken) if n + counts[gene] <= places), len(taken))
+        if row == len(taken):
+            taken.append(0)
+        rows[gene], starts[gene] = row, taken[row]
+        taken[row] += counts[gene]
+    return rows, starts, len(taken)
 
 
 class PackedTokens:
-    "Where the promoter and the pCREs of each gene stand, and who may attend to whom."
+    "Where the promoter and the pCREs of each gene stand, and who may attend to whom. Tokens are numbered place * rows + row."
 
     def __init__(
         self,
@@ -277,73 +277,85 @@ class PackedTokens:
         gene: Tensor,  # (P,), the gene of each pCRE, 0 ... B - 1, in any order
         score: Tensor,  # (P,), contact score of each pCRE with its gene's promoter
     ):
-        counts = 1 + torch.bincount(gene, minlength=genes)
-        self.places = 2 * int(counts.max())  # L, of a row: short rows are quick to attend in, longer ones leave fewer places empty
-        starts, free = _place_rows(counts.tolist(), self.places)
-        self.rows, self.counts = len(free), counts  # counts (B,): tokens of each gene
-        self.promoter = torch.tensor(starts, device=gene.device)  # (B,), place of each promoter, counted over all rows
+        device, all_genes = gene.device, torch.arange(genes, device=gene.device)
+        counts = 1 + torch.bincount(gene, minlength=genes)  # (B,), tokens of each gene
+        most = int(counts.max())  # S
+        self.places = 2 * most  # L, of a row: short rows are quick to attend in, longer ones leave fewer places empty
+        rows, starts, self.rows = _place_rows(counts.tolist(), self.places)
+        self.row, self.start = torch.tensor([rows, starts], device=device)  # (B,), of the promoter; its pCREs follow
         order = torch.argsort(gene, stable=True)  # pCREs of one gene need not stand together in the batch
         rank = torch.empty_like(gene)
-        before = counts.cumsum(0) - counts - torch.arange(genes, device=gene.device)  # pCREs of earlier genes
-        rank[order] = torch.arange(len(gene), device=gene.device) - before[gene[order]]
-        self.pcre = self.promoter[gene] + rank + 1  # (P,), place of each pCRE
-        total = self.rows * self.places
-        self.token = torch.zeros(total, dtype=torch.long, device=gene.device)  # token of each place: promoters, then pCREs
-        self.token[self.promoter] = torch.arange(genes, device=gene.device)
-        self.token[self.pcre] = genes + torch.arange(len(gene), device=gene.device)
-        owner = torch.full((total,), -1, device=gene.device)
-        owner[self.promoter] = torch.arange(genes, device=gene.device)
-        owner[self.pcre] = gene
-        owner = owner.view(self.rows, self.places)
-        strangers = (owner[:, :, None] != owner[:, None])  # (rows, L, L), True between different genes
-        self.strangers = torch.zeros_like(strangers, dtype=score.dtype).masked_fill(strangers, -math.inf)
-        contact = torch.zeros(total, self.places, dtype=score.dtype, device=gene.device)
-        contact[self.promoter[gene], self.pcre % self.places] = score
-        self.contact = contact.view(self.rows, self.places, self.places)  # from a promoter to its pCREs
+        before = counts.cumsum(0) - counts - all_genes  # pCREs of earlier genes
+        rank[order] = torch.arange(1, len(gene) + 1, device=device) - before[gene[order]]  # 1 ... of each gene
+        self.promoter = self.start * self.rows + self.row  # (B,), the number of each promoter's token
+        self.pcre = self.promoter[gene] + rank * self.rows  # (P,), and of each pCRE's
+        self.source = torch.zeros(self.places * self.rows, dtype=torch.long, device=device)  # what stands there: promoters, then pCREs
+        self.source[self.promoter], self.source[self.pcre] = all_genes, genes + torch.arange(len(gene), device=device)
+        owner = torch.full_like(self.source, -1)
+        owner[self.promoter], owner[self.pcre] = all_genes, gene
+        owner = owner.view(self.places, self.rows).T
+        self.strangers = _forbidden(owner[:, :, None] != owner[:, None], score.dtype)[:, None]  # (rows, 1, L, L)
+        self.contact = score.new_zeros(self.rows, 1, self.places, self.places)  # from a promoter to its pCREs
+        self.contact[self.row[gene], 0, self.start[gene], self.start[gene] + rank] = score
+        slots = torch.arange(most, device=device)
+        self.none = slots >= counts[:, None]  # (B, S), True where a gene has fewer tokens than others
+        self.own = torch.where(self.none, self.promoter[:, None], self.promoter[:, None] + slots * self.rows)  # (B, S), a gene's tokens
+        self.own_strangers = _forbidden(self.none, score.dtype)[:, None]  # (B, 1, S)
+        self.own_contact = score.new_zeros(genes, 1, most)
+        self.own_contact[gene, 0, rank] = score
 
-    def pack(self, promoter: Tensor, pcre: Tensor) -> Tensor:  # (B, width), (P, width) -> (rows * L, width)
+    def pack(self, promoter: Tensor, pcre: Tensor) -> Tensor:  # (B, width), (P, width) -> (L * rows, width)
         "Tokens to their places; an empty place shows a token that nobody attends to."
-        return torch.cat([promoter, pcre]).index_select(0, self.token)
+        return torch.cat([promoter, pcre]).index_select(0, self.source)
 
-    def of_promoters(self, weights: Tensor) -> Tensor:  # (heads, rows, L, L) -> (B, heads, S)
+    def of_promoters(self, weights: Tensor) -> Tensor:  # (rows, heads, L, L) -> (B, heads, S)
         "Attention of each promoter over itself and its pCREs, in their order; 0 where a gene has fewer than others."
-        row, place = self.promoter // self.places, self.promoter % self.places
-        count = self.counts
-        slots = torch.arange(int(count.max()), device=row.device)
-        column = (place[:, None] + slots).clamp(max=self.places - 1)  # (B, S)
-        found = weights[:, row, place].transpose(0, 1).gather(-1, column[:, None].expand(-1, len(weights), -1))
-        return found.masked_fill((slots >= count[:, None])[:, None], 0)
+        place = torch.where(self.none, 0, self.own // self.rows)  # (B, S)
+        found = weights[self.row, :, self.start].gather(-1, place[:, None].expand(-1, weights.shape[1], -1))
+        return found.masked_fill(self.none[:, None], 0)
+
+
+def _forbidden(where: Tensor, dtype: torch.dtype) -> Tensor:
+    "-inf where True, else 0."
+    return torch.zeros_like(where, dtype=dtype).masked_fill(where, -math.inf)
 
 # %% ../../nbs/model/attention.ipynb #d366adc9
 class _GatedAttention(torch.autograd.Function):
-    "`attend` within each row and head, times the sigmoid of the gate; the gradient stands where `to_heads` takes it from."
+    "`attend` within each row and head, times the sigmoid of the gate."
 
     @staticmethod
-    def forward(ctx, maps, bias):  # (4, heads, rows * L, d): queries, keys, values, gates; (heads * rows, L, L)
-        query, key, value = maps[:3].view(3, *bias.shape[:2], -1)
-        weights = torch.baddbmm(bias, query, key.transpose(1, 2), alpha=1 / math.sqrt(maps.shape[-1])).softmax(-1).to(maps.dtype)
-        gate = maps[3].sigmoid()
-        gated = (weights @ value).view_as(gate).mul_(gate)
-        ctx.save_for_backward(maps, weights, gate, gated)
+    def forward(ctx, x, weight, bias):  # (L * rows, width); (4 * heads * d, width): query, key, value, gate; (rows * heads, L, L)
+        matrices, places = bias.shape[:2]
+        maps = torch.bmm(x.expand(4, *x.shape), weight.view(4, -1, x.shape[1]).transpose(1, 2))  # (4, L * rows, heads * d)
+        query, key, value = maps[:3].view(3, places, matrices, -1).transpose(1, 2)  # (rows * heads, L, d)
+        weights = torch.baddbmm(bias, query, key.transpose(1, 2), alpha=1 / math.sqrt(query.shape[-1])).softmax(-1).to(maps.dtype)
+        gate = maps[3].sigmoid_()
+        gated = (gate.view(places, matrices, -1) * torch.bmm(weights, value).transpose(0, 1)).view_as(gate)
+        ctx.save_for_backward(x, weight, maps, weights, gated)
         ctx.mark_non_differentiable(weights)
         return gated, weights
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient, _):
-        maps, weights, gate, gated = ctx.saved_tensors
-        of_maps = torch.empty_like(maps)
-        query, key, value = maps[:3].view(3, *weights.shape[:2], -1)
-        of_query, of_key, of_value = of_maps[:3].view(3, *weights.shape[:2], -1)
-        torch.mul(gradient, gated, out=of_maps[3]).addcmul_(of_maps[3], gate, value=-1)  # gate' = gate (1 - gate)
-        of_attended = (gradient * gate).reshape(query.shape)
-        torch.bmm(weights.transpose(1, 2), of_attended, out=of_value)
+    def backward(ctx, gradient, _):  # (L * rows, heads * d)
+        x, weight, maps, weights, gated = ctx.saved_tensors
+        matrices, places = weights.shape[:2]
+        query, key, value = maps[:3].view(3, places, matrices, -1).transpose(1, 2)
+        of_maps = torch.empty(len(x), 4, gradient.shape[1], dtype=x.dtype, device=x.device)
+        gate, of_gate = maps[3], of_maps[:, 3]
+        torch.mul(gradient, gated, out=of_gate).addcmul_(of_gate, gate, value=-1)  # gate' = gate (1 - gate)
+        of_attended = (gradient * gate).view(places, matrices, -1).transpose(0, 1)
         of_scores = torch.bmm(of_attended, value.transpose(1, 2)).mul_(weights)  # through the softmax, with the next line
         of_scores.addcmul_(weights, of_scores.sum(-1, keepdim=True), value=-1)
-        torch.bmm(of_scores, key, out=of_query)
-        torch.bmm(of_scores.transpose(1, 2), query, out=of_key)
-        of_maps[:2].mul_(1 / math.sqrt(maps.shape[-1]))
-        return of_maps, of_scores
+        shape, scale = (places, len(x) // places, -1, query.shape[-1]), 1 / math.sqrt(query.shape[-1])
+        for part, (found, factor) in enumerate([
+            (torch.bmm(of_scores, key), scale),
+            (torch.bmm(of_scores.transpose(1, 2), query), scale),
+            (torch.bmm(weights.transpose(1, 2), of_attended), 1.0),
+        ]):  # fmt: skip
+            torch.mul(found.transpose(0, 1).view(shape), factor, out=of_maps[:, part].view(shape))
+        of_maps = of_maps.flatten(1)
+        return of_maps @ weight, of_maps.T @ x, of_scores
 
 
 class RegulationTransformer(nn.Module):
@@ -362,23 +374,29 @@ class RegulationTransformer(nn.Module):
         promoter: Tensor,  # (B, width)
         pcre: Tensor,  # (P, width)
         packed: PackedTokens,
-    ) -> tuple[Tensor, list[Tensor]]:  # the promoters' token (B, width); for each layer the weights (heads, rows, L, L)
-        x, all_weights = packed.pack(promoter, pcre), []
-        for layer, gamma in zip(self.layers, self.gamma):
-            bias = torch.addcmul(packed.strangers, gamma[:, None, None, None], packed.contact).flatten(0, 1)  # (heads * rows, L, L)
-            if layer is not self.layers[-1]:
-                gated, weights = _GatedAttention.apply(*_in_autocast_type(to_heads(x, layer.maps.weight, self.heads, 4), bias))
-            else:
-                query_map, key_map, value_map, gate_map = layer.map_weights()
-                key_and_value = to_heads(x, torch.cat([key_map, value_map]), self.heads, 2)
-                x = x.index_select(0, packed.promoter)
-                query_and_gate = to_heads(x, torch.cat([query_map, gate_map]), self.heads, 2)
-                query, gate = torch.zeros_like(key_and_value).index_copy(2, packed.promoter, query_and_gate)
-                gated, weights = _GatedAttention.apply(*_in_autocast_type(torch.stack([query, *key_and_value, gate]), bias))
-                gated = gated.index_select(1, packed.promoter)
+        attention: bool = False,  # True: tell the weights
+    ) -> tuple[Tensor, list[Tensor]]:  # the promoters' token (B, width); for each layer the promoters' weights (B, heads, S)
+        x, told = packed.pack(promoter, pcre), []
+        for layer, gamma in zip(self.layers[:-1], self.gamma):
+            bias = torch.addcmul(packed.strangers, gamma[:, None, None], packed.contact).flatten(0, 1)  # (rows * heads, L, L)
+            gated, weights = _GatedAttention.apply(*_in_autocast_type(x, layer.maps.weight, bias))
             x = layer.finish(x, gated)
-            all_weights.append(weights.unflatten(0, (self.heads, packed.rows)))
-        return x, all_weights
+            if attention:
+                told.append(packed.of_promoters(weights.unflatten(0, (packed.rows, self.heads))))
+        x, weights = self._last(x, packed)
+        return x, [*told, weights] if attention else []
+
+    def _last(self, x: Tensor, packed: PackedTokens) -> tuple[Tensor, Tensor]:  # (B, width), (B, heads, S)
+        "The last layer, whose only query is the promoter: keys and values are folded as above, the tokens stand for the features."
+        layer, gamma = self.layers[-1], self.gamma[-1]
+        query_map, key_map, value_map, gate_map = (part.unflatten(0, (self.heads, -1)) for part in layer.map_weights())  # (heads, d, width)
+        tokens = x.index_select(0, packed.own.flatten()).view(*packed.own.shape, -1)  # (B, S, width)
+        x = tokens[:, 0]
+        asked = (to_heads(x, query_map.flatten(0, 1), self.heads)[0] @ key_map).transpose(0, 1)  # (B, heads, width)
+        bias = torch.addcmul(packed.own_strangers, gamma[:, None], packed.own_contact)  # (B, heads, S)
+        weights = torch.baddbmm(bias, asked, tokens.transpose(1, 2), alpha=1 / math.sqrt(key_map.shape[1])).softmax(-1)
+        attended = (weights @ tokens).transpose(0, 1) @ value_map.transpose(1, 2)  # (heads, B, d)
+        return layer.finish(x, join_heads(attended) * (x @ gate_map.flatten(0, 1).T).sigmoid()), weights
 
     def in_full(
         self,
@@ -393,6 +411,6 @@ class RegulationTransformer(nn.Module):
             query, key, value = (split_heads(part, self.heads) for part in maps)
             bias = gamma[:, None, None] * contact[:, None]
             attended, layer_weights = attend(query, key, value, dummy[:, None, None], bias)
-            x = layer.finish(x, attended * split_heads(gate.sigmoid(), self.heads))
+            x = layer.finish(x, join_heads(attended) * gate.sigmoid())
             weights.append(layer_weights)
         return x, weights

@@ -6,6 +6,7 @@
 __all__ = ['BlockConfig', 'ChromoformerConfig', 'Explanation', 'Chromoformer', 'random_batch', 'score']
 
 # %% ../../nbs/model/network.ipynb #29f69907
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -183,14 +184,14 @@ class Chromoformer(nn.Module):
             order, groups, starts = self._pcre_groups(batch, size)
             pcre, pairwise_weights = self.pairwise[str(size)](promoter, batch.gene[order], groups)
             pcre = pcre.index_select(0, order.argsort())
-            token, regulation_weights = self.regulation[str(size)](promoter, pcre, packed)
+            token, regulation_weights = self.regulation[str(size)](promoter, pcre, packed, attention)
             promoters.append(promoter)
             regulated.append(token)
             if attention:
                 told.promoter.append(promoter_weights)
                 told.pairwise.append([_in_one(weights, order, starts) for weights in pairwise_weights])
                 told.pairwise_start.append(min(starts))
-                told.regulation.append([packed.of_promoters(weights) for weights in regulation_weights])
+                told.regulation.append(regulation_weights)
         told.embedding = torch.cat(regulated, -1) + torch.cat(promoters, -1)
         told.output = self.head(told.embedding)
         return told
@@ -211,7 +212,7 @@ class Chromoformer(nn.Module):
             inputs, positions = self._promoter_inputs(batch, size), self.get_buffer(f"positions_{size}")
             every_bin, _ = self.embedding[str(size)].in_full(*(inputs[:2] if self.config.span == "gene" else inputs))
             every_bin = every_bin[:, : len(positions)]  # a whole gene begins with its window
-            real, real_padding, start, _ = self._pcre_inputs(batch, size)
+            (((real, real_padding, _), start),) = self._pcre_inputs(batch, size)
             window, centre = len(positions), len(positions) // 2
             pcre = real.new_zeros(len(batch) * slots, window, real.shape[-1])
             pcre[place, start : start + real.shape[1]] = real
@@ -269,21 +270,18 @@ class Chromoformer(nn.Module):
         return features.to(positions.dtype), padding, positions
 
     def _pcre_inputs(
-        self, batch: Batch, size: int, pcres: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, int, Tensor]:  # features and padding; place of their first bin in the window; positions
-        features, padding, start = batch.pcre_features(size, pcres)
-        positions = self.get_buffer(f"positions_{size}")[start : start + features.shape[1]]
-        return features.to(positions.dtype), padding, start, positions
+        self, batch: Batch, size: int, groups: Sequence[Tensor] | None = None
+    ) -> list[tuple[Windows, int]]:  # of each group, the windows and the place of their first bin
+        codes, inputs = self.get_buffer(f"positions_{size}"), []
+        for features, padding, start in batch.pcre_features(size, groups):
+            inputs.append((Windows(features.to(codes.dtype), padding, codes[start : start + features.shape[1]]), start))
+        return inputs
 
     def _pcre_groups(self, batch: Batch, size: int) -> tuple[Tensor, list[Windows], list[int]]:
         "The pCREs group by group (P,); the groups; where in the window of N bins each begins."
         rows = groups_of_similar_length(-(-batch.pcre_length // size))
-        groups, starts = [], []
-        for pcres in rows:
-            features, padding, start, positions = self._pcre_inputs(batch, size, pcres)
-            groups.append(Windows(features, padding, positions))
-            starts.append(start)
-        return torch.cat(rows), groups, starts
+        groups, starts = zip(*self._pcre_inputs(batch, size, rows))
+        return torch.cat(rows), list(groups), list(starts)
 
 
 def _in_one(weights: list[Tensor], order: Tensor, starts: list[int]) -> Tensor:  # of groups (R, heads, n) -> (P, heads, L)
@@ -309,8 +307,7 @@ def random_batch(
     gene = torch.repeat_interleave(torch.arange(genes), torch.tensor([len(s) for s in slots]))
     length = integers(finest, config.window + 1, len(gene))
     bins = -(-length // finest)
-    pcre = integers(0, 50 * finest, len(gene), int(bins.max()) if len(gene) else 1, channels).float()
-    pcre = pcre.masked_fill((torch.arange(pcre.shape[1]) >= bins[:, None])[..., None], 0)
+    pcre = integers(0, 50 * finest, int(bins.sum()), channels).float()
     promoter = integers(0, 50 * finest, genes, config.window // finest, channels).float()
     span = torch.tensor([[0, config.window]]).repeat(genes, 1)
     span[0, 0] = config.window // 4 + 1  # the first gene's window starts outside its chromosome

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..data.batches import groups_of_similar_length
 from ..data.whole_genes import PooledGenes
-from .attention import AttentionLayer, Windows, attend, attend_from_one_query, split_heads, to_heads
+from .attention import AttentionLayer, Windows, attend, attend_from_one_query, join_heads, split_heads, to_heads
 
 # %% ../../nbs/model/whole_gene.ipynb #ba7a3455
 _WAVES = 6
@@ -104,7 +104,7 @@ class GeneTransformer(nn.Module):
             query, key, value = (split_heads(rows @ map_weight.T, self.heads)
                                  for rows, map_weight in zip((x, token, token), layer.map_weights()))  # fmt: skip
             attended, weights = attend(query, key, value, padding[:, None, None])
-            x = layer.finish(x, attended)
+            x = layer.finish(x, join_heads(attended))
         return x, weights
 
 
