@@ -112,14 +112,17 @@ def attend_from_one_query(
     owner: Tensor | None = None,  # (P,), the query that looks at each window, group by group; None: query i at window i
 ) -> tuple[Tensor, list[Tensor]]:  # (P, heads * d) and for each group the weights (R, heads, n)
     "`attend` for one query a window over x = W_in f + p, without forming keys or values of windows: O(n)."
-    heads, queries, d = query.shape
+    heads, _, d = query.shape
     channels, query = input_map.shape[1], query / math.sqrt(d)
-    owner = torch.arange(queries, device=query.device) if owner is None else owner
+    sizes = [len(group.features) for group in groups]
+    queries = query.split(sizes, 1) if owner is None else [query] * len(groups)
+    rows = [None] * len(groups) if owner is None else owner.split(sizes)
     attended, all_weights = [], []
-    for group, rows in zip(groups, owner.split([len(group.features) for group in groups])):
+    for group, asking, row in zip(groups, queries, rows):
         basis = input_map.T if group.positions is None else torch.cat([input_map.T, group.positions])  # (channels + n, width): one of each mark, then each position
         keys, values = to_heads(basis, key_value_map, heads, 2)  # (heads, channels + n, d)
-        asked = (query @ keys.transpose(1, 2)).index_select(1, rows).transpose(0, 1)  # (R, heads, channels + n)
+        asked = asking @ keys.transpose(1, 2)
+        asked = (asked if row is None else asked.index_select(1, row)).transpose(0, 1)  # (R, heads, channels + n)
         by_mark = asked[..., :channels], group.features.transpose(1, 2)
         scores = torch.bmm(*by_mark) if group.positions is None else torch.baddbmm(asked[..., channels:], *by_mark)
         weights = scores.masked_fill_(group.padding[:, None], -math.inf).softmax(-1)
