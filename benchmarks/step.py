@@ -2,6 +2,7 @@
 
 Both sides run here in turns, each in a process of its own, on the same 64 genes with the same weights and threads; the outputs are compared. A
 round is one run of each work of the published side, then several of ours, so that a machine whose speed drifts is as fast for both.
+Bins and their logarithms are part of the published batch; here they are part of the prediction and of the step. `both` is a batch and its prediction.
 The published side runs in an environment of its own: `make published` sets it up in .venv-published.
 
     python benchmarks/step.py [--threads 2] [--runs 5] [--out benchmarks/results/step.json]
@@ -82,6 +83,7 @@ def in_turns(ours: list[object], theirs: list[object], rounds: int) -> tuple[dic
         here.end()
     peak["published"] = published.ask("peak")
     published.end()
+    found["both"] = {side: list(map(sum, zip(found["batch"][side], found["prediction"][side]))) for side in peak}  # from genes to outputs
     for work in found.values():
         work["ratios"] = [slow / fast for slow, fast in zip(work["published"], work["here"])]
     difference = max(abs(a - b) for left, right in zip(here.output, published.output) for a, b in zip(left, right))

@@ -146,6 +146,9 @@ class Explanation:
     pairwise_start: list[int]  # place of the first of those L bins in the window of N
     regulation: list[list[Tensor]]  # by layer (B, heads, S): attention of the promoter over itself and its pCREs
 
+# %% ../../nbs/model/network.ipynb #df065cf4
+torch.empty(2**25 - 2**16, dtype=torch.uint8)  # glibc keeps freed memory once it has seen a block of this size freed
+
 # %% ../../nbs/model/network.ipynb #82c936ba
 class Chromoformer(nn.Module):
     "Expression of a gene from the marks around its promoter and in its pCREs (Lee, Yang and Kim 2022)."
