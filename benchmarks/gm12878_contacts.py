@@ -8,14 +8,11 @@ import argparse
 import json
 from pathlib import Path
 
-import papermill
 import torch
+from _gm12878 import MANIFEST, RESULTS, analysed, opened
 
-from chromoformer.data.build import build_store
 from chromoformer.provenance import Stopwatch, code_state, machine, versions, write_json
 
-ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "benchmarks" / "results"
 PREDICTED = {  # nothing finer than the counts' bins can be told apart; H3K4me1 is the only mark of enhancers among the five
     "marks": ["H3K4me1"], "resolution": 10_000, "width": 10_000, "enrichment": 2.0, "clear_of_tss": 10_000, "min_distance": 40_000,
 }  # fmt: skip
@@ -29,16 +26,12 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     data, out, watch = arguments.data.resolve(), arguments.out.resolve(), Stopwatch()
-    manifest, store = ROOT / "data_manifests" / "gm12878_10kb_local.yaml", out / "stores" / "GM12878.h5"
-    if not store.exists():
-        build_store(manifest, store, data=data, progress=False)
+    store, manifest = opened(data, out / "stores" / "GM12878.h5"), str(MANIFEST)
     settings = json.loads((RESULTS / "gm12878.ablation.json").read_text())
-    papermill.execute_notebook(
-        ROOT / "nbs" / "analyses" / "contacts.ipynb", out / "notebook.ipynb", cwd=ROOT, progress_bar=False,
-        parameters={"out": str(out), "cell_type": "GM12878", "store": str(store), "manifest": str(manifest), "manifests": {"GM12878": str(manifest)}, "data": str(data),
-                    "predicted": PREDICTED, "held_out": arguments.folds, "network": settings["network"], "recipe": settings["recipe"], "processes": 1},
-    )  # fmt: skip
-    found = json.loads((out / "metrics.json").read_text())
+    found = analysed("contacts", out, {
+        "store": str(store.path), "manifest": manifest, "manifests": {"GM12878": manifest}, "data": str(data), "predicted": PREDICTED,
+        "held_out": arguments.folds, "network": settings["network"], "recipe": settings["recipe"], "processes": 1,
+    })  # fmt: skip
     trained = sum(json.loads(file.read_text())["seconds"] for file in out.glob("runs/*/fold*/provenance.json"))
     write_json(RESULTS / "gm12878.contacts.json", found | {
         "what": "GM12878 in 10-kb bins: contacts, made by nbs/analyses/contacts.ipynb",

@@ -8,38 +8,11 @@ import argparse
 import json
 from pathlib import Path
 
-import papermill
 import torch
+from _gm12878 import MANIFEST, RESULTS, analysed, opened, trained_runs
 
 from chromoformer.controls import settings_of
-from chromoformer.data.build import build_store
-from chromoformer.data.store import Store
 from chromoformer.provenance import Stopwatch, code_state, machine, versions, write_json
-from chromoformer.training import fit, network_and_recipe
-
-ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "benchmarks" / "results"
-
-
-def trained_runs(store: Store, out: Path) -> list[Path]:
-    "One classifier a fold, with the settings that were chosen with the fold out of sight."
-    tuning, runs = json.loads((RESULTS / "gm12878.tuning.json").read_text()), []
-    for chosen in (row for row in tuning["chosen"] if row["task"] == "classification"):
-        setting, fold = tuning["grid"][chosen["setting"]], chosen["held_out"]
-        network, recipe = network_and_recipe(store, setting["network"], setting["recipe"] | {"epochs": chosen["epochs"]})
-        runs.append(out / f"fold{fold}")
-        if not (runs[-1] / "metrics.json").exists():
-            fit(store, runs[-1], fold, network, recipe, measure=False, progress=False)
-    return runs
-
-
-def analysed(name: str, out: Path, parameters: dict) -> dict:
-    "The metrics of one notebook."
-    if not (out / "metrics.json").exists():
-        out.mkdir(parents=True, exist_ok=True)
-        papermill.execute_notebook(ROOT / "nbs" / "analyses" / f"{name}.ipynb", out / "notebook.ipynb", parameters | {"out": str(out)},
-                                   cwd=ROOT, progress_bar=False)  # fmt: skip
-    return json.loads((out / "metrics.json").read_text())
 
 
 def main() -> None:
@@ -49,13 +22,10 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     data, out, watch = arguments.data.resolve(), arguments.out.resolve(), Stopwatch()
-    manifest = ROOT / "data_manifests" / "gm12878_10kb_local.yaml"
-    if not (out / "stores" / "GM12878.h5").exists():
-        build_store(manifest, out / "stores" / "GM12878.h5", data=data, progress=False)
-    store = Store(out / "stores" / "GM12878.h5")
+    store = opened(data, out / "stores" / "GM12878.h5")
     runs = trained_runs(store, out / "train")
-    common = {"store": str(store.path), "cell_type": "GM12878", "runs": [str(run) for run in runs], "task": "classification"}
-    described = common | {"manifest": str(manifest), "data": str(data)}
+    common = {"store": str(store.path), "runs": [str(run) for run in runs], "task": "classification"}
+    described = common | {"manifest": str(MANIFEST), "data": str(data)}
     cooler = {"cooler": str(data / "gm12878" / "GM12878.hic.2500kb.cool"), "balance": "KR"}
     found = {
         "ctcf": analysed("ctcf", out / "ctcf", described),

@@ -5,17 +5,13 @@
 Settings are chosen inside the training folds. What is complete in OUT is not done again. A quarter of an hour on two cores."""
 
 import argparse
-import json
 from pathlib import Path
 
-import papermill
+from _gm12878 import MANIFEST, RESULTS, analysed, opened
 from _measure import about
 
-from chromoformer.data.build import build_store
 from chromoformer.provenance import write_json
 
-ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "benchmarks" / "results"
 SETTINGS = {  # 2-kb bins show where in the counts' bins of 10 kb a TSS lies; the annotation has no exons
     "network": {"bin_sizes": [2000], "max_pcres": 0},
     "positions": ["none", "tss", "tss end", "tss end others", "tss end others relative"],
@@ -34,20 +30,9 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     arguments = parser.parse_args()
     data, out = arguments.data.resolve(), arguments.out.resolve()
-    manifest, store = ROOT / "data_manifests" / "gm12878_10kb_local.yaml", out / "GM12878.h5"
-    if not store.exists():
-        build_store(manifest, store, data=data, progress=False)
-    found = {}
-    for task in ("classification", "regression"):
-        place = out / task
-        place.mkdir(parents=True, exist_ok=True)
-        if not (place / "metrics.json").exists():
-            papermill.execute_notebook(
-                ROOT / "nbs" / "analyses" / "whole_gene.ipynb", place / "notebook.ipynb", cwd=ROOT, progress_bar=False,
-                parameters={"out": str(place), "cell_type": "GM12878", "store": str(store), "manifest": str(manifest), "data": str(data), "task": task,
-                            "processes": arguments.processes, **SETTINGS},
-            )  # fmt: skip
-        found[task] = json.loads((place / "metrics.json").read_text())
+    store = opened(data, out / "GM12878.h5")
+    common = {"store": str(store.path), "manifest": str(MANIFEST), "data": str(data), "processes": arguments.processes}
+    found = {task: analysed("whole_gene", out / task, common | SETTINGS | {"task": task}) for task in ("classification", "regression")}
     write_json(RESULTS / "gm12878.whole_genes.json", {"what": "GM12878 in 10-kb bins: whole genes, made by nbs/analyses/whole_gene.ipynb", "tasks": found} | about())
 
 

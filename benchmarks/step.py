@@ -60,7 +60,6 @@ class Side:
         self.process.stdin.flush()
         return self.said()
 
-
     def end(self) -> None:
         self.process.stdin.close()
         self.process.wait()

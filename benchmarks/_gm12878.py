@@ -1,0 +1,42 @@
+"What the scripts on GM12878 in 10-kb bins share: the store, networks with the settings that were chosen, and a notebook's numbers."
+
+import json
+from pathlib import Path
+
+import papermill
+
+from chromoformer.data.build import build_store
+from chromoformer.data.store import Store
+from chromoformer.training import fit, network_and_recipe
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+MANIFEST = ROOT / "data_manifests" / "gm12878_10kb_local.yaml"
+
+
+def opened(data: Path, path: Path) -> Store:
+    "The store, built if it is not there."
+    if not path.exists():
+        build_store(MANIFEST, path, data=data, progress=False)
+    return Store(path)
+
+
+def trained_runs(store: Store, out: Path, task: str = "classification", folds: tuple[int, ...] = (1, 2, 3, 4)) -> list[Path]:
+    "A model a fold, with the settings that were chosen with the fold out of sight; what is complete is not trained again."
+    tuning, runs = json.loads((RESULTS / "gm12878.tuning.json").read_text()), []
+    for chosen in (row for row in tuning["chosen"] if row["task"] == task and row["held_out"] in folds):
+        setting, fold = tuning["grid"][chosen["setting"]], chosen["held_out"]
+        recipe = setting["recipe"] | {"epochs": chosen["epochs"]}
+        runs.append(out / f"fold{fold}")
+        if not (runs[-1] / "metrics.json").exists():
+            fit(store, runs[-1], fold, *network_and_recipe(store, {"task": task} | setting["network"], recipe), measure=False, progress=False)
+    return runs
+
+
+def analysed(name: str, out: Path, parameters: dict) -> dict:
+    "The metrics of one analysis notebook; where they are complete it is not run again."
+    if not (out / "metrics.json").exists():
+        out.mkdir(parents=True, exist_ok=True)
+        papermill.execute_notebook(ROOT / "nbs" / "analyses" / f"{name}.ipynb", out / "notebook.ipynb", parameters | {"out": str(out), "cell_type": "GM12878"},
+                                   cwd=ROOT, progress_bar=False)  # fmt: skip
+    return json.loads((out / "metrics.json").read_text())
