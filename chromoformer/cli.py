@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['app', 'Force', 'Device', 'Threads', 'Seed', 'Precision', 'Notebooks', 'StudyOut', 'StudyFile', 'Task', 'DType',
            'simulate', 'coverage', 'build', 'import_regions', 'import_weights', 'export_weights', 'train', 'predict',
-           'evaluate', 'info', 'demo', 'run', 'run_job', 'plan', 'verify', 'collect', 'fetch', 'doctor', 'main']
+           'explain', 'evaluate', 'info', 'demo', 'run', 'run_job', 'plan', 'verify', 'collect', 'fetch', 'doctor',
+           'main']
 
 # %% ../nbs/cli.ipynb #65c390ab
 import os
@@ -126,7 +127,10 @@ def build(
     from chromoformer.data.store import Store
 
     build_store(manifest, out, data=data, processes=processes, force=force)
-    _done(str(Store(out)), f"Next: chromoformer train {out} --fold 1 --out runs/fold1")
+    store = Store(out)
+    folds = store.genes["fold"].value_counts().sort_index()
+    _done(str(store), f"genes by fold: {', '.join(f'{fold}: {count:,}' for fold, count in folds.items())}",
+          f"Next: chromoformer train {out} --fold {folds.index[0]} --out runs/fold{folds.index[0]}")  # fmt: skip
 
 
 @app.command(epilog="Example: `chromoformer import-regions demo_meta.csv demo_data/ --out E003.h5`")
@@ -198,8 +202,8 @@ def export_weights(
 @app.command(epilog="Example: `chromoformer train cellA.h5 --fold 1 --out runs/fold1`, or all four: `--fold all --out runs`")
 def train(
     stores: Annotated[list[Path], typer.Argument(help="One store, or several for a model over cell types.")],
-    out: Annotated[Path, typer.Option(help="Run folder to write; with --fold all, a folder of four: fold1 ... fold4.")],
-    fold: Annotated[str, typer.Option(help="Fold to hold out, 1 to 4, or all.")] = "1",
+    out: Annotated[Path, typer.Option(help="Run folder to write; with --fold all, a folder of them: fold1, fold2 ...")],
+    fold: Annotated[str, typer.Option(help="Fold to hold out, one of the store's (of the human chromosomes: 1 to 4), or all.")] = "1",
     task: Annotated[Task | None, typer.Option(help="Default: classification.")] = None,
     config: Annotated[Path | None, typer.Option(help="YAML with the keys network and recipe.")] = None,
     validation: Annotated[str, typer.Option(help="Chromosomes for early stopping, joined by commas.")] = "",
@@ -217,17 +221,19 @@ def train(
     from chromoformer.data.store import Store
     from chromoformer.errors import InputError, found_in
     from chromoformer.metrics import in_words
-    from chromoformer.training import fit, network_and_recipe, split_genes
+    from chromoformer.training import fit, network_and_recipe
 
     opened = [Store(store) for store in stores]
-    if fold not in ("1", "2", "3", "4", "all"):
-        raise InputError(f"{fold!r} is no fold", place="--fold", remedy="say 1, 2, 3, 4 or all")
+    genes = pd.concat([store.genes for store in opened])
+    known = sorted(int(k) for k in genes["fold"].unique())
+    if fold not in (*map(str, known), "all"):
+        raise InputError(f"{fold!r} is no fold of these genes", place="--fold", remedy=f"say {', '.join(map(str, known))} or all; a manifest's `folds:` names others")
+    if len(known) < 2:
+        raise InputError(f"all genes are in fold {known[0]}, so nothing is left to train on", file=stores[0], remedy="name two folds or more in the manifest, under `folds:`, and build again")
     with found_in(config or "--config"):
         network, recipe = network_and_recipe(opened[0], *_read_config(config))
-    chosen = range(1, 5) if fold == "all" else [int(fold)]
+    chosen = known if fold == "all" else [int(fold)]
     runs = [out / f"fold{k}" if fold == "all" else out for k in chosen]
-    for k in chosen:  # before the first training, not after it
-        split_genes(pd.concat([store.genes for store in opened]), [k])
     for k, run in zip(chosen, runs):
         if fold == "all" and (run / "metrics.json").exists() and not force:
             _done(f"fold {k}: complete already, {run}")
@@ -266,7 +272,42 @@ def predict(
     with atomic_path(out) as temporary:
         table.to_parquet(temporary, index=False) if out.suffix == ".parquet" else table.to_csv(temporary, index=False)
     _done(f"{out}: {len(table):,} genes, {int(table['held_out'].sum()):,} of them held out from the model that predicts them.",
-          "Next: `target` beside `score` for the genes where `held_out` is true; chromoformer evaluate RUN_DIR... has their scores")  # fmt: skip
+          "Next: `target` beside `score` for the genes where `held_out` is true; chromoformer evaluate RUN_DIR... has their scores; "
+          f"chromoformer explain {' '.join(map(str, models))} {store} GENE --out gene.png shows why")  # fmt: skip
+
+
+@app.command(epilog="Example: `chromoformer explain runs/fold1 runs/fold2 runs/fold3 runs/fold4 cellA.h5 GENE1 --out gene.png`")
+def explain(
+    models_store_gene: Annotated[list[str], typer.Argument(metavar="MODEL_OR_RUN_DIR... STORE.h5 GENE", help="One model, or runs of several folds; the store; a gene's id.")],
+    out: Annotated[Path, typer.Option(help="Figure to write, *.png, *.pdf or *.svg.")],
+    device: Device = "cpu",
+    threads: Threads = None,
+    dtype: Precision = DType.float32,
+    force: Force = False,
+):
+    "Show what a model predicts for one gene with and without its pCREs, and where its attention lies."
+    torch_type = _torch(threads, dtype, device)
+    from chromoformer import plots
+    from chromoformer.data.store import Store
+    from chromoformer.errors import InputError
+    from chromoformer.interpret.gene import explain_gene
+    from chromoformer.provenance import refuse_existing
+
+    if len(models_store_gene) < 3:
+        raise InputError("name a model folder, a store and a gene", remedy="chromoformer explain MODEL_DIR STORE.h5 GENE --out gene.png")
+    if out.suffix not in (".png", ".pdf", ".svg"):
+        raise InputError(f"{out.suffix or 'no ending'} is not known", file=out, remedy="write to *.png, *.pdf or *.svg")
+    refuse_existing(out, force)
+    *models, path, gene = models_store_gene
+    store = Store(path)
+    found = explain_gene(models, store, gene, device=device, dtype=torch_type)
+    plots.save(plots.gene(store, found).figure, out)
+    columns = ["chrom", "start", "end", "contact", "attention", "effect"]
+    if len(found.pcres):
+        typer.echo(found.pcres[[name for name in columns if name in found.pcres]].round(3).to_string(index=False))
+    told = "" if found.held_out else "; the model was trained on this gene, or it is not known what it held out"
+    _done(f"{out}: {gene} by {found.model}, predicted {found.score:.3f}, without pCREs {found.score_without:.3f}{told}.",
+          "Next: chromoformer.interpret.gene.explain_gene gives all of it in Python; nbs/analyses/regulation.ipynb does it for many genes")  # fmt: skip
 
 
 @app.command(epilog="Example: `chromoformer evaluate runs/fold1 runs/fold2 runs/fold3 runs/fold4`")
@@ -494,6 +535,7 @@ def main() -> None:
             raise
         typer.echo(f"Error: {error.filename}: {error.strerror}\n  What to do: check the path and who may read and write it", err=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("Stopped. Complete epochs are kept: the same command goes on from there.", err=True)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == 130:  # what typer makes of Ctrl-C
+            typer.echo("\nStopped. What is complete is kept (of a training, its epochs): the same command goes on from there.", err=True)
+        raise

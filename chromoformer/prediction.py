@@ -129,7 +129,8 @@ def evaluate(
     rows, tables, tasks = [], [], set()
     for folder in folders:
         if not (folder / "predictions.parquet").exists():
-            raise InputError("there are no predictions here", file=folder, remedy="name the folder of a complete run of `train`")
+            raise InputError("there are no predictions here", file=folder, remedy="this run was cut off: give its `train` command again"
+                             if (folder / "state.pt").exists() and not (folder / "metrics.json").exists() else "name the folder of a complete run of `train`")  # fmt: skip
         try:
             table = pd.read_parquet(folder / "predictions.parquet")
         except (OSError, ValueError) as error:

@@ -97,7 +97,6 @@ def _write_cell(folder: Path, cell: Cell, marks: Sequence[str], as_reads: Sequen
 
 def _manifest(cell: Cell, channels: list[dict[str, str]]) -> dict[str, Any]:
     base = f"genomes/{cell.genome.name}"
-    human_names = all(chrom.startswith("chr") for chrom in cell.genome.sizes)
     return {
         "name": cell.name,
         "genome": cell.genome.name,
@@ -106,7 +105,7 @@ def _manifest(cell: Cell, channels: list[dict[str, str]]) -> dict[str, Any]:
         "expression": {"kind": "matrix", "path": f"{base}.RPKM.pc.gz", "column": cell.name, "gene_id": "gene_id"},
         "annotation": {"kind": "gtf", "path": f"{base}.gtf.gz", "gene_type": "protein_coding"},
         "contacts": {"kind": "pairs", "path": f"{cell.name}/contacts.tsv.gz", "min_score": 1.5, "top": 8, "max_length": 40000},
-        **({} if human_names else {"folds": cell.genome.folds}),
+        "folds": cell.genome.folds,
         "window": 40000,
         **({"whole_genes": {"downstream": 20000}} if isinstance(cell.rules, LongGeneRules) else {}),
         "bin_sizes": [2000, 500, 100],

@@ -818,8 +818,8 @@ def test_a_fold_without_genes_is_named_before_any_training(folder):
     manifest(folder, leave_out=["chr7", "chr10"])  # fold 2
     store, _ = builds(folder)
     (folder / "tiny.yaml").write_text(TINY)
-    refused(folder.parent, "train", store.path, "--fold", "all", "--out", folder / "runs", "--config", folder / "tiny.yaml",
-            says=["fold 2", "folds:"])  # fmt: skip
+    refused(folder.parent, "train", store.path, "--fold", 2, "--out", folder / "runs", "--config", folder / "tiny.yaml",
+            says=["'2' is no fold", "1, 3, 4 or all", "folds:"])  # fmt: skip
 
 
 def test_a_store_named_before_the_models(folder):

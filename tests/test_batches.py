@@ -83,6 +83,11 @@ def test_several_stores_give_the_batches_of_each(store, tmp_path):
     assert torch.equal(joined.score, alone.score) and torch.equal(joined.target, alone.target)
 
 
+def test_stores_may_be_named_by_their_path(store):
+    assert torch.equal(GeneDataset(store.path).batch([3]).promoter, GeneDataset(store).batch([3]).promoter)
+    assert len(GeneDataset([store.path, store])) == 2 * len(store.genes)
+
+
 def test_fewer_pcres_keep_the_best(store):
     batch, few = GeneDataset(store).batch(range(20)), GeneDataset(store, max_pcres=2).batch(range(20))
     keep = batch.slot <= 2

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from helpers import write_toy_store
 from chromoformer.data.store import Store
 from chromoformer.provenance import verify
 
-COMMANDS = ["simulate", "coverage", "build", "import-regions", "import-weights", "export-weights", "train", "predict", "evaluate", "info", "demo", "fetch", "run", "plan", "verify", "collect", "doctor"]
+COMMANDS = ["simulate", "coverage", "build", "import-regions", "import-weights", "export-weights", "train", "predict", "evaluate", "explain", "info", "demo", "fetch", "run", "plan", "verify", "collect", "doctor"]
 HEAVY = {"torch", "numpy", "pandas", "matplotlib", "scipy", "sklearn", "h5py", "pyarrow"}
 
 
@@ -227,6 +228,45 @@ def test_evaluate_gives_each_fold_and_all_of_them(toy_runs, tmp_path):
     assert " 60 " in everything.out
 
 
+def test_explain_draws_a_gene_by_the_run_that_held_it_out(toy_runs, toy_store, tmp_path):
+    store = Store(toy_store)
+    most = int(np.diff(store.pcre_start).argmax())
+    gene, fold = store.genes.loc[most, ["gene_id", "fold"]]
+    result = succeed("explain", *toy_runs, toy_store, gene, "--out", tmp_path / "gene.png")
+    assert f"{gene} by {toy_runs[fold - 1]}" in result.out and "trained on this gene" not in result.out
+    assert len(re.findall(r"^ *chr\d", result.out, re.M)) == np.diff(store.pcre_start)[most]
+    assert (tmp_path / "gene.png").read_bytes()[:4] == b"\x89PNG"
+    refused(tmp_path, "explain", toy_runs[0], toy_store, "nobody", "--out", tmp_path / "other.png", says=["nobody"])
+    refused(tmp_path, "explain", toy_store, gene, "--out", tmp_path / "other.png", says=["a gene"])
+    refused(tmp_path, "explain", *toy_runs, toy_store, gene, "--out", tmp_path / "other.txt", says=["other.txt", "*.png"])
+
+
+def test_folds_are_those_of_the_store(toy, tiny, tmp_path):
+    manifest = (toy / "cellA.yaml").read_text().replace("  1: [chr1, chr5]\n", "  7: [chr1, chr5]\n")
+    assert "  7: " in manifest
+    (tmp_path / "seven.yaml").write_text(manifest)
+    result = succeed("build", tmp_path / "seven.yaml", "--data", toy, "--out", tmp_path / "seven.h5", "--processes", 1)
+    assert "--fold 2" in result.out and ", 7: " in result.out
+    refused(tmp_path, "train", tmp_path / "seven.h5", "--fold", 1, "--out", tmp_path / "run", says=["'1' is no fold", "2, 3, 4, 7 or all"])
+    succeed("train", tmp_path / "seven.h5", "--fold", "all", "--out", tmp_path / "runs", "--config", tiny)
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["fold2", "fold3", "fold4", "fold7"]
+
+
+def test_one_fold_alone_cannot_be_held_out(toy, tmp_path):
+    manifest = re.sub(r"folds:\n(  .*\n)+", "folds: {3: [chr1, chr2, chr3, chr5, chr7, chr9, chr10, chr13]}\n", (toy / "cellA.yaml").read_text())
+    (tmp_path / "one.yaml").write_text(manifest)
+    succeed("build", tmp_path / "one.yaml", "--data", toy, "--out", tmp_path / "one.h5", "--processes", 1)
+    refused(tmp_path, "train", tmp_path / "one.h5", "--fold", "all", "--out", tmp_path / "runs", says=["one.h5", "fold 3", "folds:"])
+
+
+def test_folds_of_another_genome_are_asked_for(toy, tmp_path):
+    manifest = re.sub(r"folds:\n(  .*\n)+", "", (toy / "cellA.yaml").read_text())
+    for genome, said in (("mm10", True), ("hg38", False)):
+        (tmp_path / f"{genome}.yaml").write_text(manifest.replace("genome: toy", f"genome: {genome}"))
+        result = succeed("build", tmp_path / f"{genome}.yaml", "--data", toy, "--out", tmp_path / f"{genome}.h5", "--processes", 1)
+        assert ("names no folds" in result.err) is said
+
+
 def test_info_of_a_store_a_run_and_a_model(toy_store, toy_runs, tmp_path):
     save_model(tmp_path / "model")
     for what, said in ((toy_store, "60"), (toy_runs[2], "fold 3"), (tmp_path / "model", "not known")):
@@ -245,6 +285,19 @@ def test_a_run_is_repeated_bit_by_bit_and_fold_all_goes_on_with_the_folds_that_a
     assert (tmp_path / "fold4" / "metrics.json").exists()
 
 
+def test_a_stopped_command_says_that_it_goes_on(toy_store, tiny, tmp_path):
+    config = tmp_path / "long.yaml"
+    config.write_text(tiny.read_text().replace("epochs: 2", "epochs: 1000"))
+    arguments = command("train", toy_store, "--out", tmp_path / "run", "--config", config, "--threads", 1)
+    with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as training:
+        waiting = time.monotonic() + 60
+        while not (tmp_path / "run" / "state.pt").exists() and time.monotonic() < waiting:
+            time.sleep(0.02)
+        training.send_signal(signal.SIGINT)
+        _, said = training.communicate(timeout=60)
+    assert training.returncode == 130 and "the same command goes on" in said and "Traceback" not in said
+
+
 @pytest.mark.slow
 def test_a_killed_run_goes_on_by_the_same_command_to_the_same_bits(toy_store, tiny, tmp_path):
     config = tmp_path / "long.yaml"
@@ -257,6 +310,8 @@ def test_a_killed_run_goes_on_by_the_same_command_to_the_same_bits(toy_store, ti
     training.send_signal(signal.SIGKILL)
     training.wait()
     assert not (tmp_path / "killed" / "metrics.json").exists()
+    refused(tmp_path, "evaluate", tmp_path / "killed", says=["killed", "cut off"])
+    refused(tmp_path, "predict", tmp_path / "killed", toy_store, "--out", tmp_path / "p.csv", says=["killed", "cut off"])
     for name in ("killed", "whole"):
         finished = subprocess.run(command("train", toy_store, "--out", tmp_path / name, "--config", config, "--threads", 1),
                                   capture_output=True, text=True)  # fmt: skip
@@ -284,11 +339,12 @@ def outputs(toy, toy_store, toy_runs, tiny, published, tmp_path):
         "train": ("train", toy_store, "--config", tiny, "--out"),
         "predict": ("predict", toy_runs[0], toy_store, "--out"),
         "evaluate": ("evaluate", toy_runs[0], "--out"),
+        "explain": ("explain", toy_runs[0], toy_store, Store(toy_store).genes["gene_id"][0], "--out"),
         "collect": ("collect", *toy_runs, "--out"),
     }
 
 
-ENDINGS = {"coverage": ".bigWig", "build": ".h5", "import-regions": ".h5", "export-weights": ".pt", "predict": ".csv", "evaluate": ".csv", "collect": ".csv"}  # fmt: skip
+ENDINGS = {"coverage": ".bigWig", "build": ".h5", "import-regions": ".h5", "export-weights": ".pt", "predict": ".csv", "evaluate": ".csv", "explain": ".png", "collect": ".csv"}  # fmt: skip
 WITHOUT = ("info", "doctor", "demo", "fetch", "run", "plan", "verify")  # write nothing, or go on with what is there
 
 

@@ -115,13 +115,12 @@ def test_the_truth_predicts_well_and_the_gene_alone_does_not():
 def test_manifests_have_the_documented_form_and_name_files_that_exist(folder):
     for name in ("cellA", "cellB", "other"):
         content = manifest(folder, name)
-        keys = ["name", "genome", "chrom_sizes", "channels", "expression", "annotation", "contacts", "window", "bin_sizes"]
-        assert list(content) == ([*keys[:-2], "folds", *keys[-2:]] if name == "other" else keys)
+        assert list(content) == ["name", "genome", "chrom_sizes", "channels", "expression", "annotation", "contacts", "folds", "window", "bin_sizes"]
         assert tuple(channel["name"] for channel in content["channels"]) == MARKS
         parts = [content[key] for key in ("chrom_sizes", "expression", "annotation", "contacts")] + content["channels"]
         assert all((folder / part["path"]).is_file() for part in parts)
         genes = truth(folder, "genes", name)
-        folds = [chromosome_fold(chrom, content.get("folds")) for chrom in genes["chrom"]]
+        folds = [chromosome_fold(chrom, content["folds"]) for chrom in genes["chrom"]]
         assert np.bincount(folds).tolist() == [0, *[len(genes) // 4] * 4]
     kinds = [channel["kind"] for channel in manifest(folder, "cellA")["channels"]]
     assert set(kinds) == {"tagalign", "bigwig"}

@@ -9,6 +9,7 @@ __all__ = ['log_depth', 'bin_features', 'place_in_window', 'groups_of_similar_le
 # %% ../../nbs/data/batches.ipynb #688e3bf7
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -163,14 +164,15 @@ class GeneDataset:
 
     def __init__(
         self,
-        stores: Store | Sequence[Store],  # same channels, bin size and window
+        stores: Store | str | Path | Sequence[Store | str | Path],  # opened or by their path; same channels, bin size and window
         task: Literal["classification", "regression"] = "classification",  # decides the target
         max_pcres: int | None = None,  # use at most so many pCREs a gene, the best ones; 0: none
         in_memory: bool = True,  # False: read the bins of each batch from disk
         device: str | torch.device = "cpu",  # where the bins are kept and batches appear
         whole_genes: bool = False,  # True: batches have `whole`; the stores must keep whole genes
     ):
-        stores = [stores] if isinstance(stores, Store) else list(stores)
+        stores = [stores] if isinstance(stores, Store | str | Path) else stores
+        stores = [store if isinstance(store, Store) else Store(store) for store in stores]
         _check_compatible(stores)
         self.stores, self.device = stores, torch.device(device)
         self.channels, self.bin_size, self.window = stores[0].channels, stores[0].bin_size, stores[0].window

@@ -49,6 +49,9 @@ def genes_of(
     annotation, expression = manifest.annotation, manifest.expression
     options = {"gene_type": annotation.gene_type} if annotation.kind == "gtf" else {}
     genes = read_genes(annotation.kind, files_of(annotation.path)[0], chrom_sizes, **options)
+    if manifest.folds is None and not manifest.genome.lower().startswith(("hg", "grch", "b37", "b38", "chm13", "t2t", "human")):
+        warnings.warn(f"the manifest of {manifest.name} names no folds, so those of the human chromosomes are used for {manifest.genome}; "
+                      "give `folds: {1: [chr1, ...], 2: ...}` for a genome of its own", stacklevel=2)  # fmt: skip
     genes = genes[~genes["chrom"].map(bare_name).isin({bare_name(chrom) for chrom in manifest.leave_out})]
     if expression is None:
         fold = genes["chrom"].map({chrom: chromosome_fold(chrom, manifest.folds) for chrom in genes["chrom"].unique()})

@@ -42,8 +42,8 @@ def read_config(
     "Settings of a saved model, without its weights."
     file = Path(folder) / "config.json"
     if not file.exists():
-        raise InputError("no config.json here", file=folder,
-                         remedy="name a model folder (from import-weights) or a run folder (from train)")  # fmt: skip
+        raise InputError("no config.json here", file=folder, remedy="this run was cut off: give its `train` command again" if (Path(folder) / "state.pt").exists()
+                         else "name a model folder (from import-weights) or a run folder (from train)")  # fmt: skip
     try:
         content = json.loads(file.read_text())
         with found_in(file):
