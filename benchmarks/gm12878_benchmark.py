@@ -35,7 +35,7 @@ def main() -> None:
     torch.set_num_threads(1)
     data, out = arguments.data.resolve(), arguments.out.resolve()
     store, tuning = opened(data, out / "GM12878.h5"), json.loads((RESULTS / "gm12878.tuning.json").read_text())
-    common = {"store": str(store.path), "manifest": str(MANIFEST), "processes": arguments.processes}
+    common = {"store": str(store.path), "manifest": str(MANIFEST), "data": str(data), "processes": arguments.processes}
     if arguments.only != "ablation":
         tasks = {}
         for task, folds in FOLDS.items():

@@ -99,8 +99,9 @@ def attention_by_activity(
         part = table.groupby(pd.qcut(table["activity"], groups, duplicates="drop"), observed=True)
         found = part["enrichment"].agg(["mean", "std", "count"]).assign(x=part["activity"].mean())
         ax.errorbar(found["x"], found["mean"], 1.96 * found["std"] / np.sqrt(found["count"]), marker=marker, ls=dash, color=colour, lw=1.5, label=name)
-    ax.set(xlabel="activity of the TSS (first principal component of its marks)", ylabel=ylabel)
-    ax.legend()
+    ax.set(xlabel="activity of the TSS\n(first principal component of its marks)", ylabel=ylabel)
+    if len(tables) > 1:
+        ax.legend()
     return ax
 
 # %% ../nbs/figures.ipynb #f190e008
