@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 from _gm12878 import MANIFEST, RESULTS, analysed, opened, trained_runs
+from _measure import about
 
 from chromoformer.provenance import write_json
 
@@ -40,7 +41,7 @@ def main() -> None:
         tasks = {}
         for task, folds in FOLDS.items():
             runs = [str(run) for run in trained_runs(store, out / "train" / task, task, folds)]
-            tasks[task] = analysed("benchmark", out / "benchmark" / task, common | BASELINES | {"task": task, "runs": runs, "held_out": list(folds)})
+            tasks[task] = analysed("benchmark", out / "benchmark" / task, common | BASELINES | {"task": task, "runs": runs, "held_out": list(folds)}) | about()
         write_json(RESULTS / "gm12878.benchmark.json", {
             "what": "GM12878 in 10-kb bins: Chromoformer with the settings of gm12878.tuning.json, and baselines, made by nbs/analyses/benchmark.ipynb",
             "chosen": tuning["chosen"], "store_inputs": store.inputs, "tasks": tasks,
@@ -51,7 +52,7 @@ def main() -> None:
             "add": {"CTCF": CTCF | {"path": str(data / CTCF["path"])}},
         })  # fmt: skip
         what = "GM12878 in 10-kb bins: ablations, made by nbs/analyses/ablation.ipynb"
-        write_json(RESULTS / "gm12878.ablation.json", {"what": what} | found | {"store_inputs": store.inputs})
+        write_json(RESULTS / "gm12878.ablation.json", {"what": what} | found | {"store_inputs": store.inputs} | about())
 
 
 if __name__ == "__main__":
