@@ -129,8 +129,9 @@ def build(
     build_store(manifest, out, data=data, processes=processes, force=force)
     store = Store(out)
     folds = store.genes["fold"].value_counts().sort_index()
-    _done(str(store), f"genes by fold: {', '.join(f'{fold}: {count:,}' for fold, count in folds.items())}",
-          f"Next: chromoformer train {out} --fold {folds.index[0]} --out runs/fold{folds.index[0]}")  # fmt: skip
+    fold = next((fold for fold in folds.index if fold > 0), 1)
+    _done(str(store), f"genes by fold: {', '.join(f'{name}: {count:,}' for name, count in folds.items())}",
+          f"Next: chromoformer train {out} --fold {fold} --out runs/fold{fold}")  # fmt: skip
 
 
 @app.command(epilog="Example: `chromoformer import-regions demo_meta.csv demo_data/ --out E003.h5`")
@@ -225,11 +226,11 @@ def train(
 
     opened = [Store(store) for store in stores]
     genes = pd.concat([store.genes for store in opened])
-    known = sorted(int(k) for k in genes["fold"].unique())
+    known = sorted(int(k) for k in genes["fold"].unique() if k > 0)  # 0: on a chromosome of no fold
+    if len(known) < 2:
+        raise InputError(f"all genes are in {f'fold {known[0]}' if known else 'no fold'}, so nothing is left to train on", file=stores[0], remedy="name two folds or more in the manifest, under `folds:`, and build again")
     if fold not in (*map(str, known), "all"):
         raise InputError(f"{fold!r} is no fold of these genes", place="--fold", remedy=f"say {', '.join(map(str, known))} or all; a manifest's `folds:` names others")
-    if len(known) < 2:
-        raise InputError(f"all genes are in fold {known[0]}, so nothing is left to train on", file=stores[0], remedy="name two folds or more in the manifest, under `folds:`, and build again")
     with found_in(config or "--config"):
         network, recipe = network_and_recipe(opened[0], *_read_config(config))
     chosen = known if fold == "all" else [int(fold)]
@@ -302,9 +303,8 @@ def explain(
     store = Store(path)
     found = explain_gene(models, store, gene, device=device, dtype=torch_type)
     plots.save(plots.gene(store, found).figure, out)
-    columns = ["chrom", "start", "end", "contact", "attention", "effect"]
     if len(found.pcres):
-        typer.echo(found.pcres[[name for name in columns if name in found.pcres]].round(3).to_string(index=False))
+        typer.echo(found.pcres[["chrom", "start", "end", "contact", "attention", "effect"]].round(3).to_string(index=False))
     told = "" if found.held_out else "; the model was trained on this gene, or it is not known what it held out"
     _done(f"{out}: {gene} by {found.model}, predicted {found.score:.3f}, without pCREs {found.score_without:.3f}{told}.",
           "Next: chromoformer.interpret.gene.explain_gene gives all of it in Python; nbs/analyses/regulation.ipynb does it for many genes")  # fmt: skip
