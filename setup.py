@@ -1,4 +1,5 @@
 """Packaging: everything is said in settings.ini."""
+
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -9,7 +10,13 @@ settings = ConfigParser(delimiters=["="])
 settings.read(here / "settings.ini", encoding="utf-8")
 cfg = settings["DEFAULT"]
 
-STATUSES = {"1": "1 - Planning", "2": "2 - Pre-Alpha", "3": "3 - Alpha", "4": "4 - Beta", "5": "5 - Production/Stable"}
+STATUSES = {
+    "1": "1 - Planning",
+    "2": "2 - Pre-Alpha",
+    "3": "3 - Alpha",
+    "4": "4 - Beta",
+    "5": "5 - Production/Stable",
+}
 readme = here / "README.md"
 
 setup(

@@ -7,7 +7,8 @@ import papermill
 
 from chromoformer.data.build import build_store
 from chromoformer.data.store import Store
-from chromoformer.training import fit, network_and_recipe
+from chromoformer.training.fit import fit
+from chromoformer.training.recipe import network_and_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -21,7 +22,9 @@ def opened(data: Path, path: Path) -> Store:
     return Store(path)
 
 
-def trained_runs(store: Store, out: Path, task: str = "classification", folds: tuple[int, ...] = (1, 2, 3, 4)) -> list[Path]:
+def trained_runs(
+    store: Store, out: Path, task: str = "classification", folds: tuple[int, ...] = (1, 2, 3, 4)
+) -> list[Path]:
     "A model a fold, with the settings that were chosen with the fold out of sight; what is complete is not trained again."
     tuning, runs = json.loads((RESULTS / "gm12878.tuning.json").read_text()), []
     for chosen in (row for row in tuning["chosen"] if row["task"] == task and row["held_out"] in folds):
@@ -29,7 +32,14 @@ def trained_runs(store: Store, out: Path, task: str = "classification", folds: t
         recipe = setting["recipe"] | {"epochs": chosen["epochs"]}
         runs.append(out / f"fold{fold}")
         if not (runs[-1] / "metrics.json").exists():
-            fit(store, runs[-1], fold, *network_and_recipe(store, {"task": task} | setting["network"], recipe), measure=False, progress=False)
+            fit(
+                store,
+                runs[-1],
+                fold,
+                *network_and_recipe(store, {"task": task} | setting["network"], recipe),
+                measure=False,
+                progress=False,
+            )
     return runs
 
 
@@ -37,6 +47,11 @@ def analysed(name: str, out: Path, parameters: dict) -> dict:
     "The metrics of one analysis notebook; where they are complete it is not run again."
     if not (out / "metrics.json").exists():
         out.mkdir(parents=True, exist_ok=True)
-        papermill.execute_notebook(ROOT / "nbs" / "analyses" / f"{name}.ipynb", out / "notebook.ipynb", parameters | {"out": str(out), "cell_type": "GM12878"},
-                                   cwd=ROOT, progress_bar=False)  # fmt: skip
+        papermill.execute_notebook(
+            ROOT / "nbs" / "analyses" / f"{name}.ipynb",
+            out / "notebook.ipynb",
+            parameters | {"out": str(out), "cell_type": "GM12878"},
+            cwd=ROOT,
+            progress_bar=False,
+        )
     return json.loads((out / "metrics.json").read_text())

@@ -10,7 +10,11 @@ def _resident(process: int) -> int:
     "Resident memory of a process and its children in pages; Linux only, 0 elsewhere."
     try:
         pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
-        children = [int(child) for task in Path(f"/proc/{process}/task").iterdir() for child in (task / "children").read_text().split()]
+        children = [
+            int(child)
+            for task in Path(f"/proc/{process}/task").iterdir()
+            for child in (task / "children").read_text().split()
+        ]
     except (OSError, ValueError):
         return 0
     return pages + sum(_resident(child) for child in children)
@@ -19,7 +23,9 @@ def _resident(process: int) -> int:
 def measured(command: list, **environment: str) -> dict:
     "Seconds, peak memory in MB and what the command printed; the peak is that of the sum over processes, seen 20 times a second."
     start, peak = time.perf_counter(), 0
-    with subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True, env=os.environ | environment) as process:
+    with subprocess.Popen(
+        list(map(str, command)), stdout=subprocess.PIPE, text=True, env=os.environ | environment
+    ) as process:
         while process.poll() is None:
             peak = max(peak, _resident(process.pid))
             try:
@@ -35,6 +41,11 @@ def measured(command: list, **environment: str) -> dict:
 
 def about() -> dict:
     "On what, with what and when it was measured."
-    from chromoformer.provenance import code_state, machine, versions
+    from chromoformer.provenance import code_version, machine, versions
 
-    return {"machine": machine(), "versions": versions(), "code": code_state(), "date": time.strftime("%Y-%m-%d")}
+    return {
+        "machine": machine(),
+        "versions": versions(),
+        "code": code_version(),
+        "date": time.strftime("%Y-%m-%d"),
+    }

@@ -8,7 +8,7 @@ import time
 import torch
 
 from chromoformer.model.network import Chromoformer, ChromoformerConfig, random_batch
-from chromoformer.training import loss_of, new_optimiser
+from chromoformer.training.fit import loss_of, new_optimiser
 
 
 def medians(work, runs, wait=lambda: None):
@@ -42,7 +42,10 @@ def window(width, genes, runs):
     "Promoter windows of some width at 100 bp, no pCREs: what is left grows with the bins."
     torch.set_num_threads(2)
     config = ChromoformerConfig(window=int(width), bin_sizes=(100,), max_pcres=0)
-    return {"seconds": medians(training_step(config, int(genes)), int(runs)), "bins": int(width) // 100 * int(genes)}
+    return {
+        "seconds": medians(training_step(config, int(genes)), int(runs)),
+        "bins": int(width) // 100 * int(genes),
+    }
 
 
 def arithmetic(genes, runs):
@@ -62,7 +65,12 @@ def arithmetic(genes, runs):
     products = sum(times.get(f"aten::{name}", 0) for name in ("mm", "bmm", "addmm", "baddbmm", "baddbmm_"))
     left, right = torch.randn(2, 2048, 2048)
     best = 2 * 2048**3 / medians(lambda: left @ right, int(runs))
-    return {"seconds": seconds, "flop": counter.get_total_flops(), "share_of_products": products / sum(times.values()), "best_flop_per_second": best}
+    return {
+        "seconds": seconds,
+        "flop": counter.get_total_flops(),
+        "share_of_products": products / sum(times.values()),
+        "best_flop_per_second": best,
+    }
 
 
 def train(threads, genes, steps):
@@ -80,9 +88,17 @@ def train(threads, genes, steps):
 def gpu(genes, runs):
     "The same step on the accelerator, in float32, with TF32 products and with bfloat16."
     found = {}
-    for name, (precision, autocast) in {"float32": ("highest", None), "TF32": ("high", None), "bfloat16": ("high", torch.bfloat16)}.items():
+    for name, (precision, autocast) in {
+        "float32": ("highest", None),
+        "TF32": ("high", None),
+        "bfloat16": ("high", torch.bfloat16),
+    }.items():
         torch.set_float32_matmul_precision(precision)
-        found[name] = medians(training_step(ChromoformerConfig(), int(genes), "cuda", autocast), int(runs), torch.cuda.synchronize)
+        found[name] = medians(
+            training_step(ChromoformerConfig(), int(genes), "cuda", autocast),
+            int(runs),
+            torch.cuda.synchronize,
+        )
     return {"seconds": found, "gpu": torch.cuda.get_device_name()}
 
 

@@ -9,7 +9,7 @@ from _published import answer
 from chromoformer.data.batches import GeneDataset
 from chromoformer.data.store import Store
 from chromoformer.model.checkpoint import load
-from chromoformer.training import loss_of, new_optimiser
+from chromoformer.training.fit import loss_of, new_optimiser
 
 
 def main(store, folder, rows, threads):

@@ -10,7 +10,14 @@ import time
 
 import torch
 
-INPUTS = ("promoter_feats", "promoter_pad_masks", "pcre_feats", "pcre_pad_masks", "interaction_masks", "interaction_freq")
+INPUTS = (
+    "promoter_feats",
+    "promoter_pad_masks",
+    "pcre_feats",
+    "pcre_pad_masks",
+    "interaction_masks",
+    "interaction_freq",
+)
 
 
 def answer(work):

@@ -7,11 +7,11 @@ import numpy as np
 
 def simulate(scale, reads, folder):
     "Sorted reads of one mark as a tagAlign file, and the chromosome sizes; prints the number of reads."
-    from chromoformer import simulate as human
-    from chromoformer.simulate_cell import make_cell
-    from chromoformer.simulate_cell import reads as draw
-    from chromoformer.simulate_files import write_tagalign
-    from chromoformer.simulate_rules import TOY_FOLDS, Rules, chroms_of, generator, make_genome
+    from chromoformer.simulate import epigenome as human
+    from chromoformer.simulate.cell import make_cell
+    from chromoformer.simulate.cell import reads as draw
+    from chromoformer.simulate.files import write_tagalign
+    from chromoformer.simulate.rules import TOY_FOLDS, Rules, chroms_of, generator, make_genome
 
     if scale == "human":
         folds = {fold: [f"chr{name}" for name in names] for fold, names in human.HUMAN_FOLDS.items()}
@@ -49,11 +49,18 @@ def convert(bedgraph, sizes, out):
     with pyBigWig.open(out, "w") as track:
         track.addHeader(header, maxZooms=0)
         for batch in pyarrow.csv.open_csv(
-            bedgraph, pyarrow.csv.ReadOptions(column_names=names, block_size=1 << 24),
-            pyarrow.csv.ParseOptions(delimiter="\t"), pyarrow.csv.ConvertOptions(column_types=types),
-        ):  # fmt: skip
-            track.addEntries(batch["chrom"].to_pylist(), batch["start"].to_numpy(), ends=batch["end"].to_numpy(),
-                             values=batch["value"].to_numpy(), validate=False)  # fmt: skip
+            bedgraph,
+            pyarrow.csv.ReadOptions(column_names=names, block_size=1 << 24),
+            pyarrow.csv.ParseOptions(delimiter="\t"),
+            pyarrow.csv.ConvertOptions(column_types=types),
+        ):
+            track.addEntries(
+                batch["chrom"].to_pylist(),
+                batch["start"].to_numpy(),
+                ends=batch["end"].to_numpy(),
+                values=batch["value"].to_numpy(),
+                validate=False,
+            )
 
 
 def compare(ours, theirs, number):
@@ -66,7 +73,9 @@ def compare(ours, theirs, number):
         for chrom in sorted(sizes, key=lambda name: sizes[name])[: int(number)]:
             for start in range(0, sizes[chrom], 10_000_000):
                 end = min(start + 10_000_000, sizes[chrom])
-                depth = [np.nan_to_num(track.values(chrom, start, end, numpy=True)) for track in (left, right)]
+                depth = [
+                    np.nan_to_num(track.values(chrom, start, end, numpy=True)) for track in (left, right)
+                ]
                 looked, differ = looked + end - start, differ + int((depth[0] != depth[1]).sum())
     print(looked, differ)
 

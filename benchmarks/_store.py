@@ -9,11 +9,13 @@ import numpy as np
 
 
 def simulate(scale, folder):
-    from chromoformer.simulate import simulate
-    from chromoformer.simulate_rules import MARKS
+    from chromoformer.simulate.epigenome import simulate
+    from chromoformer.simulate.rules import MARKS
 
     genes = 200 if scale == "toy" else None
-    simulate(folder, genes, scale=scale, cell_types=["cellA"], marks=MARKS, tagalign=(), hic=False, progress=False)
+    simulate(
+        folder, genes, scale=scale, cell_types=["cellA"], marks=MARKS, tagalign=(), hic=False, progress=False
+    )
 
 
 def build(manifest, store, processes):
@@ -50,11 +52,19 @@ def layout(store, out, compression, rows):
 
     found = Store(store)
     signal = found.signal()
-    filters = {} if compression == "none" else {"compression": "gzip", "compression_opts": 1} if compression == "gzip" else {"compression": "lzf"}
+    filters = (
+        {}
+        if compression == "none"
+        else {"compression": "gzip", "compression_opts": 1}
+        if compression == "gzip"
+        else {"compression": "lzf"}
+    )
     start = time.perf_counter()
     with h5py.File(out, "w") as file:
         chunks = (min(int(rows), len(signal)), signal.shape[1])
-        file.create_dataset("signal", data=signal, chunks=chunks, shuffle=compression != "none", fletcher32=True, **filters)
+        file.create_dataset(
+            "signal", data=signal, chunks=chunks, shuffle=compression != "none", fletcher32=True, **filters
+        )
         size = file["signal"].id.get_storage_size()
     written = time.perf_counter() - start
     start = time.perf_counter()
@@ -65,7 +75,9 @@ def layout(store, out, compression, rows):
     seconds, random = [], np.random.default_rng(0)
     for _ in range(10):
         genes = random.choice(len(found.genes), min(64, len(found.genes)), replace=False)
-        contacts = np.concatenate([np.arange(found.pcre_start[gene], found.pcre_start[gene + 1]) for gene in genes])
+        contacts = np.concatenate(
+            [np.arange(found.pcre_start[gene], found.pcre_start[gene + 1]) for gene in genes]
+        )
         wanted = np.concatenate([found.promoter_region[genes], found.pcres["region"].to_numpy()[contacts]])
         start = time.perf_counter()
         with h5py.File(out) as file:
@@ -73,7 +85,12 @@ def layout(store, out, compression, rows):
             for region in np.sort(wanted):
                 data[first[region] : first[region] + bins[region]]
         seconds.append(time.perf_counter() - start)
-    return {"bytes": size, "write_seconds": written, "read_seconds": read, "batch_seconds": statistics.median(seconds)}
+    return {
+        "bytes": size,
+        "write_seconds": written,
+        "read_seconds": read,
+        "batch_seconds": statistics.median(seconds),
+    }
 
 
 def describe(store):
@@ -81,7 +98,13 @@ def describe(store):
 
     found = Store(store)
     used = np.unique(found.pcres["region"])
-    return {"genes": len(found.genes), "pcres": len(used), "contacts": len(found.pcres), "bins": found.bins, "channels": list(found.channels)}
+    return {
+        "genes": len(found.genes),
+        "pcres": len(used),
+        "contacts": len(found.pcres),
+        "bins": found.bins,
+        "channels": list(found.channels),
+    }
 
 
 if __name__ == "__main__":

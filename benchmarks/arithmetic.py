@@ -15,12 +15,24 @@ from _measure import about, measured
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--genes", type=int, default=64)
     parser.add_argument("--runs", type=int, default=9)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    found = json.loads(measured([sys.executable, Path(__file__).with_name("_network.py"), "arithmetic", options.genes, options.runs])["printed"])
+    found = json.loads(
+        measured(
+            [
+                sys.executable,
+                Path(__file__).with_name("_network.py"),
+                "arithmetic",
+                options.genes,
+                options.runs,
+            ]
+        )["printed"]
+    )
     rate, best = found["flop"] / found["seconds"], found["best_flop_per_second"]
     print(f"training step, {options.genes} random genes        {found['seconds'] * 1000:>8.1f} ms")
     print(f"its matrix products                      {found['flop'] / 1e9:>8.2f} GFLOP")

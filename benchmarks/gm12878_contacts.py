@@ -11,11 +11,16 @@ from pathlib import Path
 import torch
 from _gm12878 import MANIFEST, RESULTS, analysed, opened
 
-from chromoformer.provenance import Stopwatch, code_state, machine, versions, write_json
+from chromoformer.provenance import Stopwatch, code_version, machine, versions, write_json
 
 PREDICTED = {  # nothing finer than the counts' bins can be told apart; H3K4me1 is the only mark of enhancers among the five
-    "marks": ["H3K4me1"], "resolution": 10_000, "width": 10_000, "enrichment": 2.0, "clear_of_tss": 10_000, "min_distance": 40_000,
-}  # fmt: skip
+    "marks": ["H3K4me1"],
+    "resolution": 10_000,
+    "width": 10_000,
+    "enrichment": 2.0,
+    "clear_of_tss": 10_000,
+    "min_distance": 40_000,
+}
 
 
 def main() -> None:
@@ -28,16 +33,35 @@ def main() -> None:
     data, out, watch = arguments.data.resolve(), arguments.out.resolve(), Stopwatch()
     store, manifest = opened(data, out / "stores" / "GM12878.h5"), str(MANIFEST)
     settings = json.loads((RESULTS / "gm12878.ablation.json").read_text())
-    found = analysed("contacts", out, {
-        "store": str(store.path), "manifest": manifest, "manifests": {"GM12878": manifest}, "data": str(data), "predicted": PREDICTED,
-        "held_out": arguments.folds, "network": settings["network"], "recipe": settings["recipe"], "processes": 1,
-    })  # fmt: skip
-    trained = sum(json.loads(file.read_text())["seconds"] for file in out.glob("runs/*/fold*/provenance.json"))
-    write_json(RESULTS / "gm12878.contacts.json", found | {
-        "what": "GM12878 in 10-kb bins: contacts, made by nbs/analyses/contacts.ipynb",
-        "versions": versions(), "machine": machine(), "code": code_state(),
-        "seconds": {"of all trainings": round(trained), "of the last pass": round(watch.seconds)},
-    })  # fmt: skip
+    found = analysed(
+        "contacts",
+        out,
+        {
+            "store": str(store.path),
+            "manifest": manifest,
+            "manifests": {"GM12878": manifest},
+            "data": str(data),
+            "predicted": PREDICTED,
+            "held_out": arguments.folds,
+            "network": settings["network"],
+            "recipe": settings["recipe"],
+            "processes": 1,
+        },
+    )
+    trained = sum(
+        json.loads(file.read_text())["seconds"] for file in out.glob("runs/*/fold*/provenance.json")
+    )
+    write_json(
+        RESULTS / "gm12878.contacts.json",
+        found
+        | {
+            "what": "GM12878 in 10-kb bins: contacts, made by nbs/analyses/contacts.ipynb",
+            "versions": versions(),
+            "machine": machine(),
+            "code": code_version(),
+            "seconds": {"of all trainings": round(trained), "of the last pass": round(watch.seconds)},
+        },
+    )
 
 
 if __name__ == "__main__":

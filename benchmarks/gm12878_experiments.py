@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 from _gm12878 import MANIFEST, RESULTS, analysed, opened, trained_runs
 
-from chromoformer.controls import settings_of
-from chromoformer.provenance import Stopwatch, code_state, machine, versions, write_json
+from chromoformer.provenance import Stopwatch, code_version, machine, versions, write_json
+from chromoformer.training.run_folder import settings_of
 
 
 def main() -> None:
@@ -30,16 +30,30 @@ def main() -> None:
     found = {
         "ctcf": analysed("ctcf", out / "ctcf", described),
         "compartments": analysed("compartments", out / "compartments", described | cooler),
-        "compartments, best of three components": analysed("compartments", out / "compartments_among3", described | cooler | {"among": 3, "runs": []}),
-        "regulation": analysed("regulation", out / "regulation", described | {"gene_sets": [str(data / "genesets.symbols.gmt")]}),
+        "compartments, best of three components": analysed(
+            "compartments", out / "compartments_among3", described | cooler | {"among": 3, "runs": []}
+        ),
+        "regulation": analysed(
+            "regulation", out / "regulation", described | {"gene_sets": [str(data / "genesets.symbols.gmt")]}
+        ),
     }
     trained = sum(json.loads(file.read_text())["seconds"] for file in out.glob("**/fold*/provenance.json"))
-    write_json(RESULTS / "gm12878.experiments.json", {
-        "what": "GM12878 in 10-kb bins: CTCF and compartments as channels, regulation of gene sets; classifiers, four folds, one seed",
-        "found": {name: {key: value for key, value in metrics.items() if key != "inputs"} for name, metrics in found.items()},
-        "inputs": store.inputs | {"CTCF": found["ctcf"]["inputs"]["CTCF"]}, "seed": settings_of(runs[0])["seed"],
-        "versions": versions(), "machine": machine(), "code": code_state(), "seconds": {"of all trainings": round(trained), "of the last pass": round(watch.seconds)},
-    })  # fmt: skip
+    write_json(
+        RESULTS / "gm12878.experiments.json",
+        {
+            "what": "GM12878 in 10-kb bins: CTCF and compartments as channels, regulation of gene sets; classifiers, four folds, one seed",
+            "found": {
+                name: {key: value for key, value in metrics.items() if key != "inputs"}
+                for name, metrics in found.items()
+            },
+            "inputs": store.inputs | {"CTCF": found["ctcf"]["inputs"]["CTCF"]},
+            "seed": settings_of(runs[0])["seed"],
+            "versions": versions(),
+            "machine": machine(),
+            "code": code_version(),
+            "seconds": {"of all trainings": round(trained), "of the last pass": round(watch.seconds)},
+        },
+    )
 
 
 if __name__ == "__main__":

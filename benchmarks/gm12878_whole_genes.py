@@ -24,16 +24,30 @@ SETTINGS = {  # 2-kb bins show where in the counts' bins of 10 kb a TSS lies; th
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--processes", type=int, default=2)
     arguments = parser.parse_args()
     data, out = arguments.data.resolve(), arguments.out.resolve()
     store = opened(data, out / "GM12878.h5")
-    common = {"store": str(store.path), "manifest": str(MANIFEST), "data": str(data), "processes": arguments.processes}
-    found = {task: analysed("whole_gene", out / task, common | SETTINGS | {"task": task}) for task in ("classification", "regression")}
-    write_json(RESULTS / "gm12878.whole_genes.json", {"what": "GM12878 in 10-kb bins: whole genes, made by nbs/analyses/whole_gene.ipynb", "tasks": found} | about())
+    common = {
+        "store": str(store.path),
+        "manifest": str(MANIFEST),
+        "data": str(data),
+        "processes": arguments.processes,
+    }
+    found = {
+        task: analysed("whole_gene", out / task, common | SETTINGS | {"task": task})
+        for task in ("classification", "regression")
+    }
+    write_json(
+        RESULTS / "gm12878.whole_genes.json",
+        {"what": "GM12878 in 10-kb bins: whole genes, made by nbs/analyses/whole_gene.ipynb", "tasks": found}
+        | about(),
+    )
 
 
 if __name__ == "__main__":

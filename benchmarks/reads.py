@@ -33,40 +33,101 @@ def inputs(folder: Path, scale: str, reads: int) -> tuple[float | None, int]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, help="keep the simulated reads here, and use those that are here")
-    parser.add_argument("--scale", choices=("human", "toy"), default="human", help="human: 30 million reads on chromosomes as in hg19")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--folder", type=Path, help="keep the simulated reads here, and use those that are here"
+    )
+    parser.add_argument(
+        "--scale",
+        choices=("human", "toy"),
+        default="human",
+        help="human: 30 million reads on chromosomes as in hg19",
+    )
     parser.add_argument("--reads", type=int, default=0, help="use about so many of them")
     parser.add_argument("--runs", type=int, default=3, help="of our side")
     parser.add_argument("--their-runs", type=int, default=1)
-    parser.add_argument("--compare", type=int, default=3, help="chromosomes whose bases are compared, the shortest")
+    parser.add_argument(
+        "--compare", type=int, default=3, help="chromosomes whose bases are compared, the shortest"
+    )
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     if not shutil.which("bedtools"):
         sys.exit("bedtools is missing: install it first (Debian: apt-get install bedtools)")
 
-    with tempfile.TemporaryDirectory(dir=options.folder if options.folder and options.folder.exists() else None) as name:
+    with tempfile.TemporaryDirectory(
+        dir=options.folder if options.folder and options.folder.exists() else None
+    ) as name:
         work = Path(name)
         folder = options.folder or work / "input"
         made, number = inputs(folder, options.scale, options.reads)
         reads, sizes = folder / "reads.tagAlign.gz", folder / "chrom.sizes"
         theirs = {
-            "genomecov": ["bash", "-o", "pipefail", "-c", f"zcat '{reads}' | bedtools genomecov -bga -i - -g '{sizes}' > '{work}/unsorted'"],
-            "sort": ["sort", "-S", "2G", "--parallel", "2", "-k1,1", "-k2,2n", "-o", work / "bedGraph", work / "unsorted"],
-            "conversion": [sys.executable, STEPS, "convert", work / "bedGraph", sizes, work / "theirs.bigWig"],
+            "genomecov": [
+                "bash",
+                "-o",
+                "pipefail",
+                "-c",
+                f"zcat '{reads}' | bedtools genomecov -bga -i - -g '{sizes}' > '{work}/unsorted'",
+            ],
+            "sort": [
+                "sort",
+                "-S",
+                "2G",
+                "--parallel",
+                "2",
+                "-k1,1",
+                "-k2,2n",
+                "-o",
+                work / "bedGraph",
+                work / "unsorted",
+            ],
+            "conversion": [
+                sys.executable,
+                STEPS,
+                "convert",
+                work / "bedGraph",
+                sizes,
+                work / "theirs.bigWig",
+            ],
         }
         ours = {"all": [sys.executable, STEPS, "ours", reads, sizes, work / "ours.bigWig"]}
-        runs = {side: {step: [measured(command, LC_ALL="C") for _ in range(times)] for step, command in steps.items()}
-                for side, steps, times in (("here", ours, options.runs), ("bedtools", theirs, options.their_runs))}  # fmt: skip
-        compared = measured([sys.executable, STEPS, "compare", work / "ours.bigWig", work / "theirs.bigWig", options.compare])
+        runs = {
+            side: {
+                step: [measured(command, LC_ALL="C") for _ in range(times)] for step, command in steps.items()
+            }
+            for side, steps, times in (("here", ours, options.runs), ("bedtools", theirs, options.their_runs))
+        }
+        compared = measured(
+            [sys.executable, STEPS, "compare", work / "ours.bigWig", work / "theirs.bigWig", options.compare]
+        )
         bases, differ = map(int, compared["printed"].split())
-        size = {side: (work / f"{name}.bigWig").stat().st_size for side, name in (("here", "ours"), ("bedtools", "theirs"))}
+        size = {
+            side: (work / f"{name}.bigWig").stat().st_size
+            for side, name in (("here", "ours"), ("bedtools", "theirs"))
+        }
 
-    result = {"reads": number, "scale": options.scale, "simulation_seconds": made, "bases_compared": bases, "bases_that_differ": differ, "bytes": size}
+    result = {
+        "reads": number,
+        "scale": options.scale,
+        "simulation_seconds": made,
+        "bases_compared": bases,
+        "bases_that_differ": differ,
+        "bytes": size,
+    }
     for side, steps in runs.items():
-        result[side] = {step: {"seconds": [run["seconds"] for run in found], "peak_mb": max(run["peak_mb"] for run in found)}
-                        for step, found in steps.items()}  # fmt: skip
-    medians = {side: {step: statistics.median(found["seconds"]) for step, found in result[side].items()} for side in runs}
+        result[side] = {
+            step: {
+                "seconds": [run["seconds"] for run in found],
+                "peak_mb": max(run["peak_mb"] for run in found),
+            }
+            for step, found in steps.items()
+        }
+    medians = {
+        side: {step: statistics.median(found["seconds"]) for step, found in result[side].items()}
+        for side in runs
+    }
     total = {side: sum(steps.values()) for side, steps in medians.items()}
     result |= {"median_seconds": total, "ratio": total["bedtools"] / total["here"], "aim": AIM, "must": MUST}
     print(f"{number:,} reads ({options.scale} scale); {bases:,} bases compared, {differ:,} differ\n")
@@ -74,7 +135,9 @@ def main() -> None:
     for side, steps in medians.items():
         for step, seconds in steps.items():
             print(f"{side + ' ' + step:<24}{seconds:>10.1f}{result[side][step]['peak_mb']:>11.0f} MB")
-    print(f"\nbedtools and the rest take {result['ratio']:.1f} times as long as here (aim {AIM}, must {MUST})")
+    print(
+        f"\nbedtools and the rest take {result['ratio']:.1f} times as long as here (aim {AIM}, must {MUST})"
+    )
     if options.out:
         from chromoformer.provenance import write_json
 

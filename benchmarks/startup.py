@@ -33,11 +33,17 @@ def seconds(arguments: list[str]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=15, help="rounds; one more goes before them and does not count")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--runs", type=int, default=15, help="rounds; one more goes before them and does not count"
+    )
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    rounds = [{name: seconds(arguments) for name, arguments in STARTS.items()} for _ in range(options.runs + 1)][1:]
+    rounds = [
+        {name: seconds(arguments) for name, arguments in STARTS.items()} for _ in range(options.runs + 1)
+    ][1:]
     found = {name: [took[name] for took in rounds] for name in STARTS}
     for name, took in found.items():
         limit = f"  (limit {LIMITS[name]} s)" if name in LIMITS else ""

@@ -38,7 +38,11 @@ def regions(folder: Path) -> tuple[Path, Path, str]:
     return toy.write_regions(folder, GENES), folder, "random counts"
 
 
-WORK = {"batch": 40, "prediction": 40, "training step": 20}  # name -> our runs for each of the published side's
+WORK = {
+    "batch": 40,
+    "prediction": 40,
+    "training step": 20,
+}  # name -> our runs for each of the published side's
 WARM = 5  # of ours that do not count, and 1 of the published side's in its first round
 
 
@@ -46,7 +50,9 @@ class Side:
     "A process that does what it is asked and says how long it took."
 
     def __init__(self, *command: object):
-        self.process = subprocess.Popen(list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         self.output = self.said()
 
     def said(self) -> Any:
@@ -65,7 +71,9 @@ class Side:
         self.process.wait()
 
 
-def in_turns(ours: list[object], theirs: list[object], rounds: int) -> tuple[dict[str, dict[str, Any]], dict[str, float], float]:
+def in_turns(
+    ours: list[object], theirs: list[object], rounds: int
+) -> tuple[dict[str, dict[str, Any]], dict[str, float], float]:
     "Seconds of both sides and the ratio of each round, for each work; peak memory; largest difference of the outputs."
     found = {work: {"published": [], "here": []} for work in WORK}
     published, peak = Side(*theirs), {"published": 0.0, "here": 0.0}
@@ -82,18 +90,28 @@ def in_turns(ours: list[object], theirs: list[object], rounds: int) -> tuple[dic
         here.end()
     peak["published"] = published.ask("peak")
     published.end()
-    found["both"] = {side: list(map(sum, zip(found["batch"][side], found["prediction"][side]))) for side in peak}  # from genes to outputs
+    found["both"] = {
+        side: list(map(sum, zip(found["batch"][side], found["prediction"][side]))) for side in peak
+    }  # from genes to outputs
     for work in found.values():
         work["ratios"] = [slow / fast for slow, fast in zip(work["published"], work["here"])]
-    difference = max(abs(a - b) for left, right in zip(here.output, published.output) for a, b in zip(left, right))
+    difference = max(
+        abs(a - b) for left, right in zip(here.output, published.output) for a, b in zip(left, right)
+    )
     return found, peak, difference
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--runs", type=int, default=5, help="rounds")
-    parser.add_argument("--published", default=str(ROOT / ".venv-published"), help="environment of the published implementation")
+    parser.add_argument(
+        "--published",
+        default=str(ROOT / ".venv-published"),
+        help="environment of the published implementation",
+    )
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     python = Path(options.published) / "bin" / "python"
@@ -106,7 +124,7 @@ def main() -> None:
     from chromoformer.data.published import import_regions
     from chromoformer.model.checkpoint import export_published, save
     from chromoformer.model.network import Chromoformer
-    from chromoformer.provenance import code_state, machine, versions, write_json
+    from chromoformer.provenance import code_version, machine, versions, write_json
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -117,18 +135,51 @@ def main() -> None:
         export_published(model, folder / "model.pt")
         save(model, folder / "model")
         names = pd.read_csv(meta)["gene_id"].tolist()[:GENES]
-        ours = [sys.executable, ROOT / "benchmarks" / "_ours.py", folder / "store.h5", folder / "model", ",".join(map(str, range(GENES))), options.threads]
-        theirs = [python, ROOT / "benchmarks" / "_published.py", meta, arrays, ",".join(names), options.threads, folder / "model.pt"]
+        ours = [
+            sys.executable,
+            ROOT / "benchmarks" / "_ours.py",
+            folder / "store.h5",
+            folder / "model",
+            ",".join(map(str, range(GENES))),
+            options.threads,
+        ]
+        theirs = [
+            python,
+            ROOT / "benchmarks" / "_published.py",
+            meta,
+            arrays,
+            ",".join(names),
+            options.threads,
+            folder / "model.pt",
+        ]
         found, peak, difference = in_turns(ours, theirs, options.runs)
-    print(f"{GENES} genes ({what}), {options.threads} threads, {options.runs} rounds; largest difference of outputs {difference:.1e}\n")
+    print(
+        f"{GENES} genes ({what}), {options.threads} threads, {options.runs} rounds; largest difference of outputs {difference:.1e}\n"
+    )
     print(f"{'':<16}{'published':>12}{'here':>12}{'ratio':>9}{'of single rounds':>22}")
     for work, times in found.items():
         theirs, ours = statistics.median(times["published"]), statistics.median(times["here"])
-        print(f"{work:<16}{theirs:>10.3f} s{ours * 1000:>9.1f} ms{theirs / ours:>8.0f}x{min(times['ratios']):>13.0f}x to {max(times['ratios']):.0f}x")
-    print(f"{'peak memory':<16}{peak['published']:>9.0f} MB{peak['here']:>9.0f} MB{peak['published'] / peak['here']:>8.1f}x")
+        print(
+            f"{work:<16}{theirs:>10.3f} s{ours * 1000:>9.1f} ms{theirs / ours:>8.0f}x{min(times['ratios']):>13.0f}x to {max(times['ratios']):.0f}x"
+        )
+    print(
+        f"{'peak memory':<16}{peak['published']:>9.0f} MB{peak['here']:>9.0f} MB{peak['published'] / peak['here']:>8.1f}x"
+    )
     if options.out:
-        write_json(options.out, {"genes": what, "threads": options.threads, "work": found, "peak_mb": peak, "difference": difference,
-                                 "date": time.strftime("%Y-%m-%d"), "machine": machine(), "versions": versions(), "code": code_state()})  # fmt: skip
+        write_json(
+            options.out,
+            {
+                "genes": what,
+                "threads": options.threads,
+                "work": found,
+                "peak_mb": peak,
+                "difference": difference,
+                "date": time.strftime("%Y-%m-%d"),
+                "machine": machine(),
+                "versions": versions(),
+                "code": code_version(),
+            },
+        )
 
 
 if __name__ == "__main__":

@@ -13,10 +13,10 @@ import papermill
 import torch
 import yaml
 
-from chromoformer.compare import differences, mean_scores
 from chromoformer.data.build import build_store
-from chromoformer.provenance import Stopwatch, code_state, machine, versions, write_json
-from chromoformer.simulate import simulate
+from chromoformer.experiments.comparison import differences, mean_scores
+from chromoformer.provenance import Stopwatch, code_version, machine, versions, write_json
+from chromoformer.simulate.epigenome import simulate
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -26,13 +26,28 @@ def analysed(out: Path, seed: int) -> dict:
     study = yaml.safe_load((ROOT / "workflow" / "studies" / "toy.yaml").read_text())
     toy, entry = out / "toy", study["analyses"]["contacts"]
     if not toy.exists():
-        simulate(toy, study["simulate"]["genes"], seed, cell_types=["cellA", "cellB"], hic=False, progress=False)
+        simulate(
+            toy, study["simulate"]["genes"], seed, cell_types=["cellA", "cellB"], hic=False, progress=False
+        )
     if not (out / "cellA.h5").exists():
         build_store(toy / "cellA.yaml", out / "cellA.h5", progress=False)
     if not (out / "metrics.json").exists():
-        parameters = {"out": str(out), "store": str(out / "cellA.h5"), "manifest": str(toy / "cellA.yaml"), "truth": str(toy / "truth"),
-                      "manifests": {cell: str(toy / f"{cell}.yaml") for cell in ("cellA", "cellB")}, "network": study["network"], "recipe": study["recipe"] | entry["recipe"]}  # fmt: skip
-        papermill.execute_notebook(ROOT / "nbs" / "analyses" / "contacts.ipynb", out / "notebook.ipynb", parameters | entry["parameters"], cwd=ROOT, progress_bar=False)
+        parameters = {
+            "out": str(out),
+            "store": str(out / "cellA.h5"),
+            "manifest": str(toy / "cellA.yaml"),
+            "truth": str(toy / "truth"),
+            "manifests": {cell: str(toy / f"{cell}.yaml") for cell in ("cellA", "cellB")},
+            "network": study["network"],
+            "recipe": study["recipe"] | entry["recipe"],
+        }
+        papermill.execute_notebook(
+            ROOT / "nbs" / "analyses" / "contacts.ipynb",
+            out / "notebook.ipynb",
+            parameters | entry["parameters"],
+            cwd=ROOT,
+            progress_bar=False,
+        )
     return json.loads((out / "metrics.json").read_text())
 
 
@@ -47,16 +62,38 @@ def main() -> None:
     for number, seed in enumerate(arguments.seeds):
         found[seed] = analysed(out / f"seed{seed}", seed)
         table = pd.read_parquet(out / f"seed{seed}" / "predictions.parquet")
-        tables.append(table.assign(gene_id=table["gene_id"] + f" of seed {seed}", fold=table["fold"] + 10 * number))  # folds of different epigenomes are different folds
+        tables.append(
+            table.assign(gene_id=table["gene_id"] + f" of seed {seed}", fold=table["fold"] + 10 * number)
+        )  # folds of different epigenomes are different folds
     together = pd.concat(tables, ignore_index=True)
-    changes = pd.concat([differences(together, "classification", reference).assign(reference=reference) for reference in ("none", "measured")])
-    write_json(ROOT / "benchmarks" / "results" / "toy.contacts.json", {
-        "what": "toy epigenomes: contacts, made by nbs/analyses/contacts.ipynb; means over folds and epigenomes", "seeds": arguments.seeds,
-        "means": mean_scores(together, "classification").query("metric == 'auc'").to_dict("records"), "differences": changes.to_dict("records"),
-        "of each seed": {seed: {key: value for key, value in metrics.items() if isinstance(value, dict) and "value" in value} for seed, metrics in found.items()},
-        "recipe": found[arguments.seeds[0]]["recipe"], "versions": versions(), "machine": machine(), "code": code_state(),
-        "seconds": {"of the last pass": round(watch.seconds)},
-    })  # fmt: skip
+    changes = pd.concat(
+        [
+            differences(together, "classification", reference).assign(reference=reference)
+            for reference in ("none", "measured")
+        ]
+    )
+    write_json(
+        ROOT / "benchmarks" / "results" / "toy.contacts.json",
+        {
+            "what": "toy epigenomes: contacts, made by nbs/analyses/contacts.ipynb; means over folds and epigenomes",
+            "seeds": arguments.seeds,
+            "means": mean_scores(together, "classification").query("metric == 'auc'").to_dict("records"),
+            "differences": changes.to_dict("records"),
+            "of each seed": {
+                seed: {
+                    key: value
+                    for key, value in metrics.items()
+                    if isinstance(value, dict) and "value" in value
+                }
+                for seed, metrics in found.items()
+            },
+            "recipe": found[arguments.seeds[0]]["recipe"],
+            "versions": versions(),
+            "machine": machine(),
+            "code": code_version(),
+            "seconds": {"of the last pass": round(watch.seconds)},
+        },
+    )
     print(changes.round(4).to_string(index=False))
 
 

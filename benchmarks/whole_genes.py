@@ -17,7 +17,13 @@ from pathlib import Path
 
 from _measure import about, measured
 
-WORK = ("window, 1", "gene, 0", "gene, 0.5", "gene, 1", "gene, 2")  # span, and the factor of all lengths but the longest
+WORK = (
+    "window, 1",
+    "gene, 0",
+    "gene, 0.5",
+    "gene, 1",
+    "gene, 2",
+)  # span, and the factor of all lengths but the longest
 LONGEST, DOWNSTREAM = 2_304_000, 20_000  # bp
 
 
@@ -36,13 +42,33 @@ def make_store(path: Path, genes: int, factor: float) -> None:
     for k in range(1, 5):
         mine = fold == k
         tss[mine] = 50_000 + np.cumsum(length[mine] + 60_000) - length[mine]
-    table = pd.DataFrame({
-        "gene_id": [f"g{i}" for i in range(genes)], "gene_name": [f"g{i}" for i in range(genes)], "chrom": [f"chr{k}" for k in fold], "tss": tss, "strand": "+",
-        "gene_start": tss, "gene_end": tss + length, "expression": random.random(genes), "label": random.integers(0, 2, genes), "fold": fold,
-    })  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "gene_id": [f"g{i}" for i in range(genes)],
+            "gene_name": [f"g{i}" for i in range(genes)],
+            "chrom": [f"chr{k}" for k in fold],
+            "tss": tss,
+            "strand": "+",
+            "gene_start": tss,
+            "gene_end": tss + length,
+            "expression": random.random(genes),
+            "label": random.integers(0, 2, genes),
+            "fold": fold,
+        }
+    )
     no_pcres = pd.DataFrame(columns=["gene_id", "chrom", "start", "end", "score", "rank"])
-    write_store(path, genes=table, pcres=no_pcres, channels=PUBLISHED_MARKS, bin_sizes=(2000, 500, 100), window=40_000, genome="random", inputs={}, downstream=DOWNSTREAM,
-                signal_of=lambda regions: random.poisson(100, (int(regions["bins"].sum()), 7)))  # fmt: skip
+    write_store(
+        path,
+        genes=table,
+        pcres=no_pcres,
+        channels=PUBLISHED_MARKS,
+        bin_sizes=(2000, 500, 100),
+        window=40_000,
+        genome="random",
+        inputs={},
+        downstream=DOWNSTREAM,
+        signal_of=lambda regions: random.poisson(100, (int(regions["bins"].sum()), 7)),
+    )
 
 
 def epoch(store: str, span: str) -> dict:
@@ -50,22 +76,34 @@ def epoch(store: str, span: str) -> dict:
     import torch
 
     from chromoformer.data.store import Store
-    from chromoformer.training import fit, network_and_recipe
+    from chromoformer.training.fit import fit
+    from chromoformer.training.recipe import network_and_recipe
 
     torch.set_num_threads(2)
     opened = Store(store)
-    network, recipe = network_and_recipe(opened, {"base": "whole-gene", "span": span, "max_pcres": 0} | ({"embedding": {"layers": 1}} if span == "window" else {}), {"epochs": 1, "drop_last": False})
+    network, recipe = network_and_recipe(
+        opened,
+        {"base": "whole-gene", "span": span, "max_pcres": 0}
+        | ({"embedding": {"layers": 1}} if span == "window" else {}),
+        {"epochs": 1, "drop_last": False},
+    )
     regions = opened.regions.iloc[opened.gene_region if span == "gene" else opened.promoter_region]
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         fit(opened, Path(folder) / "run", 4, network, recipe, measure=False, progress=False)
         whole = time.perf_counter() - start
-    history = {"fit_seconds": whole, "bins": int(regions["bins"][(opened.genes["fold"] != 4).to_numpy()].sum()), "longest": int(regions["bins"].max())}
+    history = {
+        "fit_seconds": whole,
+        "bins": int(regions["bins"][(opened.genes["fold"] != 4).to_numpy()].sum()),
+        "longest": int(regions["bins"].max()),
+    }
     return history
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--genes", type=int, default=1500)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--out", type=Path)
@@ -75,7 +113,9 @@ def main() -> None:
         print(json.dumps(epoch(*options.epoch)))
         return
     rows = []
-    print(f"{'network, lengths':<20}{'longest':>10}{'bins read':>12}{'epoch':>10}{'per million bins':>18}{'peak':>10}{'store':>10}")
+    print(
+        f"{'network, lengths':<20}{'longest':>10}{'bins read':>12}{'epoch':>10}{'per million bins':>18}{'peak':>10}{'store':>10}"
+    )
     with tempfile.TemporaryDirectory() as folder:
         for work in WORK:
             span, factor = work.split(", ")
@@ -84,15 +124,32 @@ def main() -> None:
                 make_store(store, options.genes, float(factor))
             runs = [measured([sys.executable, __file__, "--epoch", store, span]) for _ in range(options.runs)]
             told = [json.loads(run["printed"]) for run in runs]
-            row = {"span": span, "factor": float(factor), "seconds": statistics.median(one["fit_seconds"] for one in told), "peak_mb": max(run["peak_mb"] for run in runs),
-                   "store_mb": store.stat().st_size / 1e6} | {key: told[0][key] for key in ("bins", "longest")}  # fmt: skip
+            row = {
+                "span": span,
+                "factor": float(factor),
+                "seconds": statistics.median(one["fit_seconds"] for one in told),
+                "peak_mb": max(run["peak_mb"] for run in runs),
+                "store_mb": store.stat().st_size / 1e6,
+            } | {key: told[0][key] for key in ("bins", "longest")}
             rows.append(row)
-            print(f"{span + ', ' + factor + ' x':<20}{row['longest'] / 1e4:>7.2f} Mb{row['bins']:>12,}{row['seconds']:>8.1f} s{row['seconds'] * 1e6 / row['bins']:>16.1f} s"
-                  f"{row['peak_mb']:>7.0f} MB{row['store_mb']:>7.0f} MB")
+            print(
+                f"{span + ', ' + factor + ' x':<20}{row['longest'] / 1e4:>7.2f} Mb{row['bins']:>12,}{row['seconds']:>8.1f} s{row['seconds'] * 1e6 / row['bins']:>16.1f} s"
+                f"{row['peak_mb']:>7.0f} MB{row['store_mb']:>7.0f} MB"
+            )
     if options.out:
         from chromoformer.provenance import write_json
 
-        write_json(options.out, {"genes": options.genes, "runs": options.runs, "longest": LONGEST, "downstream": DOWNSTREAM, "rows": rows} | about())
+        write_json(
+            options.out,
+            {
+                "genes": options.genes,
+                "runs": options.runs,
+                "longest": LONGEST,
+                "downstream": DOWNSTREAM,
+                "rows": rows,
+            }
+            | about(),
+        )
 
 
 if __name__ == "__main__":

@@ -16,7 +16,9 @@ WIDTHS = (40_000, 400_000, 2_000_000)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--genes", type=int, default=16)
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--widths", type=int, nargs="+", default=WIDTHS, help="bp")
@@ -25,10 +27,21 @@ def main() -> None:
     rows = []
     print(f"{'window':>10}{'bins':>12}{'step':>12}{'per 1000 bins':>16}{'memory':>12}")
     for width in options.widths:
-        run = measured([sys.executable, Path(__file__).with_name("_network.py"), "window", width, options.genes, options.runs])
+        run = measured(
+            [
+                sys.executable,
+                Path(__file__).with_name("_network.py"),
+                "window",
+                width,
+                options.genes,
+                options.runs,
+            ]
+        )
         row = {"window": width, "peak_mb": run["peak_mb"]} | json.loads(run["printed"])
         rows.append(row)
-        print(f"{width // 1000:>7,} kb{row['bins']:>12,}{row['seconds'] * 1000:>9.1f} ms{row['seconds'] * 1e9 / row['bins']:>13.1f} us{row['peak_mb']:>9.0f} MB")
+        print(
+            f"{width // 1000:>7,} kb{row['bins']:>12,}{row['seconds'] * 1000:>9.1f} ms{row['seconds'] * 1e9 / row['bins']:>13.1f} us{row['peak_mb']:>9.0f} MB"
+        )
     if options.out:
         from chromoformer.provenance import write_json
 

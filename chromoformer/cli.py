@@ -20,9 +20,12 @@ import typer
 
 # %% ../nbs/cli.ipynb #1d02b73d
 app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode="markdown", pretty_exceptions_enable=False, add_completion=True,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    add_completion=True,
     help="Gene expression from histone marks and 3D contacts: Chromoformer, the reproducible way. Begin with `chromoformer demo`.",
-)  # fmt: skip
+)
 
 
 class Task(StrEnum):
@@ -41,7 +44,10 @@ class DType(StrEnum):
 
 Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps ...")]
-Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; default: all cores. The same number gives the same bits.")]
+Threads = Annotated[
+    int | None,
+    typer.Option(min=1, help="CPU threads; default: all cores. The same number gives the same bits."),
+]
 Seed = Annotated[int, typer.Option(help="Decides everything that is random.")]
 Precision = Annotated[DType, typer.Option(help="Floating-point type.")]
 
@@ -57,7 +63,9 @@ def _torch(threads: int | None, dtype: DType = DType.float32, device: str = "cpu
     try:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise InputError(f"device {device!r} cannot be used ({str(error).splitlines()[0]})", remedy="use --device cpu") from error
+        raise InputError(
+            f"device {device!r} cannot be used ({str(error).splitlines()[0]})", fix="use --device cpu"
+        ) from error
     return getattr(torch, dtype.value)
 
 
@@ -73,36 +81,55 @@ def _read_config(path: Path | None) -> tuple[Any, Any]:
         return {}, "published"
     from chromoformer.errors import InputError, read_yaml
 
-    content = read_yaml(path, what="file", remedy="write a YAML file with the keys network and recipe")
+    content = read_yaml(path, what="file", fix="write a YAML file with the keys network and recipe")
     if unknown := set(content) - {"network", "recipe"}:
-        raise InputError(f"unknown keys {sorted(map(str, unknown))}", file=path, remedy="known are network and recipe")
+        raise InputError(
+            f"unknown keys {sorted(map(str, unknown))}", file=path, fix="known are network and recipe"
+        )
     return content.get("network") or {}, content.get("recipe") or "published"
 
 # %% ../nbs/cli.ipynb #b6da193a
-@app.command(epilog="Example: `chromoformer simulate toy && chromoformer build toy/cellA.yaml --out cellA.h5`")
+@app.command(
+    epilog="Example: `chromoformer simulate toy && chromoformer build toy/cellA.yaml --out cellA.h5`"
+)
 def simulate(
     folder: Annotated[Path, typer.Argument(help="Folder to write.")],
     genes: Annotated[int | None, typer.Option(min=8, help="Genes of the first species.")] = None,
     scale: Annotated[str, typer.Option(help="toy, or human for a genome of full size.")] = "toy",
-    cell_type: Annotated[list[str] | None, typer.Option(help="cellA, cellB or other; may be repeated. Default: all.")] = None,
-    long_genes: Annotated[bool, typer.Option("--long-genes", help="Genes of 5 to 150 kb that have to be read as a whole.")] = False,
+    cell_type: Annotated[
+        list[str] | None, typer.Option(help="cellA, cellB or other; may be repeated. Default: all.")
+    ] = None,
+    long_genes: Annotated[
+        bool, typer.Option("--long-genes", help="Genes of 5 to 150 kb that have to be read as a whole.")
+    ] = False,
     seed: Seed = 0,
     force: Force = False,
 ):
     "Write a toy epigenome in real file formats, with the truth beside it."
-    from chromoformer.simulate import simulate as write
+    from chromoformer.simulate.epigenome import simulate as write
 
     write(folder, genes, seed, scale=scale, cell_types=cell_type, long_genes=long_genes, force=force)
-    _done(f"{folder} holds a toy epigenome; README.txt in it says what each file is.",
-          f"Next: chromoformer build {folder}/cellA.yaml --out cellA.h5")  # fmt: skip
+    _done(
+        f"{folder} holds a toy epigenome; README.txt in it says what each file is.",
+        f"Next: chromoformer build {folder}/cellA.yaml --out cellA.h5",
+    )
 
 
-@app.command(epilog="Example: `chromoformer coverage E003-H3K4me3.tagAlign.gz --chrom-sizes hg19.chrom.sizes --out E003-H3K4me3.bigWig`")
+@app.command(
+    epilog="Example: `chromoformer coverage E003-H3K4me3.tagAlign.gz --chrom-sizes hg19.chrom.sizes --out E003-H3K4me3.bigWig`"
+)
 def coverage(
-    reads: Annotated[list[Path], typer.Argument(help="Reads (tagAlign, BED, BAM; plain or gzipped) or one bedGraph; several files add up.")],
+    reads: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Reads (tagAlign, BED, BAM; plain or gzipped) or one bedGraph; several files add up."
+        ),
+    ],
     chrom_sizes: Annotated[Path, typer.Option(help="Two columns: chromosome, length.")],
     out: Annotated[Path, typer.Option(help="bigWig to write.")],
-    kind: Annotated[str | None, typer.Option(help="tagalign, bed, bam or bedgraph; default: by the file's name.")] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="tagalign, bed, bam or bedgraph; default: by the file's name.")
+    ] = None,
     force: Force = False,
 ):
     "Turn reads into per-base coverage, a bigWig."
@@ -111,14 +138,22 @@ def coverage(
 
     refuse_existing(out, force)
     write(list(reads), chrom_sizes, out, kind)
-    _done(f"{out}: depth of every base.", "Next: name it in a manifest as {kind: bigwig, path: ...} and run `chromoformer build`.")
+    _done(
+        f"{out}: depth of every base.",
+        "Next: name it in a manifest as {kind: bigwig, path: ...} and run `chromoformer build`.",
+    )
 
 
 @app.command(epilog="Example: `chromoformer build toy/cellA.yaml --out cellA.h5`")
 def build(
-    manifest: Annotated[Path, typer.Argument(help="YAML that names tracks, contacts, expression and annotation.")],
+    manifest: Annotated[
+        Path, typer.Argument(help="YAML that names tracks, contacts, expression and annotation.")
+    ],
     out: Annotated[Path, typer.Option(help="Store to write, *.h5.")],
-    data: Annotated[Path | None, typer.Option(help="Folder that the manifest's paths are relative to; default: the manifest's own.")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder that the manifest's paths are relative to; default: the manifest's own."),
+    ] = None,
     processes: Annotated[int, typer.Option(min=1, help="Tracks that are read at the same time.")] = 2,
     force: Force = False,
 ):
@@ -130,8 +165,11 @@ def build(
     store = Store(out)
     folds = store.genes["fold"].value_counts().sort_index()
     fold = next((fold for fold in folds.index if fold > 0), 1)
-    _done(str(store), f"genes by fold: {', '.join(f'{name}: {count:,}' for name, count in folds.items())}",
-          f"Next: chromoformer train {out} --fold {fold} --out runs/fold{fold}")  # fmt: skip
+    _done(
+        str(store),
+        f"genes by fold: {', '.join(f'{name}: {count:,}' for name, count in folds.items())}",
+        f"Next: chromoformer train {out} --fold {fold} --out runs/fold{fold}",
+    )
 
 
 @app.command(epilog="Example: `chromoformer import-regions demo_meta.csv demo_data/ --out E003.h5`")
@@ -139,7 +177,12 @@ def import_regions(
     meta: Annotated[Path, typer.Argument(help="Metadata CSV of the published layout.")],
     region_dir: Annotated[Path, typer.Argument(help="Folder of region arrays, chrom:start-end.npy.")],
     out: Annotated[Path, typer.Option(help="Store to write, *.h5.")],
-    channels: Annotated[str | None, typer.Option(help="Marks in the order of the arrays' rows, joined by commas; default: the seven published.")] = None,
+    channels: Annotated[
+        str | None,
+        typer.Option(
+            help="Marks in the order of the arrays' rows, joined by commas; default: the seven published."
+        ),
+    ] = None,
     window: Annotated[int, typer.Option(help="Promoter window, bp.")] = 40_000,
     bin_sizes: Annotated[str, typer.Option(help="Resolutions in bp, joined by commas.")] = "2000,500,100",
     genome: Annotated[str, typer.Option(help="Assembly's name.")] = "hg19",
@@ -150,7 +193,16 @@ def import_regions(
     from chromoformer.data.store import PUBLISHED_MARKS, Store
 
     names = tuple(channels.split(",")) if channels else PUBLISHED_MARKS
-    write(meta, region_dir, out, channels=names, window=window, bin_sizes=_whole_numbers(bin_sizes), genome=genome, force=force)
+    write(
+        meta,
+        region_dir,
+        out,
+        channels=names,
+        window=window,
+        bin_sizes=_whole_numbers(bin_sizes),
+        genome=genome,
+        force=force,
+    )
     _done(str(Store(out)), f"Next: chromoformer predict MODEL_DIR {out} --out predictions.csv")
 
 
@@ -160,14 +212,20 @@ def _whole_numbers(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise InputError(f"{text!r} are no whole numbers joined by commas", place="--bin-sizes", remedy="for example 2000,500,100") from None
+        raise InputError(
+            f"{text!r} are no whole numbers joined by commas",
+            place="--bin-sizes",
+            fix="for example 2000,500,100",
+        ) from None
 
 
 @app.command(epilog="Example: `chromoformer import-weights clf.pt --out model --fold 1`")
 def import_weights(
     published: Annotated[Path, typer.Argument(help="Checkpoint of the published implementation, *.pt.")],
     out: Annotated[Path, typer.Option(help="Model folder to write.")],
-    fold: Annotated[int | None, typer.Option(min=1, max=4, help="The fold that the checkpoint held out, if known.")] = None,
+    fold: Annotated[
+        int | None, typer.Option(min=1, max=4, help="The fold that the checkpoint held out, if known.")
+    ] = None,
     window: Annotated[int, typer.Option(help="Promoter window it was trained with, bp.")] = 40_000,
     channels: Annotated[str | None, typer.Option(help="Names of its marks, joined by commas.")] = None,
     force: Force = False,
@@ -181,8 +239,10 @@ def import_weights(
     with atomic_path(out) as folder:
         folder.mkdir()
         save(model, folder, [fold] if fold else [])
-    _done(f"{out}: a {model.config.task} network with {sum(p.numel() for p in model.parameters()):,} parameters.",
-          f"Next: chromoformer predict {out} STORE.h5 --out predictions.csv")  # fmt: skip
+    _done(
+        f"{out}: a {model.config.task} network with {sum(p.numel() for p in model.parameters()):,} parameters.",
+        f"Next: chromoformer predict {out} STORE.h5 --out predictions.csv",
+    )
 
 
 @app.command(epilog="Example: `chromoformer export-weights runs/fold1 --out fold1.pt`")
@@ -197,14 +257,24 @@ def export_weights(
 
     refuse_existing(out, force)
     export_published(load(model), out)
-    _done(f"{out}: a checkpoint in the published format.", f"Next: chromoformer import-weights {out} --out MODEL_DIR reads it back; the published implementation loads it, too")
+    _done(
+        f"{out}: a checkpoint in the published format.",
+        f"Next: chromoformer import-weights {out} --out MODEL_DIR reads it back; the published implementation loads it, too",
+    )
 
 # %% ../nbs/cli.ipynb #457f5de4
-@app.command(epilog="Example: `chromoformer train cellA.h5 --fold 1 --out runs/fold1`, or all four: `--fold all --out runs`")
+@app.command(
+    epilog="Example: `chromoformer train cellA.h5 --fold 1 --out runs/fold1`, or all four: `--fold all --out runs`"
+)
 def train(
     stores: Annotated[list[Path], typer.Argument(help="One store, or several for a model over cell types.")],
-    out: Annotated[Path, typer.Option(help="Run folder to write; with --fold all, a folder of them: fold1, fold2 ...")],
-    fold: Annotated[str, typer.Option(help="Fold to hold out, one of the store's (of the human chromosomes: 1 to 4), or all.")] = "1",
+    out: Annotated[
+        Path, typer.Option(help="Run folder to write; with --fold all, a folder of them: fold1, fold2 ...")
+    ],
+    fold: Annotated[
+        str,
+        typer.Option(help="Fold to hold out, one of the store's (of the human chromosomes: 1 to 4), or all."),
+    ] = "1",
     task: Annotated[Task | None, typer.Option(help="Default: classification.")] = None,
     config: Annotated[Path | None, typer.Option(help="YAML with the keys network and recipe.")] = None,
     validation: Annotated[str, typer.Option(help="Chromosomes for early stopping, joined by commas.")] = "",
@@ -212,7 +282,9 @@ def train(
     device: Device = "cpu",
     threads: Threads = None,
     dtype: Precision = DType.float32,
-    low_memory: Annotated[bool, typer.Option("--low-memory", help="Read bins from disk, for stores larger than memory.")] = False,
+    low_memory: Annotated[
+        bool, typer.Option("--low-memory", help="Read bins from disk, for stores larger than memory.")
+    ] = False,
     force: Force = False,
 ):
     "Train with one fold of chromosomes held out. The same command goes on where an earlier one was cut off."
@@ -221,16 +293,25 @@ def train(
 
     from chromoformer.data.store import Store
     from chromoformer.errors import InputError, found_in
-    from chromoformer.metrics import in_words
-    from chromoformer.training import fit, network_and_recipe
+    from chromoformer.metrics import format_metrics
+    from chromoformer.training.fit import fit
+    from chromoformer.training.recipe import network_and_recipe
 
     opened = [Store(store) for store in stores]
     genes = pd.concat([store.genes for store in opened])
     known = sorted(int(k) for k in genes["fold"].unique() if k > 0)  # 0: on a chromosome of no fold
     if len(known) < 2:
-        raise InputError(f"all genes are in {f'fold {known[0]}' if known else 'no fold'}, so nothing is left to train on", file=stores[0], remedy="name two folds or more in the manifest, under `folds:`, and build again")
+        raise InputError(
+            f"all genes are in {f'fold {known[0]}' if known else 'no fold'}, so nothing is left to train on",
+            file=stores[0],
+            fix="name two folds or more in the manifest, under `folds:`, and build again",
+        )
     if fold not in (*map(str, known), "all"):
-        raise InputError(f"{fold!r} is no fold of these genes", place="--fold", remedy=f"say {', '.join(map(str, known))} or all; a manifest's `folds:` names others")
+        raise InputError(
+            f"{fold!r} is no fold of these genes",
+            place="--fold",
+            fix=f"say {', '.join(map(str, known))} or all; a manifest's `folds:` names others",
+        )
     with found_in(config or "--config"):
         network, recipe = network_and_recipe(opened[0], *_read_config(config))
     chosen = known if fold == "all" else [int(fold)]
@@ -239,15 +320,35 @@ def train(
         if fold == "all" and (run / "metrics.json").exists() and not force:
             _done(f"fold {k}: complete already, {run}")
             continue
-        metrics = fit(opened, run, k, network, recipe, task=task.value if task else None, device=device, dtype=torch_type, seed=seed,
-                      validation=[c for c in validation.split(",") if c], in_memory=not low_memory, force=force)  # fmt: skip
-        _done(f"fold {k}, held-out genes: {in_words(metrics)}  ->  {run}")
+        metrics = fit(
+            opened,
+            run,
+            k,
+            network,
+            recipe,
+            task=task.value if task else None,
+            device=device,
+            dtype=torch_type,
+            seed=seed,
+            validation=[c for c in validation.split(",") if c],
+            in_memory=not low_memory,
+            force=force,
+        )
+        _done(f"fold {k}, held-out genes: {format_metrics(metrics)}  ->  {run}")
     _done(f"Next: chromoformer evaluate {' '.join(map(str, runs))}")
 
 
-@app.command(epilog="Example: `chromoformer predict runs/fold1 runs/fold2 runs/fold3 runs/fold4 cellA.h5 --out predictions.parquet`")
+@app.command(
+    epilog="Example: `chromoformer predict runs/fold1 runs/fold2 runs/fold3 runs/fold4 cellA.h5 --out predictions.parquet`"
+)
 def predict(
-    models_and_store: Annotated[list[Path], typer.Argument(metavar="MODEL_OR_RUN_DIR... STORE.h5", help="One model, or runs of several folds; then the store.")],
+    models_and_store: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="MODEL_OR_RUN_DIR... STORE.h5",
+            help="One model, or runs of several folds; then the store.",
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Table to write, *.parquet or *.csv.")],
     device: Device = "cpu",
     threads: Threads = None,
@@ -259,27 +360,46 @@ def predict(
     torch_type = _torch(threads, dtype, device)
     from chromoformer.errors import InputError
     from chromoformer.provenance import atomic_path, refuse_existing
-    from chromoformer.prediction import predict as run
+    from chromoformer.training.predict import predict as run
 
     *models, store = models_and_store
     if not models:
-        raise InputError("name a model folder and a store", remedy="chromoformer predict MODEL_DIR STORE.h5 --out predictions.csv")
+        raise InputError(
+            "name a model folder and a store",
+            fix="chromoformer predict MODEL_DIR STORE.h5 --out predictions.csv",
+        )
     if store.is_dir():
-        raise InputError("this is a folder, not a store", file=store, remedy="models come first, the store comes last")
+        raise InputError(
+            "this is a folder, not a store", file=store, fix="models come first, the store comes last"
+        )
     if out.suffix not in (".parquet", ".csv"):
-        raise InputError(f"{out.suffix or 'no ending'} is not known", file=out, remedy="write to *.parquet or *.csv")
+        raise InputError(
+            f"{out.suffix or 'no ending'} is not known", file=out, fix="write to *.parquet or *.csv"
+        )
     refuse_existing(out, force)
     table = run(models, store, device=device, dtype=torch_type, in_memory=not low_memory)
     with atomic_path(out) as temporary:
-        table.to_parquet(temporary, index=False) if out.suffix == ".parquet" else table.to_csv(temporary, index=False)
-    _done(f"{out}: {len(table):,} genes, {int(table['held_out'].sum()):,} of them held out from the model that predicts them.",
-          "Next: `target` beside `score` for the genes where `held_out` is true; chromoformer evaluate RUN_DIR... has their scores; "
-          f"chromoformer explain {' '.join(map(str, models))} {store} GENE --out gene.png shows why")  # fmt: skip
+        table.to_parquet(temporary, index=False) if out.suffix == ".parquet" else table.to_csv(
+            temporary, index=False
+        )
+    _done(
+        f"{out}: {len(table):,} genes, {int(table['held_out'].sum()):,} of them held out from the model that predicts them.",
+        "Next: `target` beside `score` for the genes where `held_out` is true; chromoformer evaluate RUN_DIR... has their scores; "
+        f"chromoformer explain {' '.join(map(str, models))} {store} GENE --out gene.png shows why",
+    )
 
 
-@app.command(epilog="Example: `chromoformer explain runs/fold1 runs/fold2 runs/fold3 runs/fold4 cellA.h5 GENE1 --out gene.png`")
+@app.command(
+    epilog="Example: `chromoformer explain runs/fold1 runs/fold2 runs/fold3 runs/fold4 cellA.h5 GENE1 --out gene.png`"
+)
 def explain(
-    models_store_gene: Annotated[list[str], typer.Argument(metavar="MODEL_OR_RUN_DIR... STORE.h5 GENE", help="One model, or runs of several folds; the store; a gene's id.")],
+    models_store_gene: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL_OR_RUN_DIR... STORE.h5 GENE",
+            help="One model, or runs of several folds; the store; a gene's id.",
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Figure to write, *.png, *.pdf or *.svg.")],
     device: Device = "cpu",
     threads: Threads = None,
@@ -295,31 +415,46 @@ def explain(
     from chromoformer.provenance import refuse_existing
 
     if len(models_store_gene) < 3:
-        raise InputError("name a model folder, a store and a gene", remedy="chromoformer explain MODEL_DIR STORE.h5 GENE --out gene.png")
+        raise InputError(
+            "name a model folder, a store and a gene",
+            fix="chromoformer explain MODEL_DIR STORE.h5 GENE --out gene.png",
+        )
     if out.suffix not in (".png", ".pdf", ".svg"):
-        raise InputError(f"{out.suffix or 'no ending'} is not known", file=out, remedy="write to *.png, *.pdf or *.svg")
+        raise InputError(
+            f"{out.suffix or 'no ending'} is not known", file=out, fix="write to *.png, *.pdf or *.svg"
+        )
     refuse_existing(out, force)
     *models, path, gene = models_store_gene
     store = Store(path)
     found = explain_gene(models, store, gene, device=device, dtype=torch_type)
     plots.save(plots.gene(store, found).figure, out)
     if len(found.pcres):
-        typer.echo(found.pcres[["chrom", "start", "end", "contact", "attention", "effect"]].round(3).to_string(index=False))
-    told = "" if found.held_out else "; the model was trained on this gene, or it is not known what it held out"
-    _done(f"{out}: {gene} by {found.model}, predicted {found.score:.3f}, without pCREs {found.score_without:.3f}{told}.",
-          "Next: chromoformer.interpret.gene.explain_gene gives all of it in Python; nbs/analyses/regulation.ipynb does it for many genes")  # fmt: skip
+        typer.echo(
+            found.pcres[["chrom", "start", "end", "contact", "attention", "effect"]]
+            .round(3)
+            .to_string(index=False)
+        )
+    told = (
+        "" if found.held_out else "; the model was trained on this gene, or it is not known what it held out"
+    )
+    _done(
+        f"{out}: {gene} by {found.model}, predicted {found.score:.3f}, without pCREs {found.score_without:.3f}{told}.",
+        "Next: chromoformer.interpret.gene.explain_gene gives all of it in Python; nbs/analyses/regulation.ipynb does it for many genes",
+    )
 
 
 @app.command(epilog="Example: `chromoformer evaluate runs/fold1 runs/fold2 runs/fold3 runs/fold4`")
 def evaluate(
     runs: Annotated[list[Path], typer.Argument(help="Run folders.")],
-    everything: Annotated[bool, typer.Option("--all-genes", help="Count genes that were trained on, too.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all-genes", help="Count genes that were trained on, too.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Write the table as *.csv.")] = None,
     force: Force = False,
 ):
     "Scores of the held-out genes with 95% intervals from resampled genes."
     from chromoformer.provenance import atomic_path, refuse_existing
-    from chromoformer.prediction import evaluate as run
+    from chromoformer.training.predict import evaluate as run
 
     if out is not None:
         refuse_existing(out, force)
@@ -339,7 +474,12 @@ def info(
     "Say what is in a store, a model or a run."
     from chromoformer.describe import describe
 
-    _done(describe(what), f"Next: chromoformer predict {what} STORE.h5 --out predictions.csv" if what.is_dir() else f"Next: chromoformer train {what} --fold 1 --out runs/fold1")
+    _done(
+        describe(what),
+        f"Next: chromoformer predict {what} STORE.h5 --out predictions.csv"
+        if what.is_dir()
+        else f"Next: chromoformer train {what} --fold 1 --out runs/fold1",
+    )
 
 
 @app.command(epilog="Example: `chromoformer demo --out demo`")
@@ -352,11 +492,19 @@ def demo(
     "The main job on a toy epigenome, end to end: simulate, build, train four folds, evaluate, explain a gene, report."
     from chromoformer.demo import run_demo
 
-    report = run_demo(out, seed=seed, force=force, threads=threads or 1)  # networks this small gain nothing from more
-    _done(f"The report is {report}: open it in a browser.", "Next: your own data, or published data and weights; the README shows both.")
+    report = run_demo(
+        out, seed=seed, force=force, threads=threads or 1
+    )  # networks this small gain nothing from more
+    _done(
+        f"The report is {report}: open it in a browser.",
+        "Next: your own data, or published data and weights; the README shows both.",
+    )
 
 # %% ../nbs/cli.ipynb #51d11002
-Notebooks = Annotated[Path | None, typer.Option(help="Folder of the analysis notebooks; default: the repository's nbs/analyses.")]
+Notebooks = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the analysis notebooks; default: the repository's nbs/analyses."),
+]
 StudyOut = Annotated[Path | None, typer.Option(help="Folder to write; default: the study's own `out`.")]
 StudyFile = Annotated[Path, typer.Argument(help="YAML that names cell types, folds, tasks and analyses.")]
 
@@ -364,21 +512,46 @@ StudyFile = Annotated[Path, typer.Argument(help="YAML that names cell types, fol
 @app.command(epilog="Example: `chromoformer run workflow/studies/toy.yaml --cores 2`")
 def run(
     study: StudyFile,
-    cores: Annotated[int | None, typer.Option(min=1, help="Cores to use, or jobs on a cluster; default: all of this machine.")] = None,
-    executor: Annotated[str, typer.Option(help="local, slurm, or another of Snakemake's executors.")] = "local",
+    cores: Annotated[
+        int | None,
+        typer.Option(min=1, help="Cores to use, or jobs on a cluster; default: all of this machine."),
+    ] = None,
+    executor: Annotated[
+        str, typer.Option(help="local, slurm, or another of Snakemake's executors.")
+    ] = "local",
     out: StudyOut = None,
     notebooks: Notebooks = None,
-    keep_going: Annotated[bool, typer.Option("--keep-going/--stop-at-first", help="A failed job stops only what depends on it, or everything.")] = True,
-    snakemake: Annotated[str, typer.Option(help='More options for Snakemake, in quotes, for example "--slurm-no-account".')] = "",
+    keep_going: Annotated[
+        bool,
+        typer.Option(
+            "--keep-going/--stop-at-first", help="A failed job stops only what depends on it, or everything."
+        ),
+    ] = True,
+    snakemake: Annotated[
+        str, typer.Option(help='More options for Snakemake, in quotes, for example "--slurm-no-account".')
+    ] = "",
 ):
     "Run every job of a study that is not done. The same command goes on where an earlier one was cut off."
-    from chromoformer.runs import report, run_study
+    from chromoformer.studies.workflow import report, run_study
 
-    outcome = run_study(study, cores, out=out, notebooks=notebooks, executor=executor, keep_going=keep_going, snakemake=snakemake)
+    outcome = run_study(
+        study,
+        cores,
+        out=out,
+        notebooks=notebooks,
+        executor=executor,
+        keep_going=keep_going,
+        snakemake=snakemake,
+    )
     if not outcome.ended:
-        _done(f"Nothing to do: all {len(outcome.jobs)} jobs of {outcome.root} are done, and nothing has changed.")
+        _done(
+            f"Nothing to do: all {len(outcome.jobs)} jobs of {outcome.root} are done, and nothing has changed."
+        )
     else:
-        _done(report(outcome), f"\n{outcome.root}, {outcome.seconds:,.0f} s; Snakemake's log: {outcome.root}/.study/snakemake.log")
+        _done(
+            report(outcome),
+            f"\n{outcome.root}, {outcome.seconds:,.0f} s; Snakemake's log: {outcome.root}/.study/snakemake.log",
+        )
     if not outcome.complete:
         _done("Next: mend what failed, then give the same command again; what is done stays done.")
         raise typer.Exit(1)
@@ -391,7 +564,7 @@ def run_job(
     key: Annotated[str, typer.Argument(help="The job.")],
 ):
     "One job of a study; Snakemake calls this."
-    from chromoformer.execution import run_job as do
+    from chromoformer.studies.execution import run_job as do
 
     if not do(folder, key):
         raise typer.Exit(1)
@@ -400,40 +573,57 @@ def run_job(
 @app.command(epilog="Example: `chromoformer plan workflow/studies/paper.yaml --cores 8`")
 def plan(
     study: StudyFile,
-    cores: Annotated[int | None, typer.Option(min=1, help="Cores that will share the work; default: all of this machine.")] = None,
+    cores: Annotated[
+        int | None, typer.Option(min=1, help="Cores that will share the work; default: all of this machine.")
+    ] = None,
     out: StudyOut = None,
     notebooks: Notebooks = None,
 ):
     "Say what a study will do: jobs, what is done, what is missing, an estimate of time and disk. Starts nothing and needs no data."
     import os
 
-    from chromoformer.planning import in_words
-    from chromoformer.planning import plan as run
+    from chromoformer.studies.planning import format_plan
+    from chromoformer.studies.planning import plan as run
 
     found = run(study, out=out, notebooks=notebooks)
-    _done(in_words(found, cores or os.cpu_count() or 1), f"Next: chromoformer run {study}")
+    _done(format_plan(found, cores or os.cpu_count() or 1), f"Next: chromoformer run {study}")
 
 
-@app.command(epilog="Example: `chromoformer verify runs/toy`, or `chromoformer verify runs/toy/train/classification/cellA/fold1 --rerun`")
+@app.command(
+    epilog="Example: `chromoformer verify runs/toy`, or `chromoformer verify runs/toy/train/classification/cellA/fold1 --rerun`"
+)
 def verify(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN_DIR...", help="Run folders, records, or the folder of a study.")],
-    rerun: Annotated[bool, typer.Option("--rerun", help="Do each run again in a temporary folder, and compare the numbers.")] = False,
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN_DIR...", help="Run folders, records, or the folder of a study."),
+    ],
+    rerun: Annotated[
+        bool,
+        typer.Option("--rerun", help="Do each run again in a temporary folder, and compare the numbers."),
+    ] = False,
 ):
     "Read every output, and every input that is still there, and compare with what was recorded."
-    from chromoformer.results import check, outermost, records_in
-    from chromoformer.results import rerun as again
+    from chromoformer.studies.verify import check, outermost, records_in
+    from chromoformer.studies.verify import rerun as again
 
     problems, records, files = check(list(runs))
     if rerun and not problems:
         for record in outermost(records_in(list(runs))):
             differ = again(record)
-            typer.echo(f"{record}: done again, {'the same to the last bit' if not differ else 'other numbers'}")
+            typer.echo(
+                f"{record}: done again, {'the same to the last bit' if not differ else 'other numbers'}"
+            )
             problems += differ
     if problems:
         typer.echo("\n".join(problems), err=True)
         typer.echo(f"{len(problems)} problems in {records} records.", err=True)
         raise typer.Exit(1)
-    _done(f"{records} records, {files} files: all as recorded.", "Next: chromoformer collect RUN_DIR... --out results.csv gathers the numbers" if rerun else "Next: chromoformer verify RUN_DIR --rerun does a run again and compares the numbers")
+    _done(
+        f"{records} records, {files} files: all as recorded.",
+        "Next: chromoformer collect RUN_DIR... --out results.csv gathers the numbers"
+        if rerun
+        else "Next: chromoformer verify RUN_DIR --rerun does a run again and compares the numbers",
+    )
 
 
 @app.command(epilog="Example: `chromoformer collect runs/toy --out results.csv`")
@@ -445,27 +635,55 @@ def collect(
     "Gather the metrics of many runs in one table: run, analysis, cell_type, task, fold, metric, value, low, high."
     from chromoformer.errors import InputError
     from chromoformer.provenance import atomic_path, refuse_existing
-    from chromoformer.results import collect as gather
+    from chromoformer.studies.collect import collect as gather
 
     if out.suffix not in (".parquet", ".csv"):
-        raise InputError(f"{out.suffix or 'no ending'} is not known", file=out, remedy="write to *.parquet or *.csv")
+        raise InputError(
+            f"{out.suffix or 'no ending'} is not known", file=out, fix="write to *.parquet or *.csv"
+        )
     refuse_existing(out, force)
     table = gather(list(runs))
     with atomic_path(out) as temporary:
-        table.to_parquet(temporary, index=False) if out.suffix == ".parquet" else table.to_csv(temporary, index=False)
-    _done(f"{out}: {len(table):,} metrics of {table['run'].nunique()} runs.", "Next: open it in a notebook or a spreadsheet; a row is one metric of one run, with its interval")
+        table.to_parquet(temporary, index=False) if out.suffix == ".parquet" else table.to_csv(
+            temporary, index=False
+        )
+    _done(
+        f"{out}: {len(table):,} metrics of {table['run'].nunique()} runs.",
+        "Next: open it in a notebook or a spreadsheet; a row is one metric of one run, with its interval",
+    )
 
 # %% ../nbs/cli.ipynb #a6c0727d
-@app.command(epilog="Example: `chromoformer fetch data_manifests/e003_demo.yaml && chromoformer build data_manifests/e003_demo.yaml --out e003.h5`")
+@app.command(
+    epilog="Example: `chromoformer fetch data_manifests/e003_demo.yaml && chromoformer build data_manifests/e003_demo.yaml --out e003.h5`"
+)
 def fetch(
     manifest: Annotated[Path, typer.Argument(help="YAML that says where the files come from.")],
-    data: Annotated[Path | None, typer.Option("--data", "--cache", help="Folder that the manifest's paths are relative to, where the files go; "
-                                              "default: the manifest's own. Give `build --data` the same.")] = None,  # fmt: skip
-    offline: Annotated[bool, typer.Option("--offline", help="Use only what is there; check it and make tracks of it.")] = False,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            "--cache",
+            help="Folder that the manifest's paths are relative to, where the files go; "
+            "default: the manifest's own. Give `build --data` the same.",
+        ),
+    ] = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Use only what is there; check it and make tracks of it.")
+    ] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Files at the same time.")] = 4,
-    keep_reads: Annotated[bool, typer.Option("--keep-reads/--drop-reads", help="Keep reads once they are a track, or delete them.")] = True,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds without a byte after which a server counts as stalled.")] = 60,
-    plan: Annotated[bool, typer.Option("--plan", help="Only say what is here, what is to come, and how much disk it takes at its peak.")] = False,
+    keep_reads: Annotated[
+        bool,
+        typer.Option("--keep-reads/--drop-reads", help="Keep reads once they are a track, or delete them."),
+    ] = True,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, help="Seconds without a byte after which a server counts as stalled.")
+    ] = 60,
+    plan: Annotated[
+        bool,
+        typer.Option(
+            "--plan", help="Only say what is here, what is to come, and how much disk it takes at its peak."
+        ),
+    ] = False,
 ):
     """Download what a manifest names, resume what was interrupted, check it all, and make tracks of reads.
 
@@ -482,18 +700,30 @@ def fetch(
         _show_plan(table, disk_needed(table, jobs))
         _done(f"Next: chromoformer fetch {manifest}{where}")
         return
-    done = run(manifest, data, offline=offline, jobs=jobs, keep_reads=keep_reads, patience=Patience(timeout=timeout))
-    _done(f"{manifest}: {done['here']} files were here, {done['downloaded']} downloaded ({done['bytes'] / 1e6:,.1f} MB), "
-          f"{done['made']} tracks made, {done['dropped']} files of reads deleted. All checksums are as expected.",
-          f"Next: chromoformer build {manifest}{where} --out {manifest.stem}.h5")  # fmt: skip
+    done = run(
+        manifest, data, offline=offline, jobs=jobs, keep_reads=keep_reads, patience=Patience(timeout=timeout)
+    )
+    _done(
+        f"{manifest}: {done['here']} files were here, {done['downloaded']} downloaded ({done['bytes'] / 1e6:,.1f} MB), "
+        f"{done['made']} tracks made, {done['dropped']} files of reads deleted. All checksums are as expected.",
+        f"Next: chromoformer build {manifest}{where} --out {manifest.stem}.h5",
+    )
 
 
 def _show_plan(table: Any, disk: dict[str, float]) -> None:
     "A plan of `fetch`, a line for each file, collections in one line."
     for (role, state), files in table.groupby(["role", "state"], sort=False):
         size, unknown = files["bytes"].sum() / 1e6, int(files["bytes"].isna().sum())
-        said = "size not known" if unknown == len(files) else f"{'at most ' if files['estimated'].any() else ''}{size:,.1f} MB"
-        what = files["file"].iloc[0].name if len(files) == 1 else f"{len(files)} files in {files['file'].iloc[0].parent.name}/"
+        said = (
+            "size not known"
+            if unknown == len(files)
+            else f"{'at most ' if files['estimated'].any() else ''}{size:,.1f} MB"
+        )
+        what = (
+            files["file"].iloc[0].name
+            if len(files) == 1
+            else f"{len(files)} files in {files['file'].iloc[0].parent.name}/"
+        )
         typer.echo(f"{state:16}{said:>20}  {role}: {what}")
     for what, size in disk.items():
         typer.echo(f"{what:20}{size / 1e9:>12,.2f} GB")
@@ -533,9 +763,15 @@ def main() -> None:
     except OSError as error:
         if error.filename is None:
             raise
-        typer.echo(f"Error: {error.filename}: {error.strerror}\n  What to do: check the path and who may read and write it", err=True)
+        typer.echo(
+            f"Error: {error.filename}: {error.strerror}\n  Fix: check the path and who may read and write it",
+            err=True,
+        )
         sys.exit(2)
     except SystemExit as end:
         if end.code == 130:  # what typer makes of Ctrl-C
-            typer.echo("\nStopped. What is complete is kept (of a training, its epochs): the same command goes on from there.", err=True)
+            typer.echo(
+                "\nStopped. What is complete is kept (of a training, its epochs): the same command goes on from there.",
+                err=True,
+            )
         raise

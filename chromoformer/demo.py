@@ -28,10 +28,11 @@ from .data.store import Store
 from .errors import InputError
 from .interpret.gene import GeneExplanation, explain_gene, withhold_each
 from .metrics import evaluate_scores
-from .plots import signed
+from .plots.style import signed
 from .provenance import Stopwatch, atomic_path, record, versions, write_json
-from .simulate import simulate
-from .training import fit, network_and_recipe
+from .simulate.epigenome import simulate
+from .training.fit import fit
+from .training.recipe import network_and_recipe
 
 # %% ../nbs/demo.ipynb #e4589da4
 NETWORK: dict[str, Any] = {  # what differs from the published network
@@ -40,7 +41,11 @@ NETWORK: dict[str, Any] = {  # what differs from the published network
     "regulation": {"layers": 2, "heads": 4, "width": 64, "attention_width": 64, "feed_forward_width": 128},
     "head_width": 64,
 }
-RECIPE: dict[str, Any] = {"batch_size": 32, "learning_rate": 1e-3, "decay": 0.75}  # what differs from the published recipe
+RECIPE: dict[str, Any] = {
+    "batch_size": 32,
+    "learning_rate": 1e-3,
+    "decay": 0.75,
+}  # what differs from the published recipe
 RUNS: dict[str, dict[str, Any]] = {  # what is trained
     "with_pcres": {"task": "classification", "max_pcres": 8, "folds": (1, 2, 3, 4)},
     "without_pcres": {"task": "classification", "max_pcres": 0, "folds": (1, 2, 3, 4)},
@@ -68,22 +73,45 @@ The same by hand:
   chromoformer train cellA.h5 --fold all --config config.yaml --threads 1 --out runs
   chromoformer evaluate runs/fold1 runs/fold2 runs/fold3 runs/fold4
 """
-OWN = ("report.html", "README.txt", "figures", "predictions.parquet", "effects.parquet", "metrics.json", "config.yaml", "toy", "cellA.h5",
-       "cellA.provenance.json", "runs", "provenance.json", "settings.json")  # fmt: skip
+OWN = (
+    "report.html",
+    "README.txt",
+    "figures",
+    "predictions.parquet",
+    "effects.parquet",
+    "metrics.json",
+    "config.yaml",
+    "toy",
+    "cellA.h5",
+    "cellA.provenance.json",
+    "runs",
+    "provenance.json",
+    "settings.json",
+)
 
 
 def _prepare(out: Path, settings: Mapping[str, Any], force: bool) -> None:
     "Claim an empty folder, or go on in one that was claimed with the same settings."
     claimed = out / "settings.json"
     if out.exists() and not claimed.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError("this is no folder of the demo, and not empty", file=out, remedy="choose another folder")
+        raise InputError(
+            "this is no folder of the demo, and not empty", file=out, fix="choose another folder"
+        )
     if force:
         for name in OWN:
             shutil.rmtree(out / name) if (out / name).is_dir() else (out / name).unlink(missing_ok=True)
     if (out / "report.html").exists():
-        raise InputError("a complete demo is here", file=out, remedy="open its report.html, choose another folder, or add --force to run it anew")
+        raise InputError(
+            "a complete demo is here",
+            file=out,
+            fix="open its report.html, choose another folder, or add --force to run it anew",
+        )
     if claimed.exists() and json.loads(claimed.read_text()) != settings:
-        raise InputError("a demo with other settings was begun here", file=out, remedy="choose another folder, or add --force to run it anew")
+        raise InputError(
+            "a demo with other settings was begun here",
+            file=out,
+            fix="choose another folder, or add --force to run it anew",
+        )
     if not claimed.exists():
         write_json(claimed, settings)
         (out / "README.txt").write_text(README)
@@ -101,7 +129,9 @@ def _make_store(out: Path, seed: int, genes: int, progress: bool) -> Store:
 def _train(out: Path, store: Store, seed: int, epochs: int, progress: bool) -> dict[str, list[Path]]:
     "Every run; the folders by kind."
     folders: dict[str, list[Path]] = {}
-    (out / "config.yaml").write_text(yaml.safe_dump({"network": NETWORK, "recipe": RECIPE | {"epochs": epochs}}, sort_keys=False))
+    (out / "config.yaml").write_text(
+        yaml.safe_dump({"network": NETWORK, "recipe": RECIPE | {"epochs": epochs}}, sort_keys=False)
+    )
     for kind, wanted in RUNS.items():
         changes = NETWORK | {"max_pcres": wanted["max_pcres"], "task": wanted["task"]}
         network, recipe = network_and_recipe(store, changes, RECIPE | {"epochs": epochs})
@@ -131,60 +161,115 @@ def _simple_models(store: Store) -> dict[str, np.ndarray]:  # name -> (genes,) o
     means = np.log1p(store.region_sums() / length)
     promoter, around = means[store.promoter_region], np.zeros((len(store.genes), len(store.channels) + 1))
     score = store.pcres["score"].to_numpy()[:, None]
-    np.add.at(around, store.pcres["gene"].to_numpy(), score * np.column_stack([means[store.pcres["region"]], np.ones(len(score))]))
+    np.add.at(
+        around,
+        store.pcres["gene"].to_numpy(),
+        score * np.column_stack([means[store.pcres["region"]], np.ones(len(score))]),
+    )
     models = {
-        "logistic regression, promoter means": (make_pipeline(StandardScaler(), LogisticRegression()), promoter),
-        "gradient-boosted trees, promoter and pCRE means": (HistGradientBoostingClassifier(random_state=0), np.hstack([promoter, around])),
-    }  # fmt: skip
+        "logistic regression, promoter means": (
+            make_pipeline(StandardScaler(), LogisticRegression()),
+            promoter,
+        ),
+        "gradient-boosted trees, promoter and pCRE means": (
+            HistGradientBoostingClassifier(random_state=0),
+            np.hstack([promoter, around]),
+        ),
+    }
     label, fold = store.genes["label"].to_numpy(), store.genes["fold"].to_numpy()
     found = {}
     for name, (model, features) in models.items():
         found[name] = np.zeros(len(label))
         for k in np.unique(fold):
-            found[name][fold == k] = model.fit(features[fold != k], label[fold != k]).predict_proba(features[fold == k])[:, 1]
+            found[name][fold == k] = model.fit(features[fold != k], label[fold != k]).predict_proba(
+                features[fold == k]
+            )[:, 1]
     return found
 
 
 def _by_fold(table: pd.DataFrame, task: str = "classification") -> dict[str, Any]:
     "Scores of each fold, and the mean over folds of the main one."
-    folds = {int(str(fold)): evaluate_scores(part["target"].to_numpy(), part["score"].to_numpy(), task) for fold, part in table.groupby("fold")}
+    folds = {
+        int(str(fold)): evaluate_scores(part["target"].to_numpy(), part["score"].to_numpy(), task)
+        for fold, part in table.groupby("fold")
+    }
     main = "auc" if task == "classification" else "pearson_r"
     return {"mean": float(np.mean([scores[main]["value"] for scores in folds.values()])), "folds": folds}
 
 
-def _measure(store: Store, tables: Mapping[str, pd.DataFrame], truth: pd.DataFrame, effects: pd.DataFrame) -> dict[str, Any]:
+def _measure(
+    store: Store, tables: Mapping[str, pd.DataFrame], truth: pd.DataFrame, effects: pd.DataFrame
+) -> dict[str, Any]:
     "All that metrics.json holds."
     metrics: dict[str, Any] = {kind: _by_fold(table, RUNS[kind]["task"]) for kind, table in tables.items()}
     genes = store.genes.rename(columns={"label": "target"})
     with np.errstate(over="ignore"):
-        others = _simple_models(store) | {"planted expression without noise": truth.set_index("gene_id").loc[genes["gene_id"], "log2_expected"].to_numpy()}
+        others = _simple_models(store) | {
+            "planted expression without noise": truth.set_index("gene_id")
+            .loc[genes["gene_id"], "log2_expected"]
+            .to_numpy()
+        }
     metrics["beside"] = {name: _by_fold(genes.assign(score=score)) for name, score in others.items()}
-    gains = [metrics["with_pcres"]["folds"][k]["auc"]["value"] - metrics["without_pcres"]["folds"][k]["auc"]["value"] for k in (1, 2, 3, 4)]
+    gains = [
+        metrics["with_pcres"]["folds"][k]["auc"]["value"]
+        - metrics["without_pcres"]["folds"][k]["auc"]["value"]
+        for k in (1, 2, 3, 4)
+    ]
     metrics["gain"] = {"mean": float(np.mean(gains)), "folds": dict(zip((1, 2, 3, 4), gains))}
     metrics["planted"] = {}
-    for name, chosen in (("enhancers", effects["planted"] > 0), ("silencers", effects["planted"] < 0), ("decoys", effects["planted"] == 0)):
+    for name, chosen in (
+        ("enhancers", effects["planted"] > 0),
+        ("silencers", effects["planted"] < 0),
+        ("decoys", effects["planted"] == 0),
+    ):
         part = effects[chosen]
-        agree = {} if name == "decoys" else {"right_sign": float(np.mean(np.sign(part["effect"]) == np.sign(part["planted"])))}
-        metrics["planted"][name] = {"pcres": len(part), "mean_effect": float(part["effect"].mean()), "sd": float(part["effect"].std())} | agree
-    metrics["planted"]["rank_correlation"] = float(effects["effect"].corr(effects["planted"], method="spearman"))
+        agree = (
+            {}
+            if name == "decoys"
+            else {"right_sign": float(np.mean(np.sign(part["effect"]) == np.sign(part["planted"])))}
+        )
+        metrics["planted"][name] = {
+            "pcres": len(part),
+            "mean_effect": float(part["effect"].mean()),
+            "sd": float(part["effect"].std()),
+        } | agree
+    metrics["planted"]["rank_correlation"] = float(
+        effects["effect"].corr(effects["planted"], method="spearman")
+    )
     active = effects[effects["planted"] != 0]
-    found, best = active["effect"] / active["planted"], active["contact"] == effects.groupby("gene_id")["contact"].transform("max")[active.index]
-    metrics["planted"]["found_per_planted"] = {"strongest contact": float(found[best].median()), "other contacts": float(found[~best].median())}
+    found, best = (
+        active["effect"] / active["planted"],
+        active["contact"] == effects.groupby("gene_id")["contact"].transform("max")[active.index],
+    )
+    metrics["planted"]["found_per_planted"] = {
+        "strongest contact": float(found[best].median()),
+        "other contacts": float(found[~best].median()),
+    }
     return metrics
 
 # %% ../nbs/demo.ipynb #d0609e1e
 def _gene_metrics(told: GeneExplanation, truth: pd.DataFrame) -> dict[str, Any]:
     "The gene in full: its scores, and whether it would be above the median without noise."
     planted = truth.set_index("gene_id")["log2_expected"][told.gene["gene_id"]]
-    return {"gene_id": told.gene["gene_id"], "score": told.score, "score_without_pcres": told.score_without, "label": int(told.gene["label"]),
-            "planted_high": bool(planted >= truth["log2_rpkm"].median())}  # fmt: skip
+    return {
+        "gene_id": told.gene["gene_id"],
+        "score": told.score,
+        "score_without_pcres": told.score_without,
+        "label": int(told.gene["label"]),
+        "planted_high": bool(planted >= truth["log2_rpkm"].median()),
+    }
 
 # %% ../nbs/demo.ipynb #39c1bf40
 def _effects(store: Store, models: Sequence[Path], toy: Path) -> pd.DataFrame:
     "`withhold_each` of all genes, with kind and planted effect of each pCRE."
     links = pd.read_parquet(toy / "truth" / "links.parquet").rename(columns={"effect": "planted"})
     effects = withhold_each(models, store)
-    return effects.merge(links[["gene_id", "start", "end", "kind", "planted"]], on=["gene_id", "start", "end"], how="left", validate="1:1")
+    return effects.merge(
+        links[["gene_id", "start", "end", "kind", "planted"]],
+        on=["gene_id", "start", "end"],
+        how="left",
+        validate="1:1",
+    )
 
 
 def choose_gene(
@@ -201,13 +286,28 @@ def choose_gene(
 
 def _exons(gtf: Path) -> pd.DataFrame:
     "Exons of a GTF (1-based, closed): chrom, start, end, gene_id."
-    table = pd.read_csv(gtf, sep="\t", header=None, comment="#", usecols=[0, 2, 3, 4, 8]).set_axis(["chrom", "kind", "start", "end", "about"], axis=1)
+    table = pd.read_csv(gtf, sep="\t", header=None, comment="#", usecols=[0, 2, 3, 4, 8]).set_axis(
+        ["chrom", "kind", "start", "end", "about"], axis=1
+    )
     table = table[table["kind"] == "exon"]
-    return pd.DataFrame({"chrom": table["chrom"], "start": table["start"] - 1, "end": table["end"],
-                         "gene_id": table["about"].str.extract('gene_id "([^"]+)"')[0]})  # fmt: skip
+    return pd.DataFrame(
+        {
+            "chrom": table["chrom"],
+            "start": table["start"] - 1,
+            "end": table["end"],
+            "gene_id": table["about"].str.extract('gene_id "([^"]+)"')[0],
+        }
+    )
 
 # %% ../nbs/demo.ipynb #d4ee4fd4
-def _draw(out: Path, store: Store, tables: Mapping[str, pd.DataFrame], effects: pd.DataFrame, told: GeneExplanation, metrics: Mapping[str, Any]) -> None:
+def _draw(
+    out: Path,
+    store: Store,
+    tables: Mapping[str, pd.DataFrame],
+    effects: pd.DataFrame,
+    told: GeneExplanation,
+    metrics: Mapping[str, Any],
+) -> None:
     "All figures of the report, as PNG in `figures`."
 
     def keep(ax, name: str) -> None:
@@ -218,17 +318,37 @@ def _draw(out: Path, store: Store, tables: Mapping[str, pd.DataFrame], effects: 
     axes = plt.subplots(1, 2, figsize=(9.4, 4.6), layout="constrained")[1]
     plots.roc(both, axes[0])
     keep(plots.precision_recall(both, axes[1]), "roc")
-    keep(plots.with_and_without(*both.values(), ceiling=metrics["beside"]["planted expression without noise"]["mean"]), "gain")
+    keep(
+        plots.with_and_without(
+            *both.values(), ceiling=metrics["beside"]["planted expression without noise"]["mean"]
+        ),
+        "gain",
+    )
     keep(plots.scatter(tables["regression"]), "scatter")
     keep(plots.planted_effects(effects), "effects")
     axes = plt.subplots(1, 2, figsize=(9.4, 3.4), layout="constrained")[1]
-    history = {fold: pd.read_csv(out / "runs" / "with_pcres" / f"fold{fold}" / "history.csv") for fold in (1, 2, 3, 4)}
+    history = {
+        fold: pd.read_csv(out / "runs" / "with_pcres" / f"fold{fold}" / "history.csv")
+        for fold in (1, 2, 3, 4)
+    }
     plots.training_curves(history, axes[0])
     keep(plots.training_curves(history, axes[1], "auc"), "training")
     mine = effects[effects["gene_id"] == told.gene["gene_id"]]
-    notes = [f"{row.kind}\n" + (signed(row.planted, 1) if row.planted else "no effect") for row in mine.itertuples()]
+    notes = [
+        f"{row.kind}\n" + (signed(row.planted, 1) if row.planted else "no effect")
+        for row in mine.itertuples()
+    ]
     exons = _exons(next((out / "toy" / "genomes").glob("*.gtf.gz")))
-    keep(plots.gene(store, told, exons=exons, notes=notes, note_title="planted: what it is, and its effect on log2 RPKM"), "gene")
+    keep(
+        plots.gene(
+            store,
+            told,
+            exons=exons,
+            notes=notes,
+            note_title="planted: what it is, and its effect on log2 RPKM",
+        ),
+        "gene",
+    )
 
 # %% ../nbs/demo.ipynb #4d12444d
 _STYLE = """
@@ -254,7 +374,11 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[Any]], text: int = 1) 
 
     def line(tag: str, cells: Sequence[Any]) -> str:
         classes = ["" if i < text else ' class="number"' for i in range(len(cells))]
-        return "<tr>" + "".join(f"<{tag}{name}>{html.escape(str(cell))}</{tag}>" for cell, name in zip(cells, classes)) + "</tr>"
+        return (
+            "<tr>"
+            + "".join(f"<{tag}{name}>{html.escape(str(cell))}</{tag}>" for cell, name in zip(cells, classes))
+            + "</tr>"
+        )
 
     return f"<table><thead>{line('th', header)}</thead><tbody>{''.join(line('td', row) for row in rows)}</tbody></table>"
 
@@ -272,10 +396,26 @@ def _interval(entry: Mapping[str, float]) -> str:
 # %% ../nbs/demo.ipynb #b3f7515e
 def _performance(out: Path, metrics: Mapping[str, Any]) -> str:
     "Sections: how well it predicts, and what pCREs add."
-    rows = [[f"fold {k}", *(_interval(metrics[kind]["folds"][k]["auc"]) for kind in ("with_pcres", "without_pcres")), signed(metrics["gain"]["folds"][k], 3)]
-            for k in (1, 2, 3, 4)]  # fmt: skip
-    rows.append(["mean", f"{metrics['with_pcres']['mean']:.3f}", f"{metrics['without_pcres']['mean']:.3f}", signed(metrics["gain"]["mean"], 3)])
-    beside = [["network with pCREs", f"{metrics['with_pcres']['mean']:.3f}"], ["network without pCREs", f"{metrics['without_pcres']['mean']:.3f}"]]
+    rows = [
+        [
+            f"fold {k}",
+            *(_interval(metrics[kind]["folds"][k]["auc"]) for kind in ("with_pcres", "without_pcres")),
+            signed(metrics["gain"]["folds"][k], 3),
+        ]
+        for k in (1, 2, 3, 4)
+    ]
+    rows.append(
+        [
+            "mean",
+            f"{metrics['with_pcres']['mean']:.3f}",
+            f"{metrics['without_pcres']['mean']:.3f}",
+            signed(metrics["gain"]["mean"], 3),
+        ]
+    )
+    beside = [
+        ["network with pCREs", f"{metrics['with_pcres']['mean']:.3f}"],
+        ["network without pCREs", f"{metrics['without_pcres']['mean']:.3f}"],
+    ]
     beside += [[name, f"{scores['mean']:.3f}"] for name, scores in metrics["beside"].items()]
     return f"""
 <h2>How well does it predict?</h2>
@@ -299,12 +439,33 @@ def _explained(out: Path, told: GeneExplanation, effects: pd.DataFrame, metrics:
     for row in mine.itertuples():
         agrees = "" if row.planted == 0 else ("yes" if np.sign(row.planted) == np.sign(row.effect) else "no")
         right, active = right + (agrees == "yes"), active + (agrees != "")
-        rows.append([row.rank, f"{row.chrom}:{row.start:,}-{row.end:,}", row.kind, agrees or "–", f"{signed(row.distance / 1000, 0)} kb",
-                     f"{row.contact:.2f}", signed(row.planted), signed(row.effect), f"{row.score_without:.3f}"])  # fmt: skip
-    label, planned = ("high" if high else "low" for high in (told.gene["label"] == 1, metrics["gene"]["planted_high"]))
+        rows.append(
+            [
+                row.rank,
+                f"{row.chrom}:{row.start:,}-{row.end:,}",
+                row.kind,
+                agrees or "–",
+                f"{signed(row.distance / 1000, 0)} kb",
+                f"{row.contact:.2f}",
+                signed(row.planted),
+                signed(row.effect),
+                f"{row.score_without:.3f}",
+            ]
+        )
+    label, planned = (
+        "high" if high else "low" for high in (told.gene["label"] == 1, metrics["gene"]["planted_high"])
+    )
     planted, share = metrics["planted"], metrics["planted"]["found_per_planted"]
-    summary = [[name, f"{planted[name]['pcres']:,}", f"{planted[name]['right_sign']:.1%}" if "right_sign" in planted[name] else "–",
-                signed(planted[name]["mean_effect"]), f"{planted[name]['sd']:.2f}"] for name in ("enhancers", "silencers", "decoys")]  # fmt: skip
+    summary = [
+        [
+            name,
+            f"{planted[name]['pcres']:,}",
+            f"{planted[name]['right_sign']:.1%}" if "right_sign" in planted[name] else "–",
+            signed(planted[name]["mean_effect"]),
+            f"{planted[name]['sd']:.2f}",
+        ]
+        for name in ("enhancers", "silencers", "decoys")
+    ]
     return f"""
 <h2>One gene, explained</h2>
 <p>{html.escape(told.gene["gene_name"])} was chosen by what was planted, before the model was asked: it lies near the median and has the strongest pair of an active
@@ -322,16 +483,26 @@ signs and order can be compared, sizes cannot. “P without” is the probabilit
 """
 
 # %% ../nbs/demo.ipynb #c533c0c7
-def _method(out: Path, store: Store, settings: Mapping[str, Any], seconds: Mapping[str, float], parameters: int) -> str:
+def _method(
+    out: Path, store: Store, settings: Mapping[str, Any], seconds: Mapping[str, float], parameters: int
+) -> str:
     "Sections: what was done, settings, where to go."
     rules = json.loads((out / "toy" / "truth" / "rules.json").read_text())
-    steps = {"simulate and build": f"{len(store.genes):,} genes on {store.genes['chrom'].nunique()} chromosomes, {len(store.pcres):,} contacts with pCREs, {len(store.channels)} marks",
-             "train": "nine networks: four folds with pCREs, four without, one regressor",
-             "explain": f"each of {len(store.pcres):,} pCREs withheld once; one gene in full",
-             "measure and draw": "scores with intervals, simple models, figures"}  # fmt: skip
+    steps = {
+        "simulate and build": f"{len(store.genes):,} genes on {store.genes['chrom'].nunique()} chromosomes, {len(store.pcres):,} contacts with pCREs, {len(store.channels)} marks",
+        "train": "nine networks: four folds with pCREs, four without, one regressor",
+        "explain": f"each of {len(store.pcres):,} pCREs withheld once; one gene in full",
+        "measure and draw": "scores with intervals, simple models, figures",
+    }
     rows = [[name, what, f"{seconds[name]:.0f} s"] for name, what in steps.items()]
-    differences = [["width of the network", "64", "128"], ["layers and heads of Regulation", "2 and 4", "6 and 8"], ["learning rate", "0.001", "0.00003"],
-                   ["its decay an epoch", "0.75", "0.87"], ["epochs", settings["epochs"], "9"], ["genes a batch", "32", "64"]]  # fmt: skip
+    differences = [
+        ["width of the network", "64", "128"],
+        ["layers and heads of Regulation", "2 and 4", "6 and 8"],
+        ["learning rate", "0.001", "0.00003"],
+        ["its decay an epoch", "0.75", "0.87"],
+        ["epochs", settings["epochs"], "9"],
+        ["genes a batch", "32", "64"],
+    ]
     return f"""
 <h2>What was done</h2>
 <p>A toy epigenome was simulated in the file formats of real data: reads (tagAlign) and coverage (bigWig) of seven histone marks, pairs of fragments in contact, genes (GTF) and an expression matrix.
@@ -361,14 +532,30 @@ def _wrapped(text: str, width: int = 110) -> str:
     return "\n".join(textwrap.wrap(text, width, subsequent_indent="    "))
 
 
-def _write_report(out: Path, store: Store, settings: Mapping[str, Any], metrics: Mapping[str, Any], effects: pd.DataFrame, told: GeneExplanation, seconds: Mapping[str, float]) -> Path:
+def _write_report(
+    out: Path,
+    store: Store,
+    settings: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    effects: pd.DataFrame,
+    told: GeneExplanation,
+    seconds: Mapping[str, float],
+) -> Path:
     "The page."
     planted, parameters = metrics["planted"], _parameters(out)
-    signs = np.average([planted[name]["right_sign"] for name in ("enhancers", "silencers")], weights=[planted[name]["pcres"] for name in ("enhancers", "silencers")])
-    cards = [(f"{metrics['with_pcres']['mean']:.3f}", "AUC of held-out genes, mean of four folds"),
-             (signed(metrics["gain"]["mean"], 3), "AUC gained from pCREs"),
-             (f"{metrics['beside']['planted expression without noise']['mean']:.3f}", "AUC of the planted truth: the noise leaves no more"),
-             (f"{signs:.1%}", "of active enhancers and silencers act in the planted direction")]  # fmt: skip
+    signs = np.average(
+        [planted[name]["right_sign"] for name in ("enhancers", "silencers")],
+        weights=[planted[name]["pcres"] for name in ("enhancers", "silencers")],
+    )
+    cards = [
+        (f"{metrics['with_pcres']['mean']:.3f}", "AUC of held-out genes, mean of four folds"),
+        (signed(metrics["gain"]["mean"], 3), "AUC gained from pCREs"),
+        (
+            f"{metrics['beside']['planted expression without noise']['mean']:.3f}",
+            "AUC of the planted truth: the noise leaves no more",
+        ),
+        (f"{signs:.1%}", "of active enhancers and silencers act in the planted direction"),
+    ]
     numbers = "".join(f'<div class="card"><b>{value}</b><span>{what}</span></div>' for value, what in cards)
     page = f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Chromoformer demo</title><style>{_STYLE}</style></head>
@@ -388,7 +575,9 @@ def _write_report(out: Path, store: Store, settings: Mapping[str, Any], metrics:
 def _parameters(out: Path) -> int:
     from chromoformer.model import checkpoint
 
-    return sum(weights.numel() for weights in checkpoint.load(out / "runs" / "with_pcres" / "fold1").parameters())
+    return sum(
+        weights.numel() for weights in checkpoint.load(out / "runs" / "with_pcres" / "fold1").parameters()
+    )
 
 # %% ../nbs/demo.ipynb #644a110e
 @contextlib.contextmanager
@@ -451,7 +640,16 @@ def _run(out: Path, settings: Mapping[str, Any], progress: bool) -> Path:
         with atomic_path(out / name) as temporary:
             table.to_parquet(temporary, index=False)
     write_json(out / "metrics.json", metrics)
-    record(out / "provenance.json", what="demo", inputs={}, parameters=settings, watch=whole,
-           outputs={name: out / name for name in ("predictions.parquet", "effects.parquet", "metrics.json", "cellA.h5")})  # fmt: skip
+    record(
+        out / "provenance.json",
+        what="demo",
+        inputs={},
+        parameters=settings,
+        watch=whole,
+        outputs={
+            name: out / name
+            for name in ("predictions.parquet", "effects.parquet", "metrics.json", "cellA.h5")
+        },
+    )
     seconds["measure and draw"] = watch.seconds
     return _write_report(out, store, settings, metrics, effects, told, seconds)

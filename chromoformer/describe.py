@@ -14,7 +14,7 @@ import pandas as pd
 
 from .data.store import Store
 from .errors import InputError
-from .metrics import in_words
+from .metrics import format_metrics
 from .model import checkpoint
 
 # %% ../nbs/describe.ipynb #d6d9dc38
@@ -22,7 +22,9 @@ def describe_store(store: Store) -> str:
     "Genes, contacts, channels and inputs of a store."
     genes, contacts = store.genes, np.diff(store.pcre_start)
     known = int((genes["label"] >= 0).sum())
-    folds = ", ".join(f"{fold}: {count:,}" for fold, count in genes["fold"].value_counts().sort_index().items())
+    folds = ", ".join(
+        f"{fold}: {count:,}" for fold, count in genes["fold"].value_counts().sort_index().items()
+    )
     lines = [
         f"{store.path}: store of {store.name}, genome {store.genome}, {store.path.stat().st_size / 1e6:,.1f} MB",
         f"  genes       {len(genes):,} ({known:,} with a label, {int((genes['label'] == 1).sum()):,} of them 1); by fold {folds}",
@@ -37,7 +39,14 @@ def describe_store(store: Store) -> str:
     lines += [f"    {name:<12}{depth:10.3f}" for name, depth in zip(store.channels, sums / bases)]
     lines.append("  inputs")
     for name, entry in store.inputs.items():
-        lines.append(f"    {name:<12}" + (f"{entry['name']}  sha256 {entry['sha256'][:16]}..." if "sha256" in entry else f"{len(entry['files'])} files"))
+        lines.append(
+            f"    {name:<12}"
+            + (
+                f"{entry['name']}  sha256 {entry['sha256'][:16]}..."
+                if "sha256" in entry
+                else f"{len(entry['files'])} files"
+            )
+        )
     return "\n".join(lines)
 
 
@@ -52,12 +61,16 @@ def describe_model(folder: Path) -> str:
     ]
     for name in ("embedding", "pairwise", "regulation"):
         block = getattr(config, name)
-        lines.append(f"  {name:<12}{block.layers} layers, {block.heads} heads, widths {block.width}/{block.attention_width}/{block.feed_forward_width}")
+        lines.append(
+            f"  {name:<12}{block.layers} layers, {block.heads} heads, widths {block.width}/{block.attention_width}/{block.feed_forward_width}"
+        )
     if (folder / "history.csv").exists():
         history = pd.read_csv(folder / "history.csv")
-        lines.append(f"  training    {len(history)} epochs, last training loss {history['training_loss'].iloc[-1]:.4f}")
+        lines.append(
+            f"  training    {len(history)} epochs, last training loss {history['training_loss'].iloc[-1]:.4f}"
+        )
     if (folder / "metrics.json").exists():
-        lines.append(f"  held-out    {in_words(json.loads((folder / 'metrics.json').read_text()))}")
+        lines.append(f"  held-out    {format_metrics(json.loads((folder / 'metrics.json').read_text()))}")
     elif (folder / "state.pt").exists():
         lines.append("  this run is not complete: give its `train` command again to go on")
     return "\n".join(lines)
@@ -69,5 +82,7 @@ def describe(
     "A few lines about any of them."
     path = Path(path)
     if not path.exists():
-        raise InputError("no such file or folder", file=path, remedy="name a store, a model folder or a run folder")
+        raise InputError(
+            "no such file or folder", file=path, fix="name a store, a model folder or a run folder"
+        )
     return describe_model(path) if path.is_dir() else describe_store(Store(path))

@@ -26,19 +26,27 @@ class Check:
     what: str
     state: str  # good, note (works, but could be better) or wrong
     said: str  # what was found
-    remedy: str = ""  # what to do, where it is not good
+    fix: str = ""  # what to do, where it is not good
 
     def __str__(self):
-        return f"{self.state:<6}{self.what:<14}{self.said}" + (f"\n{'':20}What to do: {self.remedy}" if self.remedy else "")
+        return f"{self.state:<6}{self.what:<14}{self.said}" + (
+            f"\n{'':20}Fix: {self.fix}" if self.fix else ""
+        )
 
 # %% ../nbs/doctor.ipynb #d0c70007
 def _installation() -> list[Check]:
     import chromoformer
 
     where = Path(chromoformer.__file__).parent
-    found = [Check("python", GOOD if sys.version_info >= (3, 11) else BAD, f"{platform.python_version()}, {sys.executable}",
-                   "" if sys.version_info >= (3, 11) else "use Python 3.11 or newer"),
-             Check("chromoformer", GOOD, f"{chromoformer.__version__}, {where}")]  # fmt: skip
+    found = [
+        Check(
+            "python",
+            GOOD if sys.version_info >= (3, 11) else BAD,
+            f"{platform.python_version()}, {sys.executable}",
+            "" if sys.version_info >= (3, 11) else "use Python 3.11 or newer",
+        ),
+        Check("chromoformer", GOOD, f"{chromoformer.__version__}, {where}"),
+    ]
     return [*found, _requirements()]
 
 
@@ -49,7 +57,12 @@ def _requirements(package: str = "chromoformer-repro") -> Check:
     try:
         wanted = [Requirement(text) for text in metadata.requires(package) or []]
     except metadata.PackageNotFoundError:
-        return Check("packages", NOTE, f"{package} is not installed, so its requirements are not known", "make install, or pip install -e .")
+        return Check(
+            "packages",
+            NOTE,
+            f"{package} is not installed, so its requirements are not known",
+            "make install, or pip install -e .",
+        )
     wanted = [need for need in wanted if need.marker is None or need.marker.evaluate({"extra": ""})]
     wrong = []
     for need in wanted:
@@ -61,7 +74,9 @@ def _requirements(package: str = "chromoformer-repro") -> Check:
         if not need.specifier.contains(version, prereleases=True):
             wrong.append(f"{need.name} is {version}, wanted {need.specifier}")
     if wrong:
-        return Check("packages", BAD, "; ".join(wrong), "make install, or pip install -c constraints.txt -e .")
+        return Check(
+            "packages", BAD, "; ".join(wrong), "make install, or pip install -c constraints.txt -e ."
+        )
     return Check("packages", GOOD, f"{len(wanted)} packages as required, torch {metadata.version('torch')}")
 
 # %% ../nbs/doctor.ipynb #d0c70010
@@ -93,7 +108,12 @@ def _memory() -> Check:
     except (OSError, KeyError, ValueError):
         return Check("memory", GOOD, "not known on this system")
     low = free < 2
-    return Check("memory", NOTE if low else GOOD, f"{free:,.1f} of {total:,.1f} GB free", "train --low-memory reads bins from disk" if low else "")
+    return Check(
+        "memory",
+        NOTE if low else GOOD,
+        f"{free:,.1f} of {total:,.1f} GB free",
+        "train --low-memory reads bins from disk" if low else "",
+    )
 
 
 def _accelerator() -> Check:
@@ -101,20 +121,35 @@ def _accelerator() -> Check:
     import torch
 
     if torch.cuda.is_available():
-        name, device = f"{torch.cuda.get_device_name(0)}, {torch.cuda.get_device_properties(0).total_memory / 1e9:,.0f} GB", "cuda"
+        name, device = (
+            f"{torch.cuda.get_device_name(0)}, {torch.cuda.get_device_properties(0).total_memory / 1e9:,.0f} GB",
+            "cuda",
+        )
     elif getattr(torch.backends, "mps", None) and torch.backends.mps.is_available():
         name, device = "Apple silicon", "mps"
     else:
         built = torch.version.cuda or getattr(torch.version, "hip", None)
         there = any(Path(f"/dev/{node}").exists() for node in ("nvidia0", "kfd"))
         if there and not built:
-            return Check("GPU", NOTE, "there is one, but this build of torch is for the CPU", "install a build of torch for it, see the README of PyTorch")
+            return Check(
+                "GPU",
+                NOTE,
+                "there is one, but this build of torch is for the CPU",
+                "install a build of torch for it, see the README of PyTorch",
+            )
         return Check("GPU", GOOD, "none; the CPU is enough for one cell type")
     try:
         right = bool((torch.ones(8, 8, device=device) @ torch.ones(8, 8, device=device) == 8).all())
     except RuntimeError as error:
-        return Check("GPU", BAD, f"{name}: {str(error).splitlines()[0]}", "check its driver, or use --device cpu")
-    return Check("GPU", GOOD if right else BAD, f"{name}: --device {device}", "" if right else "its results are wrong: use --device cpu")
+        return Check(
+            "GPU", BAD, f"{name}: {str(error).splitlines()[0]}", "check its driver, or use --device cpu"
+        )
+    return Check(
+        "GPU",
+        GOOD if right else BAD,
+        f"{name}: --device {device}",
+        "" if right else "its results are wrong: use --device cpu",
+    )
 
 # %% ../nbs/doctor.ipynb #d0c70013
 def _disk(
@@ -136,24 +171,38 @@ def _disk(
             with h5py.File(Path(name) / "whole.h5", "r") as file:
                 right = file["numbers"][:].tolist() == [1, 2, 3]
     except OSError as error:
-        remedy = "set HDF5_USE_FILE_LOCKING=FALSE on this disk" if "lock" in str(error) else "choose a folder that you may write to"
-        return Check(what, BAD, f"{said}, but {str(error).splitlines()[0]}", remedy)
+        fix = (
+            "set HDF5_USE_FILE_LOCKING=FALSE on this disk"
+            if "lock" in str(error)
+            else "choose a folder that you may write to"
+        )
+        return Check(what, BAD, f"{said}, but {str(error).splitlines()[0]}", fix)
     if not right:
         return Check(what, BAD, f"{said}, but what was written is not what is read", "choose another disk")
     if free < 5:
-        return Check(what, NOTE, said, "chromoformer fetch MANIFEST --plan says what a cell type takes; choose a folder with more room")
+        return Check(
+            what,
+            NOTE,
+            said,
+            "chromoformer fetch MANIFEST --plan says what a cell type takes; choose a folder with more room",
+        )
     return Check(what, GOOD, said)
 
 
 def _notebooks() -> Check:
     "Are the analyses there, which studies run?"
     from chromoformer.errors import InputError
-    from chromoformer.runs import beside_the_library
+    from chromoformer.studies.workflow import beside_the_library
 
     try:
         folder = beside_the_library("nbs/analyses")
     except InputError:
-        return Check("analyses", NOTE, "the analysis notebooks are not beside the library", "for studies, install from a clone: make install")
+        return Check(
+            "analyses",
+            NOTE,
+            "the analysis notebooks are not beside the library",
+            "for studies, install from a clone: make install",
+        )
     return Check("analyses", GOOD, f"{len(list(folder.glob('*.ipynb')))} notebooks in {folder}")
 
 # %% ../nbs/doctor.ipynb #d0c70015
@@ -161,4 +210,11 @@ def examine(
     folder: str | Path = ".",  # where outputs would go
 ) -> list[Check]:
     "All checks; none writes anything that stays."
-    return [*_installation(), _threads(), _memory(), _accelerator(), _disk(Path(folder).resolve()), _notebooks()]
+    return [
+        *_installation(),
+        _threads(),
+        _memory(),
+        _accelerator(),
+        _disk(Path(folder).resolve()),
+        _notebooks(),
+    ]

@@ -22,19 +22,19 @@ class InputError(ValueError):
         *,
         file: str | Path | None = None,  # the file at fault
         place: str | None = None,  # where in it: a line, a region, a key, a gene
-        remedy: str | None = None,  # what to do next
+        fix: str | None = None,  # what to do next
     ):
-        self.problem, self.file, self.place, self.remedy = problem, file, place, remedy
+        self.problem, self.file, self.place, self.fix = problem, file, place, fix
         where = ", ".join(str(part) for part in (file, place) if part is not None)
         text = f"{where}: {problem}" if where else problem
-        super().__init__(f"{text}\n  What to do: {remedy}" if remedy else text)
+        super().__init__(f"{text}\n  Fix: {fix}" if fix else text)
 
     def __reduce__(self):  # survives the way back from a worker process
-        return _rebuild, (self.problem, self.file, self.place, self.remedy)
+        return _rebuild, (self.problem, self.file, self.place, self.fix)
 
 
-def _rebuild(problem, file, place, remedy):
-    return InputError(problem, file=file, place=place, remedy=remedy)
+def _rebuild(problem, file, place, fix):
+    return InputError(problem, file=file, place=place, fix=fix)
 
 
 @contextlib.contextmanager
@@ -47,7 +47,7 @@ def found_in(
     except InputError as error:
         if error.file is not None:
             raise
-        raise InputError(error.problem, file=file, place=error.place, remedy=error.remedy) from error
+        raise InputError(error.problem, file=file, place=error.place, fix=error.fix) from error
 
 # %% ../nbs/errors.ipynb #c2c701e3
 def some(
@@ -64,20 +64,22 @@ def read_yaml(
     path: str | Path,
     *,
     what: str,  # what it should be, for example "manifest"
-    remedy: str,  # where there is none, or one without keys
+    fix: str,  # where there is none, or one without keys
 ) -> dict[str, Any]:
     "The keys of a YAML file; an empty one has none."
     import yaml
 
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"no such {what}", file=path, remedy=remedy)
+        raise InputError(f"no such {what}", file=path, fix=fix)
     try:
         content = yaml.safe_load(path.read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"not valid YAML ({error})", file=path, remedy="check indentation and brackets") from error
+        raise InputError(
+            f"not valid YAML ({error})", file=path, fix="check indentation and brackets"
+        ) from error
     if not isinstance(content, dict | None):
-        raise InputError("this file holds no keys", file=path, remedy=remedy)
+        raise InputError("this file holds no keys", file=path, fix=fix)
     return content or {}
 
 
@@ -89,13 +91,22 @@ def key_at_fault(
     "What pydantic found, as one error. A mistyped key says more than the key that is missing for it."
     found_wrong = error.errors()
     first = next((wrong for wrong in found_wrong if wrong["type"] == "extra_forbidden"), found_wrong[0])
-    remedy = {"extra_forbidden": "remove this key, or correct its spelling", "missing": "add this key"}.get(first["type"], "correct this value")
+    fix = {"extra_forbidden": "remove this key, or correct its spelling", "missing": "add this key"}.get(
+        first["type"], "correct this value"
+    )
     found = f" (found {first['input']!r})" if first["type"] not in ("missing", "value_error") else ""
-    return InputError(f"{first['msg']}{found}", file=path, place=".".join(map(str, first["loc"])) or whole, remedy=remedy)
+    return InputError(
+        f"{first['msg']}{found}", file=path, place=".".join(map(str, first["loc"])) or whole, fix=fix
+    )
 
 # %% ../nbs/errors.ipynb #525fdeda
-_NUMBERS: dict[Any, tuple[type, ...]] = {int: (int,), float: (int, float), bool: (bool,), int | None: (int, type(None)),
-                                         float | None: (int, float, type(None))}  # fmt: skip
+_NUMBERS: dict[Any, tuple[type, ...]] = {
+    int: (int,),
+    float: (int, float),
+    bool: (bool,),
+    int | None: (int, type(None)),
+    float | None: (int, float, type(None)),
+}
 
 
 def check_types(
@@ -106,6 +117,12 @@ def check_types(
     for field in fields(settings):
         value, allowed = getattr(settings, field.name), _NUMBERS.get(field.type)
         if allowed and (not isinstance(value, allowed) or isinstance(value, bool) and bool not in allowed):
-            kind = "true or false" if bool in allowed else "a number" if float in allowed else "a whole number"
-            remedy = "write 1.0e-3, not 1e-3, which YAML takes for text" if isinstance(value, str) and "e" in value else "correct this setting"
-            raise InputError(f"{value!r} is not {kind}", place=f"{place}, {field.name}", remedy=remedy)
+            kind = (
+                "true or false" if bool in allowed else "a number" if float in allowed else "a whole number"
+            )
+            fix = (
+                "write 1.0e-3, not 1e-3, which YAML takes for text"
+                if isinstance(value, str) and "e" in value
+                else "correct this setting"
+            )
+            raise InputError(f"{value!r} is not {kind}", place=f"{place}, {field.name}", fix=fix)

@@ -38,10 +38,12 @@ def parse_region(
     "Read a region back from its string; `InputError` if it is none."
     found = re.fullmatch(r"([^:\s]+):(-?\d+)-(-?\d+)", text.strip())
     if not found:
-        raise InputError(f"{text!r} is no region", remedy="write chrom:start-end, for example chr1:10000-20000")
+        raise InputError(f"{text!r} is no region", fix="write chrom:start-end, for example chr1:10000-20000")
     chrom, start, end = found[1], int(found[2]), int(found[3])
     if end <= start:
-        raise InputError(f"region {text!r} ends at or before its start", remedy="write the smaller coordinate first")
+        raise InputError(
+            f"region {text!r} ends at or before its start", fix="write the smaller coordinate first"
+        )
     return Region(chrom, start, end)
 
 # %% ../nbs/genome.ipynb #99501e8f
@@ -52,19 +54,32 @@ def read_chrom_sizes(
     sizes: dict[str, int] = {}
     path = Path(path)
     if not path.is_file():
-        raise InputError("no such file", file=path, remedy="give a two-column table of chromosome names and lengths")
+        raise InputError(
+            "no such file", file=path, fix="give a two-column table of chromosome names and lengths"
+        )
     for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
         fields = line.split()
         if not fields or fields[0].startswith("#"):
             continue
         if len(fields) < 2 or not fields[1].isdigit() or int(fields[1]) == 0:
-            raise InputError(f"expected name and length, found {line!r}", file=path, place=f"line {number}",
-                             remedy="write one line per chromosome: name, length in bp")  # fmt: skip
+            raise InputError(
+                f"expected name and length, found {line!r}",
+                file=path,
+                place=f"line {number}",
+                fix="write one line per chromosome: name, length in bp",
+            )
         if fields[0] in sizes:
-            raise InputError(f"{fields[0]} is listed twice", file=path, place=f"line {number}", remedy="remove one of the lines")
+            raise InputError(
+                f"{fields[0]} is listed twice",
+                file=path,
+                place=f"line {number}",
+                fix="remove one of the lines",
+            )
         sizes[fields[0]] = int(fields[1])
     if not sizes:
-        raise InputError("no chromosome in this file", file=path, remedy="write one line per chromosome: name, length")
+        raise InputError(
+            "no chromosome in this file", file=path, fix="write one line per chromosome: name, length"
+        )
     return sizes
 
 # %% ../nbs/genome.ipynb #7252e2d2
@@ -78,13 +93,17 @@ def check_inside(
     if region.chrom not in sizes:
         raise InputError(
             f"{region} is on a chromosome that the genome lacks (it has {some(sizes)})",
-            file=file, place=place, remedy="use files of one genome assembly",
-        )  # fmt: skip
+            file=file,
+            place=place,
+            fix="use files of one genome assembly",
+        )
     if region.start < 0 or region.end > sizes[region.chrom]:
         raise InputError(
             f"{region} leaves its chromosome, which is {sizes[region.chrom]:,} bp long",
-            file=file, place=place, remedy="use files of one genome assembly; coordinates are 0-based and half-open",
-        )  # fmt: skip
+            file=file,
+            place=place,
+            fix="use files of one genome assembly; coordinates are 0-based and half-open",
+        )
 
 # %% ../nbs/genome.ipynb #68242875
 def bare_name(chrom: str) -> str:
@@ -107,12 +126,16 @@ def match_chroms(
     if names and not matched:
         raise InputError(
             f"no chromosome matches the genome: the file has {some(names)}, the genome has {some(genome)}",
-            file=file, remedy="use files of one genome assembly",
-        )  # fmt: skip
+            file=file,
+            fix="use files of one genome assembly",
+        )
     left_out = [name for name in names if name not in matched]
     if left_out and warn:
-        warnings.warn(f"{file or 'input'}: {len(left_out)} chromosome names match nothing in the genome and are "
-                      f"skipped ({some(left_out)})", stacklevel=2)  # fmt: skip
+        warnings.warn(
+            f"{file or 'input'}: {len(left_out)} chromosome names match nothing in the genome and are "
+            f"skipped ({some(left_out)})",
+            stacklevel=2,
+        )
     return matched
 
 # %% ../nbs/genome.ipynb #11168d29

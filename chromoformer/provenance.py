@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PACKAGES', 'sha256', 'file_record', 'atomic_path', 'folder_of', 'write_json', 'refuse_existing', 'versions',
-           'code_state', 'machine', 'Stopwatch', 'record', 'read_record', 'verify', 'input_file']
+           'code_version', 'machine', 'Stopwatch', 'record', 'read_record', 'verify', 'input_file']
 
 # %% ../nbs/provenance.ipynb #7e616775
 import contextlib
@@ -71,7 +71,9 @@ def _rename(temporary: Path, path: Path) -> None:
             os.replace(temporary, path)
     else:
         if path.is_dir():
-            raise InputError("this is a folder, and a file is to be written", file=path, remedy="choose another name")
+            raise InputError(
+                "this is a folder, and a file is to be written", file=path, fix="choose another name"
+            )
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -87,9 +89,11 @@ def folder_of(
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"its folder cannot be made ({error.strerror})", file=path, remedy="write to another place") from error
+        raise InputError(
+            f"its folder cannot be made ({error.strerror})", file=path, fix="write to another place"
+        ) from error
     if not os.access(folder, os.W_OK):
-        raise InputError("its folder may not be written to", file=path, remedy="write to another place")
+        raise InputError("its folder may not be written to", file=path, fix="write to another place")
     try:
         yield folder
     except BaseException:
@@ -128,13 +132,18 @@ def _told_if_full(path: Path) -> Iterator[None]:
     except InputError:
         raise
     except Exception as error:
-        said = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error)
+        said = (
+            isinstance(error, OSError)
+            and error.errno in (errno.ENOSPC, errno.EDQUOT)
+            or "No space left on device" in str(error)
+        )
         free = shutil.disk_usage(path.parent).free
         if said or free < 1 << 16:
             raise InputError(
                 f"the disk is full ({free / 1e6:,.1f} MB free); nothing was left half-written",
-                file=path, remedy="free some space or write to another disk, then run the same command again",
-            ) from error  # fmt: skip
+                file=path,
+                fix="free some space or write to another disk, then run the same command again",
+            ) from error
         raise
 
 
@@ -164,13 +173,36 @@ def refuse_existing(
 ) -> None:
     "`InputError` if the output is already there and `force` is not given."
     if Path(path).exists() and not force:
-        raise InputError("this output exists already", file=path, remedy="choose another name, or add --force to replace it")
+        raise InputError(
+            "this output exists already",
+            file=path,
+            fix="choose another name, or add --force to replace it",
+        )
 
 # %% ../nbs/provenance.ipynb #5e8ca5db
 PACKAGES = (
-    "chromoformer-repro", "numpy", "pandas", "scipy", "torch", "h5py", "pyarrow", "safetensors", "scikit-learn", "pybigtools",
-    "pysam", "cooler", "cooltools", "bioframe", "gseapy", "pooch", "papermill", "nbclient", "nbconvert", "ipykernel", "snakemake",
-)  # fmt: skip
+    "chromoformer-repro",
+    "numpy",
+    "pandas",
+    "scipy",
+    "torch",
+    "h5py",
+    "pyarrow",
+    "safetensors",
+    "scikit-learn",
+    "pybigtools",
+    "pysam",
+    "cooler",
+    "cooltools",
+    "bioframe",
+    "gseapy",
+    "pooch",
+    "papermill",
+    "nbclient",
+    "nbconvert",
+    "ipykernel",
+    "snakemake",
+)
 
 
 def versions() -> dict[str, str]:
@@ -182,12 +214,14 @@ def versions() -> dict[str, str]:
     return found
 
 
-def code_state() -> dict[str, Any]:
+def code_version() -> dict[str, Any]:
     "Commit of the checkout this library runs from and whether it has uncommitted changes; empty for an installed package."
     here = Path(__file__).resolve().parent if "__file__" in globals() else Path.cwd()
 
     def git(*arguments):
-        return subprocess.run(["git", "-C", here, *arguments], capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            ["git", "-C", here, *arguments], capture_output=True, text=True, check=True
+        ).stdout.strip()
 
     try:
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
@@ -197,7 +231,11 @@ def code_state() -> dict[str, Any]:
 
 def machine() -> dict[str, Any]:
     "Processor, cores, threads in use and accelerator."
-    found: dict[str, Any] = {"platform": platform.platform(), "processor": _processor(), "cores": os.cpu_count()}
+    found: dict[str, Any] = {
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+    }
     if torch := sys.modules.get("torch"):  # not imported just for this
         found["threads"] = torch.get_num_threads()
         if torch.cuda.is_available():
@@ -246,7 +284,8 @@ def record(
     outputs: Mapping[str, str | Path],  # name -> file
     parameters: Mapping[str, Any],  # everything that was chosen
     watch: Stopwatch,  # started before the work
-    known: Mapping[str, Mapping[str, Any]] | None = None,  # absolute path -> an earlier record of a file, to spare reading it again
+    known: Mapping[str, Mapping[str, Any]]
+    | None = None,  # absolute path -> an earlier record of a file, to spare reading it again
     **more: Any,  # whatever else is to be kept
 ) -> dict[str, Any]:  # what was written
     "Write how an output came to be."
@@ -255,18 +294,24 @@ def record(
         "what": what,
         "command": sys.argv,
         "parameters": dict(parameters),
-        "inputs": {name: _stamped(Path(file), known) | {"path": os.path.abspath(file), "relative": os.path.relpath(file, folder)}
-                   for name, file in inputs.items()},
-        "outputs": {name: _stamped(Path(file), {}) | {"path": os.path.relpath(file, folder)} for name, file in outputs.items()},
+        "inputs": {
+            name: _stamped(Path(file), known)
+            | {"path": os.path.abspath(file), "relative": os.path.relpath(file, folder)}
+            for name, file in inputs.items()
+        },
+        "outputs": {
+            name: _stamped(Path(file), {}) | {"path": os.path.relpath(file, folder)}
+            for name, file in outputs.items()
+        },
         "versions": versions(),
-        "code": code_state(),
+        "code": code_version(),
         "machine": machine(),
         "started": _clock_time(watch.started),
         "ended": _clock_time(watch.started + watch.seconds),
         "seconds": round(watch.seconds, 3),
         "cpu_seconds": round(watch.cpu_seconds, 2),
         **more,
-    }  # fmt: skip
+    }
     content = json.loads(_as_text(content))  # as it will be read
     content["sha256"] = _own_hash(content)
     write_json(path, content)
@@ -284,16 +329,18 @@ def read_record(
     path = Path(path)
     path = path / "provenance.json" if path.is_dir() else path
     if not path.exists():
-        raise InputError("no provenance.json here", file=path, remedy="name the folder of a finished run")
+        raise InputError("no provenance.json here", file=path, fix="name the folder of a finished run")
     try:
         content = json.loads(text := path.read_text())
         whole = isinstance(content["outputs"], dict) and isinstance(content["inputs"], dict)
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"this is no whole record ({error})", file=path, remedy="run the job again") from error
+        raise InputError(f"this is no whole record ({error})", file=path, fix="run the job again") from error
     if not whole:
-        raise InputError("this is no record of a run", file=path, remedy="name the folder of a finished run")
+        raise InputError("this is no record of a run", file=path, fix="name the folder of a finished run")
     if "sha256" in content and (content["sha256"] != _own_hash(content) or text != _as_text(content)):
-        raise InputError("this record has been changed since it was written", file=path, remedy="run the job again")
+        raise InputError(
+            "this record has been changed since it was written", file=path, fix="run the job again"
+        )
     return content
 
 
@@ -309,13 +356,17 @@ def _problem(file: Path, entry: Mapping[str, Any], hashes: dict[str, str], what:
     found = hashes[place] = hashes.get(place) or sha256(file)
     if found == entry["sha256"]:
         return []
-    return [f"{file}: {what}expected sha256 {entry['sha256']} ({entry['size']:,} bytes), found {found} ({file.stat().st_size:,} bytes)"]
+    return [
+        f"{file}: {what}expected sha256 {entry['sha256']} ({entry['size']:,} bytes), found {found} ({file.stat().st_size:,} bytes)"
+    ]
 
 
 def verify(
     path: str | Path,  # a provenance.json, or the folder that holds it
     hashes: dict[str, str] | None = None,  # path -> hash of files that have been read already; grows
-) -> list[str]:  # one line for each output that is missing or has changed, and each input that has changed; empty if all is well
+) -> list[
+    str
+]:  # one line for each output that is missing or has changed, and each input that has changed; empty if all is well
     "Compare the outputs beside a record, and its inputs that are still at their place, with the hashes in it."
     path, problems, hashes = Path(path), [], {} if hashes is None else hashes
     content, folder = read_record(path), path if path.is_dir() else path.parent

@@ -20,8 +20,16 @@ def entries(source: str, module: str) -> str:
 def _comments(source: str) -> dict[int, str]:
     "Line -> what its comment says; remarks for tools are left out."
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-    texts = {token.start[0]: token.string.lstrip("# ").split("# fmt:")[0].strip() for token in tokens if token.type == tokenize.COMMENT}
-    return {line: text for line, text in texts.items() if not text.startswith(("fmt:", "noqa", "type:", "pyright:"))}
+    texts = {
+        token.start[0]: token.string.lstrip("# ").split("# fmt:")[0].strip()
+        for token in tokens
+        if token.type == tokenize.COMMENT
+    }
+    return {
+        line: text
+        for line, text in texts.items()
+        if not text.startswith(("fmt:", "noqa", "type:", "pyright:"))
+    }
 
 
 def _cell(text: str) -> str:
@@ -42,7 +50,11 @@ def _help(annotation: ast.expr | None) -> tuple[str, str]:
     "Type and help; commands say both in `Annotated[type, typer.Option(help=...)]`."
     if annotation is None:
         return "", ""
-    if isinstance(annotation, ast.Subscript) and ast.unparse(annotation.value) == "Annotated" and isinstance(annotation.slice, ast.Tuple):
+    if (
+        isinstance(annotation, ast.Subscript)
+        and ast.unparse(annotation.value) == "Annotated"
+        and isinstance(annotation.slice, ast.Tuple)
+    ):
         kind, option = annotation.slice.elts[:2]
         said = next((word.value for word in getattr(option, "keywords", []) if word.arg == "help"), None)
         return ast.unparse(kind), ast.literal_eval(said) if said is not None else ""
@@ -53,7 +65,13 @@ def _table(rows: list[tuple[str, str, str, str]], first: str) -> list[str]:
     if not rows:
         return []
     lines = [f"| {first} | Type | Default | |", "| --- | --- | --- | --- |"]
-    return [*lines, *(f"| {_code(name)} | {_code(kind)} | {_code(default)} | {_plain(said)} |" for name, kind, default, said in rows)]
+    return [
+        *lines,
+        *(
+            f"| {_code(name)} | {_code(kind)} | {_code(default)} | {_plain(said)} |"
+            for name, kind, default, said in rows
+        ),
+    ]
 
 
 def _alone(node: ast.AST, nodes: list, comments: dict[int, str]) -> str:
@@ -63,7 +81,9 @@ def _alone(node: ast.AST, nodes: list, comments: dict[int, str]) -> str:
     return comments.get(line, "") if beside and beside[-1] is node else ""
 
 
-def _arguments(node: ast.FunctionDef, comments: dict[int, str]) -> tuple[str, list[tuple[str, str, str, str]]]:
+def _arguments(
+    node: ast.FunctionDef, comments: dict[int, str]
+) -> tuple[str, list[tuple[str, str, str, str]]]:
     "The signature in short, and a row of the table for each argument."
     arguments = node.args
     plain = arguments.posonlyargs + arguments.args
@@ -93,13 +113,19 @@ def _arguments(node: ast.FunctionDef, comments: dict[int, str]) -> tuple[str, li
     return ", ".join(signature), rows
 
 
-def _function(node: ast.FunctionDef, comments: dict[int, str], role: str, name: str, fence: str = "````") -> str:
+def _function(
+    node: ast.FunctionDef, comments: dict[int, str], role: str, name: str, fence: str = "````"
+) -> str:
     signature, rows = _arguments(node, comments)
     returns = ast.unparse(node.returns) if node.returns is not None else ""
     decorators = {ast.unparse(decorator) for decorator in node.decorator_list}
     said = comments.get(node.returns.end_lineno, "") if node.returns is not None else ""
     lines = [f"{fence}{{py:{role}}} {name}({signature})"]
-    lines += [f":{option}:" for option in ("classmethod", "staticmethod") if option in decorators and role == "method"]
+    lines += [
+        f":{option}:"
+        for option in ("classmethod", "staticmethod")
+        if option in decorators and role == "method"
+    ]
     lines += ["", ast.get_docstring(node) or "", "", *_table(rows, "Argument")]
     if returns and returns != "None":
         lines += ["", f"Returns {_code(returns)}{f': {_plain(said)}' if said else ''}"]
@@ -107,13 +133,23 @@ def _function(node: ast.FunctionDef, comments: dict[int, str], role: str, name: 
 
 
 def _class(node: ast.ClassDef, comments: dict[int, str], name: str) -> str:
-    fields = [part for part in node.body if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name) and not part.target.id.startswith("_")]
+    fields = [
+        part
+        for part in node.body
+        if isinstance(part, ast.AnnAssign)
+        and isinstance(part.target, ast.Name)
+        and not part.target.id.startswith("_")
+    ]
     methods = {part.name: part for part in node.body if isinstance(part, ast.FunctionDef)}
     signature, rows = "", []
     if "__init__" in methods:
         signature, rows = _arguments(methods["__init__"], comments)
     bases = [ast.unparse(base) for base in node.bases]
-    lines = [f"`````{{py:class}} {name}{f'({signature})' if signature else ''}", "", ast.get_docstring(node) or ""]
+    lines = [
+        f"`````{{py:class}} {name}{f'({signature})' if signature else ''}",
+        "",
+        ast.get_docstring(node) or "",
+    ]
     if bases:
         lines += ["", "A kind of " + ", ".join(map(_code, bases)) + "."]
     lines += ["", *_table(rows, "Argument")]

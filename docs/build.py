@@ -1,6 +1,6 @@
 """Build the site: stage the notebooks, execute them, run the gallery's study, sphinx-build -W, check the links.
 
-    python docs/build.py [--study FOLDER] [--jobs N] [--only PAGE ...]
+python docs/build.py [--study FOLDER] [--jobs N] [--only PAGE ...]
 """
 
 import argparse
@@ -29,7 +29,10 @@ def sections() -> dict[str, dict]:
 
 def pages_of(section: dict) -> list[str]:
     "Pages of a section in their order."
-    return [*section.get("pages", []), *(page for pages in section.get("groups", {}).values() for page in pages)]
+    return [
+        *section.get("pages", []),
+        *(page for pages in section.get("groups", {}).values() for page in pages),
+    ]
 
 
 def gallery(study: Path, links: Links) -> dict:
@@ -41,9 +44,15 @@ def gallery(study: Path, links: Links) -> dict:
             continue
         made = json.loads((executed[0].parent / "provenance.json").read_text())
         job = executed[0].parent.relative_to(study)
-        others = f" {len(executed) - 1} more jobs of the study ran the same notebook with other parameters." if len(executed) > 1 else ""
-        note = (f"Executed as job `{job}` of the study `{study.name}`: {_made(made)}.{others} Code is folded. Make it yourself: `chromoformer run workflow/studies/{study.name}.yaml`, "
-                "or open the notebook and change its parameters.")  # fmt: skip
+        others = (
+            f" {len(executed) - 1} more jobs of the study ran the same notebook with other parameters."
+            if len(executed) > 1
+            else ""
+        )
+        note = (
+            f"Executed as job `{job}` of the study `{study.name}`: {_made(made)}.{others} Code is folded. Make it yourself: `chromoformer run workflow/studies/{study.name}.yaml`, "
+            "or open the notebook and change its parameters."
+        )
         found[page] = stage_executed(executed[0], page, links, note)
     return found
 
@@ -52,8 +61,13 @@ def _made(record: dict) -> str:
     "When, on what and with what, from a provenance record."
     where, versions = record.get("machine", {}), record.get("versions", {})
     commit = (record.get("code") or {}).get("commit") or ""
-    parts = [str(record.get("finished", record.get("ended", "")))[:10], f"{record.get('seconds', 0):,.0f} s", where.get("processor", ""),
-             f"torch {versions['torch']}" if "torch" in versions else "", f"commit {commit[:7]}" if commit else ""]  # fmt: skip
+    parts = [
+        str(record.get("finished", record.get("ended", "")))[:10],
+        f"{record.get('seconds', 0):,.0f} s",
+        where.get("processor", ""),
+        f"torch {versions['torch']}" if "torch" in versions else "",
+        f"commit {commit[:7]}" if commit else "",
+    ]
     return ", ".join(part for part in parts if part)
 
 
@@ -65,7 +79,17 @@ def write_section(out: Path, name: str, section: dict, about: dict[str, tuple[st
         lines += [f"## {title}", ""] if title else []
         lines += ["```{list-table}", ":class: contents", ":widths: 30 70", ""]
         lines += [f"* - [{about[page][0]}](/{page})\n  - {about[page][1]}" for page in pages]
-        lines += ["```", "", "```{toctree}", ":hidden:", *([f":caption: {title}"] if title else []), "", *(f"/{page}" for page in pages), "```", ""]
+        lines += [
+            "```",
+            "",
+            "```{toctree}",
+            ":hidden:",
+            *([f":caption: {title}"] if title else []),
+            "",
+            *(f"/{page}" for page in pages),
+            "```",
+            "",
+        ]
     folder = out / name
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "index.md").write_text("\n".join(lines))
@@ -79,8 +103,15 @@ def write_commands(out: Path) -> None:
     from chromoformer.cli import app
 
     command = typer.main.get_command(app)
-    text = get_docs_for_click(obj=command, ctx=typer.Context(command, info_name="chromoformer"), name="chromoformer", title="All commands")
-    text = text.replace("# All commands\n", "# All commands\n\n> The command line as it describes itself.\n", 1)
+    text = get_docs_for_click(
+        obj=command,
+        ctx=typer.Context(command, info_name="chromoformer"),
+        name="chromoformer",
+        title="All commands",
+    )
+    text = text.replace(
+        "# All commands\n", "# All commands\n\n> The command line as it describes itself.\n", 1
+    )
     (out / "reference").mkdir(parents=True, exist_ok=True)
     (out / "reference" / "commands.md").write_text(text)
 
@@ -89,17 +120,32 @@ def write_names(out: Path, staged: dict) -> None:
     "Every public name, by module."
     lines = ["# All names", "", "> Every public function and class, and where it is explained.", ""]
     for page in pages_of(sections()["method"]) + pages_of(sections()["reference"]):
-        text = "\n".join(cell.source for cell in staged[page].cells if cell.cell_type == "markdown") if page in staged else ""
-        names = re.findall(r"^`{4,5}\{py:(?:function|class)\} ([\w.]+)[^\n]*\n(?::\w+:[^\n]*\n)*\n([^\n]*)", text, re.M)
+        text = (
+            "\n".join(cell.source for cell in staged[page].cells if cell.cell_type == "markdown")
+            if page in staged
+            else ""
+        )
+        names = re.findall(
+            r"^`{4,5}\{py:(?:function|class)\} ([\w.]+)[^\n]*\n(?::\w+:[^\n]*\n)*\n([^\n]*)", text, re.M
+        )
         if names:
             module = names[0][0].rsplit(".", 1)[0]
-            lines += [f"## {module}", "", *(f"- {{py:obj}}`{name.rsplit('.', 1)[1]} <{name}>`: {said}" for name, said in names), ""]
+            lines += [
+                f"## {module}",
+                "",
+                *(f"- {{py:obj}}`{name.rsplit('.', 1)[1]} <{name}>`: {said}" for name, said in names),
+                "",
+            ]
     (out / "reference" / "names.md").write_text("\n".join(lines))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--study", type=Path, help="folder of a study that was run; default: runs/toy and runs/whole_genes, which are run if they are not there")
+    parser.add_argument(
+        "--study",
+        type=Path,
+        help="folder of a study that was run; default: runs/toy and runs/whole_genes, which are run if they are not there",
+    )
     parser.add_argument("--no-study", action="store_true", help="leave the gallery's notebooks unexecuted")
     parser.add_argument("--jobs", type=int, default=min(4, os.cpu_count() or 1), help="notebooks at a time")
     parser.add_argument("--out", type=Path, default=DOCS / "_build", help="folder to write")
@@ -114,11 +160,25 @@ def main() -> None:
     if not studies and not options.no_study:
         studies = [ROOT / "runs" / name for name in STUDIES]
         for study in studies:
-            subprocess.run([Path(sys.executable).parent / "chromoformer", "run", ROOT / "workflow" / "studies" / f"{study.name}.yaml", "--out", study, "--cores", str(options.jobs)],
-                           check=True)  # fmt: skip
+            subprocess.run(
+                [
+                    Path(sys.executable).parent / "chromoformer",
+                    "run",
+                    ROOT / "workflow" / "studies" / f"{study.name}.yaml",
+                    "--out",
+                    study,
+                    "--cores",
+                    str(options.jobs),
+                ],
+                check=True,
+            )
     executed = {page: made for study in studies for page, made in gallery(study.resolve(), links).items()}
     staged = {page: stage(page, links) for page in notebooks() if page not in executed}
-    chosen = {page: notebook for page, notebook in staged.items() if not page.startswith("analyses/") and (options.only is None or page in options.only)}
+    chosen = {
+        page: notebook
+        for page, notebook in staged.items()
+        if not page.startswith("analyses/") and (options.only is None or page in options.only)
+    }
     failed = execute(chosen, out / "executed", options.jobs)
     if failed:
         sys.exit(f"{len(failed)} notebooks failed; the site is not built")
@@ -134,9 +194,15 @@ def main() -> None:
     write_names(source, staged)
     everything = {**staged, **executed}
     about = {page: title_and_summary(notebook) for page, notebook in everything.items()}
-    about = {page: (title or page, links.rewrite(summary, "index")) for page, (title, summary) in about.items()}
+    about = {
+        page: (title or page, links.rewrite(summary, "index")) for page, (title, summary) in about.items()
+    }
     for page in ("reference/names", "reference/commands"):
-        about[page] = title_and_summary(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell((source / f"{page}.md").read_text())]))
+        about[page] = title_and_summary(
+            nbformat.v4.new_notebook(
+                cells=[nbformat.v4.new_markdown_cell((source / f"{page}.md").read_text())]
+            )
+        )
     top = []
     for name, section in contents.items():
         if list(section.get("pages", [])) == [f"guides/{name}"]:  # a section of one page is that page
@@ -144,12 +210,22 @@ def main() -> None:
             continue
         write_section(source, name, section, about)
         top.append(f"{name}/index")
-    toctree = "```{toctree}\n:hidden:\n\n" + "\n".join(f"{contents[page.split('/')[0] if page.endswith('/index') else page.split('/')[1]]['title']} </{page}>" for page in top) + "\n```"
+    toctree = (
+        "```{toctree}\n:hidden:\n\n"
+        + "\n".join(
+            f"{contents[page.split('/')[0] if page.endswith('/index') else page.split('/')[1]]['title']} </{page}>"
+            for page in top
+        )
+        + "\n```"
+    )
     everything["index"].cells.append(nbformat.v4.new_markdown_cell(toctree))
     links.write_files(source)
     for page, notebook in everything.items():
         (source / page).parent.mkdir(parents=True, exist_ok=True)
-        notebook.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}, "language_info": {"name": "python"}}
+        notebook.metadata = {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+        }
         nbformat.write(notebook, source / f"{page}.ipynb")
     for name in ("conf.py", "_static"):
         (source / name).unlink(missing_ok=True)
@@ -157,12 +233,31 @@ def main() -> None:
 
     html = out / "html"
     shutil.rmtree(html, ignore_errors=True)
-    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "-j", str(options.jobs), "-c", DOCS, "-d", out / "doctrees", source, html]
+    command = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-W",
+        "--keep-going",
+        "-q",
+        "-b",
+        "html",
+        "-j",
+        str(options.jobs),
+        "-c",
+        DOCS,
+        "-d",
+        out / "doctrees",
+        source,
+        html,
+    ]
     if subprocess.run(command).returncode:
         sys.exit("sphinx-build did not end well; the warnings above say where")
     if broken := broken_links(html):
         sys.exit("links that lead nowhere:\n" + "\n".join(broken))
-    print(f"{len(list(html.rglob('*.html')))} pages, every internal link leads somewhere. Open {html / 'index.html'}")
+    print(
+        f"{len(list(html.rglob('*.html')))} pages, every internal link leads somewhere. Open {html / 'index.html'}"
+    )
 
 
 if __name__ == "__main__":

@@ -44,7 +44,12 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_favicon = "_static/favicon.svg"
 html_theme_options = {
-    "logo": {"text": "Chromoformer", "image_light": "_static/favicon.svg", "image_dark": "_static/favicon.svg", "alt_text": "Home"},
+    "logo": {
+        "text": "Chromoformer",
+        "image_light": "_static/favicon.svg",
+        "image_dark": "_static/favicon.svg",
+        "alt_text": "Home",
+    },
     "navbar_align": "left",
     "header_links_before_dropdown": 8,
     "navbar_end": ["theme-switcher"],

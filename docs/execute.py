@@ -18,7 +18,12 @@ SHARP = "%config InlineBackend.figure_formats = ['retina']"
 def _library() -> str:
     "A hash of all that a notebook's results may come from, besides itself."
     found = hashlib.sha256()
-    for folder, pattern in (("chromoformer", "*.py"), ("benchmarks/results", "*.json"), ("workflow", "*.yaml"), ("data_manifests", "*.yaml")):
+    for folder, pattern in (
+        ("chromoformer", "*.py"),
+        ("benchmarks/results", "*.json"),
+        ("workflow", "*.yaml"),
+        ("data_manifests", "*.yaml"),
+    ):
         for file in sorted((ROOT / folder).rglob(pattern)):
             found.update(str(file.relative_to(ROOT)).encode() + file.read_bytes())
     return found.hexdigest()
@@ -38,7 +43,13 @@ def _run(page: str, source: str, kept: Path) -> tuple[str, float, str]:
     for _ in range(3):
         notebook = nbformat.reads(source, as_version=4)
         notebook.cells.insert(0, nbformat.v4.new_code_cell(SHARP))
-        client = NotebookClient(notebook, timeout=LIMIT, kernel_name="python3", extra_arguments=["--log-level=ERROR"], resources={"metadata": {"path": str((ROOT / "nbs" / page).parent)}})
+        client = NotebookClient(
+            notebook,
+            timeout=LIMIT,
+            kernel_name="python3",
+            extra_arguments=["--log-level=ERROR"],
+            resources={"metadata": {"path": str((ROOT / "nbs" / page).parent)}},
+        )
         try:
             client.execute()
             break
@@ -61,14 +72,18 @@ def execute(notebooks: dict, cache: Path, workers: int) -> list[str]:
     library, failed = _library(), []
     kept = {page: cache / f"{_key(notebook, library)}.json" for page, notebook in notebooks.items()}
     todo = [page for page in notebooks if not kept[page].exists()]
-    print(f"{len(notebooks)} notebooks, {len(notebooks) - len(todo)} of them executed before with the same code")
+    print(
+        f"{len(notebooks)} notebooks, {len(notebooks) - len(todo)} of them executed before with the same code"
+    )
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
     with ProcessPoolExecutor(workers) as pool:
         waiting = [pool.submit(_run, page, nbformat.writes(notebooks[page]), kept[page]) for page in todo]
         for number, ended in enumerate(as_completed(waiting), 1):
             page, seconds, error = ended.result()
-            print(f"[{number}/{len(todo)}] {page:<40} {seconds:6.1f} s{'  failed' if error else ''}", flush=True)
+            print(
+                f"[{number}/{len(todo)}] {page:<40} {seconds:6.1f} s{'  failed' if error else ''}", flush=True
+            )
             if error:
                 failed.append(f"nbs/{page}.ipynb: {error}")
     for page, notebook in notebooks.items():

@@ -13,12 +13,22 @@ HEAD = "<!-- Written from nbs/index.ipynb by `make readme`; edit that. -->\n\n"
 
 def main() -> None:
     notebook = nbformat.read(ROOT / "nbs" / "index.ipynb", as_version=4)
-    NotebookClient(notebook, timeout=600, kernel_name="python3", extra_arguments=["--log-level=ERROR"], resources={"metadata": {"path": str(ROOT)}}).execute()
+    NotebookClient(
+        notebook,
+        timeout=600,
+        kernel_name="python3",
+        extra_arguments=["--log-level=ERROR"],
+        resources={"metadata": {"path": str(ROOT)}},
+    ).execute()
     for cell in notebook.cells:
         if cell.cell_type == "code" and "echo: false" in cell.source:
             cell.source = ""
-            cell.outputs = [out for out in cell.outputs if out.output_type in ("display_data", "execute_result")]
-    body, resources = MarkdownExporter().from_notebook_node(notebook, resources={"output_files_dir": "docs/images"})
+            cell.outputs = [
+                out for out in cell.outputs if out.output_type in ("display_data", "execute_result")
+            ]
+    body, resources = MarkdownExporter().from_notebook_node(
+        notebook, resources={"output_files_dir": "docs/images"}
+    )
     for name, content in resources.get("outputs", {}).items():
         (ROOT / name).parent.mkdir(parents=True, exist_ok=True)
         (ROOT / name).write_bytes(content)

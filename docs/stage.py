@@ -11,7 +11,14 @@ ROOT = Path(__file__).resolve().parents[1]
 NBS = ROOT / "nbs"
 DIRECTIVE = re.compile(r"^#\|[ \t]*([a-z_-]+):?[ \t]*(.*)$", re.M)
 LINK = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)\s]+)\)")
-LANGUAGES = {".yaml": "yaml", ".py": "python", ".tsv": "text", ".json": "json", ".toml": "toml", ".ini": "ini"}
+LANGUAGES = {
+    ".yaml": "yaml",
+    ".py": "python",
+    ".tsv": "text",
+    ".json": "json",
+    ".toml": "toml",
+    ".ini": "ini",
+}
 
 
 def notebooks() -> list[str]:
@@ -37,7 +44,10 @@ class Links:
     def rewrite(self, text: str, page: str) -> str:
         "Markdown of one page with its links turned; code is left alone."
         parts = re.split(r"(```.*?```|`[^`\n]*`)", text, flags=re.S)
-        return "".join(part if n % 2 else LINK.sub(lambda m: f"[{m[1]}]({self.target(m[2], page)})", part) for n, part in enumerate(parts))
+        return "".join(
+            part if n % 2 else LINK.sub(lambda m: f"[{m[1]}]({self.target(m[2], page)})", part)
+            for n, part in enumerate(parts)
+        )
 
     def target(self, link: str, page: str) -> str:
         "One link, relative to the page."
@@ -69,7 +79,9 @@ class Links:
             file = self.files[name]
             shown = file.relative_to(ROOT)
             if file.is_dir():
-                inside = [entry for entry in sorted(file.iterdir()) if entry.is_file() and entry.suffix in LANGUAGES]
+                inside = [
+                    entry for entry in sorted(file.iterdir()) if entry.is_file() and entry.suffix in LANGUAGES
+                ]
                 lines = [f"- [{entry.name}]({Path(self.page_of(entry)).name}.md)" for entry in inside]
                 text = f"# {shown}/\n\n" + "\n".join(lines)
             elif file.suffix == ".md":
@@ -134,6 +146,8 @@ def stage_executed(path: Path, page: str, links: Links, note: str):
         else:
             cell.source = links.rewrite(cell.source, page)
     first = next(cell for cell in notebook.cells if cell.cell_type == "markdown")
-    first.source = re.sub(r"^(# .+)$", lambda m: f"{m[1]}\n\n```{{note}}\n{note}\n```", first.source, count=1, flags=re.M)
+    first.source = re.sub(
+        r"^(# .+)$", lambda m: f"{m[1]}\n\n```{{note}}\n{note}\n```", first.source, count=1, flags=re.M
+    )
     notebook.metadata.pop("papermill", None)
     return notebook

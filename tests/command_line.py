@@ -53,7 +53,10 @@ def succeed(*arguments) -> Result:
 def listing(folder) -> dict[str, str]:
     "Every file and folder below a folder, hidden ones included, with its hash."
     folder = Path(folder)
-    return {str(path.relative_to(folder)): sha256(path) if path.is_file() else "folder" for path in folder.rglob("*")}
+    return {
+        str(path.relative_to(folder)): sha256(path) if path.is_file() else "folder"
+        for path in folder.rglob("*")
+    }
 
 
 def refused(folder, *arguments, says=()) -> str:
@@ -62,7 +65,7 @@ def refused(folder, *arguments, says=()) -> str:
     result = chromoformer(*arguments)
     message = result.err[result.err.rfind("Error:") :]
     assert result.status == 2, result
-    assert "Error:" in result.err and "What to do:" in message and "Traceback" not in result.err, result.err
+    assert "Error:" in result.err and "Fix:" in message and "Traceback" not in result.err, result.err
     for part in says:
         assert str(part) in message, f"{part!r} is not in: {message}"
     assert listing(folder) == before

@@ -9,9 +9,14 @@ from chromoformer.model.network import BlockConfig, ChromoformerConfig
 MARKS = ("H3K4me3", "H3K27ac")
 CHROMS = {"chr1": 400_000, "chr7": 400_000, "chr2": 400_000, "chr9": 400_000}  # one chromosome a fold
 SMALL = ChromoformerConfig(
-    channels=MARKS, window=4000, bin_sizes=(2000, 500, 100), embedding=BlockConfig(1, 2, 16, 16, 16),
-    pairwise=BlockConfig(2, 2, 16, 16, 16), regulation=BlockConfig(2, 2, 16, 16, 16), head_width=16,
-)  # fmt: skip
+    channels=MARKS,
+    window=4000,
+    bin_sizes=(2000, 500, 100),
+    embedding=BlockConfig(1, 2, 16, 16, 16),
+    pairwise=BlockConfig(2, 2, 16, 16, 16),
+    regulation=BlockConfig(2, 2, 16, 16, 16),
+    head_width=16,
+)
 
 
 def toy_tables(per_chrom=30, seed=0):
@@ -19,18 +24,34 @@ def toy_tables(per_chrom=30, seed=0):
     random = np.random.default_rng(seed)
     number = per_chrom * len(CHROMS)
     label = random.integers(0, 2, number)
-    genes = pd.DataFrame({
-        "gene_id": [f"gene{i}" for i in range(number)], "gene_name": [f"name{i}" for i in range(number)],
-        "chrom": np.repeat(list(CHROMS), per_chrom), "tss": np.tile(np.arange(per_chrom) * 4000 + 1250, len(CHROMS)),
-        "strand": random.choice(["+", "-"], number), "gene_start": 100, "gene_end": 3000,
-        "expression": np.where(label, 8.0, 0.5) + random.random(number), "label": label,
-        "fold": np.repeat([1, 2, 3, 4], per_chrom),
-    })  # fmt: skip
+    genes = pd.DataFrame(
+        {
+            "gene_id": [f"gene{i}" for i in range(number)],
+            "gene_name": [f"name{i}" for i in range(number)],
+            "chrom": np.repeat(list(CHROMS), per_chrom),
+            "tss": np.tile(np.arange(per_chrom) * 4000 + 1250, len(CHROMS)),
+            "strand": random.choice(["+", "-"], number),
+            "gene_start": 100,
+            "gene_end": 3000,
+            "expression": np.where(label, 8.0, 0.5) + random.random(number),
+            "label": label,
+            "fold": np.repeat([1, 2, 3, 4], per_chrom),
+        }
+    )
     rows = []
     for gene in genes.itertuples():
         for rank in range(1, random.integers(0, 9) + 1):
             start = int(random.integers(150_000, 390_000))
-            rows.append((gene.gene_id, gene.chrom, start, start + int(random.integers(90, 4001)), 9.0 - rank + random.random(), rank))
+            rows.append(
+                (
+                    gene.gene_id,
+                    gene.chrom,
+                    start,
+                    start + int(random.integers(90, 4001)),
+                    9.0 - rank + random.random(),
+                    rank,
+                )
+            )
     return genes, pd.DataFrame(rows, columns=["gene_id", "chrom", "start", "end", "score", "rank"])
 
 
@@ -41,7 +62,9 @@ def write_toy_store(path, seed=0, genes=None, pcres=None, learnable=True):
     random = np.random.default_rng(seed)
 
     def signal_of(regions):
-        bases = np.minimum(100, np.concatenate([r.end - r.start - 100 * np.arange(r.bins) for r in regions.itertuples()]))
+        bases = np.minimum(
+            100, np.concatenate([r.end - r.start - 100 * np.arange(r.bins) for r in regions.itertuples()])
+        )
         signal = random.poisson(np.repeat(bases[:, None], len(MARKS), 1)).astype(np.float32)
         where = {(r.chrom, r.start): r.first_bin for r in regions.itertuples()}
         for gene in genes.itertuples():
@@ -50,6 +73,16 @@ def write_toy_store(path, seed=0, genes=None, pcres=None, learnable=True):
                 signal[at + 18 : at + 22, 0] += 500 * gene.label
         return signal
 
-    write_store(path, genes=genes, pcres=pcres, signal_of=signal_of, channels=MARKS, bin_sizes=(2000, 500, 100), window=4000,
-                genome="toy", inputs={"made": {"name": "helpers.py"}}, chrom_sizes=CHROMS)  # fmt: skip
+    write_store(
+        path,
+        genes=genes,
+        pcres=pcres,
+        signal_of=signal_of,
+        channels=MARKS,
+        bin_sizes=(2000, 500, 100),
+        window=4000,
+        genome="toy",
+        inputs={"made": {"name": "helpers.py"}},
+        chrom_sizes=CHROMS,
+    )
     return path

@@ -15,10 +15,14 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder)
         for name in ("nbs", "chromoformer"):
-            shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
+            shutil.copytree(
+                ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
+            )
         for name in ("settings.ini", "setup.py", "pyproject.toml"):
             shutil.copy(ROOT / name, copy / name)
-        for module in (copy / "chromoformer").rglob("*.py"):  # a module whose notebook is gone must not come back
+        for module in (copy / "chromoformer").rglob(
+            "*.py"
+        ):  # a module whose notebook is gone must not come back
             if GENERATED in module.read_text() or module.name == "_modidx.py":
                 module.unlink()
         bin_folder = Path(sys.executable).parent
@@ -26,8 +30,13 @@ def main() -> int:
             subprocess.run([bin_folder / command], cwd=copy, check=True)
         wrong = []
         for name in ("nbs", "chromoformer"):
-            files = {f.relative_to(top) for top in (ROOT, copy) for pattern in ("*.py", "*.ipynb") for f in (top / name).rglob(pattern)
-                     if ".ipynb_checkpoints" not in f.parts}  # fmt: skip
+            files = {
+                f.relative_to(top)
+                for top in (ROOT, copy)
+                for pattern in ("*.py", "*.ipynb")
+                for f in (top / name).rglob(pattern)
+                if ".ipynb_checkpoints" not in f.parts
+            }
             for file in sorted(files):
                 here, there = ROOT / file, copy / file
                 if not (here.exists() and there.exists() and filecmp.cmp(here, there, shallow=False)):

@@ -69,7 +69,9 @@ class Handler(BaseHTTPRequestHandler):
         if served.etag:
             self.send_header("ETag", served.etag)
         if status == 206:
-            self.send_header("Content-Range", f"bytes {start}-{len(served.content) - 1}/{len(served.content)}")
+            self.send_header(
+                "Content-Range", f"bytes {start}-{len(served.content) - 1}/{len(served.content)}"
+            )
         if status == 416:
             self.send_header("Content-Range", f"bytes */{len(served.content)}")
         if served.length or status == 416:

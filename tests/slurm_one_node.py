@@ -39,7 +39,19 @@ def install() -> None:
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         skip("SLURM is not installed, and installing it needs root and apt-get")
     os.environ["DEBIAN_FRONTEND"] = "noninteractive"
-    for command in (["apt-get", "update"], ["apt-get", "install", "-y", "--no-install-recommends", "slurmctld", "slurmd", "slurm-client", "munge"]):
+    for command in (
+        ["apt-get", "update"],
+        [
+            "apt-get",
+            "install",
+            "-y",
+            "--no-install-recommends",
+            "slurmctld",
+            "slurmd",
+            "slurm-client",
+            "munge",
+        ],
+    ):
         if subprocess.run(command, capture_output=True).returncode:
             skip(f"{' '.join(command)} failed: no network, or packages that are not there")
 
@@ -94,7 +106,11 @@ def cluster(folder: Path):
         run_folder.mkdir(exist_ok=True)
         shutil.chown(run_folder, "munge", "munge")
         run_folder.chmod(0o755)
-        started_here.append(subprocess.Popen(["runuser", "-u", "munge", "--", "munged", "--foreground"], stderr=subprocess.DEVNULL))
+        started_here.append(
+            subprocess.Popen(
+                ["runuser", "-u", "munge", "--", "munged", "--foreground"], stderr=subprocess.DEVNULL
+            )
+        )
         time.sleep(1)
     try:
         for name in ("slurmctld", "slurmd"):
@@ -120,8 +136,23 @@ def cluster(folder: Path):
 
 
 def command(study: Path) -> list[str]:
-    return [sys.executable, "-c", "from chromoformer.cli import main; main()", "run", str(study), "--executor", "slurm", "--cores", "2",
-            "--notebooks", str(study.parent), "--out", str(study.parent / "small"), "--snakemake", OPTIONS]  # fmt: skip
+    return [
+        sys.executable,
+        "-c",
+        "from chromoformer.cli import main; main()",
+        "run",
+        str(study),
+        "--executor",
+        "slurm",
+        "--cores",
+        "2",
+        "--notebooks",
+        str(study.parent),
+        "--out",
+        str(study.parent / "small"),
+        "--snakemake",
+        OPTIONS,
+    ]
 
 
 def run(study: Path) -> subprocess.CompletedProcess:
@@ -134,7 +165,9 @@ def begun(study: Path, out: Path) -> subprocess.Popen:
     "The command, once one of its jobs is at work; in a process group of its own, as a shell makes one."
     events = out / ".study" / "events.jsonl"
     events.unlink(missing_ok=True)
-    process = subprocess.Popen(command(study), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(
+        command(study), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
     while not (events.exists() and "begun" in events.read_text()) and process.poll() is None:
         time.sleep(0.2)
     return process
@@ -150,7 +183,10 @@ def main() -> None:
         process = begun(study, out)
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(60) == 130, process.returncode
-        assert subprocess.run(["squeue", "-h", "-t", "pending,running"], capture_output=True, text=True).stdout == ""
+        assert (
+            subprocess.run(["squeue", "-h", "-t", "pending,running"], capture_output=True, text=True).stdout
+            == ""
+        )
         assert not list(out.glob("step/*/provenance.json"))
 
         print("---- a kill while jobs are on the cluster")
@@ -161,8 +197,14 @@ def main() -> None:
         print("---- the same command; one job fails")
         result = run(study)
         assert result.returncode == 1, result.returncode
-        assert "RuntimeError: the gate is shut" in result.stdout and "not run because of it: 1 (sum)" in result.stdout
-        assert json.loads((out / "step" / "fold1" / "metrics.json").read_text())["auc"]["value"] == 0.25 and not (out / "sum").exists()
+        assert (
+            "RuntimeError: the gate is shut" in result.stdout
+            and "not run because of it: 1 (sum)" in result.stdout
+        )
+        assert (
+            json.loads((out / "step" / "fold1" / "metrics.json").read_text())["auc"]["value"] == 0.25
+            and not (out / "sum").exists()
+        )
 
         print("---- mended, the same command")
         (out / "gate").touch()

@@ -1,4 +1,4 @@
-"""Bad input, end to end through the command line: the message names file, place and remedy, and nothing is left half-written."""
+"""Bad input, end to end through the command line: the message names file, place and fix, and nothing is left half-written."""
 
 import gzip
 import os
@@ -43,12 +43,23 @@ def manifest(folder, **changes) -> Path:
 
 def channel(folder, **changes) -> Path:
     "The toy's manifest with one channel alone, H3K4me1, changed."
-    return manifest(folder, channels=[{"name": "H3K4me1", "kind": "bigwig", "path": "cellA/H3K4me1.bigWig"} | changes])
+    return manifest(
+        folder, channels=[{"name": "H3K4me1", "kind": "bigwig", "path": "cellA/H3K4me1.bigWig"} | changes]
+    )
 
 
 def build(folder, says=()) -> str:
     "`build` must refuse, and leave nothing."
-    return refused(folder.parent, "build", folder / "cellA.yaml", "--out", folder / "stores" / "cellA.h5", "--processes", 1, says=says)
+    return refused(
+        folder.parent,
+        "build",
+        folder / "cellA.yaml",
+        "--out",
+        folder / "stores" / "cellA.h5",
+        "--processes",
+        1,
+        says=says,
+    )
 
 
 def builds(folder):
@@ -58,7 +69,12 @@ def builds(folder):
 
 
 def sizes_of(folder) -> dict[str, int]:
-    return {name: int(size) for name, size in (line.split() for line in (folder / "genomes/toy.chrom.sizes").read_text().splitlines())}
+    return {
+        name: int(size)
+        for name, size in (
+            line.split() for line in (folder / "genomes/toy.chrom.sizes").read_text().splitlines()
+        )
+    }
 
 
 def write_track(path, sizes, value=lambda chrom: 1.0, name=lambda chrom: chrom) -> Path:
@@ -123,7 +139,9 @@ def test_chromosomes_without_chr_are_the_same(folder):
 @pytest.mark.parametrize("what", ["track", "annotation", "contacts", "reads", "bedgraph"])
 def test_chromosomes_that_match_nothing(folder, what):
     if what == "track":
-        file = write_track(folder / "other.bigWig", sizes_of(folder), name=lambda chrom: f"scaffold_{chrom[3:]}")
+        file = write_track(
+            folder / "other.bigWig", sizes_of(folder), name=lambda chrom: f"scaffold_{chrom[3:]}"
+        )
         channel(folder, path="other.bigWig")
     elif what == "annotation":
         file = folder / "genomes" / "toy.gtf.gz"
@@ -142,14 +160,18 @@ def test_chromosomes_that_match_nothing(folder, what):
 
 
 def test_a_chromosome_of_another_length(folder):
-    track = write_track(folder / "other.bigWig", {chrom: size + 5 for chrom, size in sizes_of(folder).items()})
+    track = write_track(
+        folder / "other.bigWig", {chrom: size + 5 for chrom, size in sizes_of(folder).items()}
+    )
     channel(folder, path="other.bigWig")
     build(folder, says=[track, "365,727", "365,722", "one genome assembly"])
 
 
 @pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf")])
 def test_negative_or_nan_signal_in_a_bigwig(folder, value):
-    track = write_track(folder / "x.bigWig", sizes_of(folder), lambda chrom: value if chrom == "chr7" else 1.0)
+    track = write_track(
+        folder / "x.bigWig", sizes_of(folder), lambda chrom: value if chrom == "chr7" else 1.0
+    )
     channel(folder, path="x.bigWig")
     build(folder, says=[track, "chr7:", "depth"])
 
@@ -158,21 +180,44 @@ def test_negative_or_nan_signal_in_a_bigwig(folder, value):
 def test_negative_or_nan_signal_in_a_bedgraph(folder, value):
     track = folder / "depth.bedGraph"
     track.write_text(f"chr1\t0\t10\t1\nchr1\t10\t20\t{value}\nchr1\t20\t30\t2\n")
-    refused(folder, "coverage", track, "--chrom-sizes", folder / "genomes/toy.chrom.sizes", "--out", folder / "x.bigWig", says=[track, "line 2"])
+    refused(
+        folder,
+        "coverage",
+        track,
+        "--chrom-sizes",
+        folder / "genomes/toy.chrom.sizes",
+        "--out",
+        folder / "x.bigWig",
+        says=[track, "line 2"],
+    )
     channel(folder, kind="bedgraph", path="depth.bedGraph")
     build(folder, says=[track, "line 2"])
 
 
 @pytest.mark.parametrize(
     ("line", "says"),
-    [("chr1\t-5\t20", "before the chromosome"), ("chr1\t365700\t365723", "past the end of chr1"), ("chr1\t20\t20", "not after start"),
-     ("chr1\tten\t20", "not a whole number"), ("chr1\t10", "columns"), ("chr1\t1.5\t20", "not a whole number")],
-)  # fmt: skip
+    [
+        ("chr1\t-5\t20", "before the chromosome"),
+        ("chr1\t365700\t365723", "past the end of chr1"),
+        ("chr1\t20\t20", "not after start"),
+        ("chr1\tten\t20", "not a whole number"),
+        ("chr1\t10", "columns"),
+        ("chr1\t1.5\t20", "not a whole number"),
+    ],
+)
 def test_a_read_that_cannot_be(folder, line, says):
     reads = folder / "reads.bed"
     reads.write_text(f"chr1\t0\t36\n{line}\nchr1\t0\t36\n")
-    refused(folder, "coverage", reads, "--chrom-sizes", folder / "genomes/toy.chrom.sizes", "--out", folder / "new" / "x.bigWig",
-            says=[reads, "line 2", says])  # fmt: skip
+    refused(
+        folder,
+        "coverage",
+        reads,
+        "--chrom-sizes",
+        folder / "genomes/toy.chrom.sizes",
+        "--out",
+        folder / "new" / "x.bigWig",
+        says=[reads, "line 2", says],
+    )
 
 
 @pytest.mark.parametrize("what", ["empty", "cut short", "missing", "a folder", "no BAM"])
@@ -187,7 +232,16 @@ def test_reads_that_are_no_reads(folder, what):
         reads.write_bytes(b"this is no BAM file")
     elif what != "missing":
         reads.write_bytes(content[:5000] if what == "cut short" else b"")
-    refused(folder, "coverage", reads, "--chrom-sizes", folder / "genomes/toy.chrom.sizes", "--out", folder / "x.bigWig", says=[reads])
+    refused(
+        folder,
+        "coverage",
+        reads,
+        "--chrom-sizes",
+        folder / "genomes/toy.chrom.sizes",
+        "--out",
+        folder / "x.bigWig",
+        says=[reads],
+    )
 
 
 @pytest.mark.parametrize("text", ["", "chr1\n", "chr1\tlong\n", "chr1\t100\nchr1\t200\n", "chr1\t0\n"])
@@ -195,7 +249,16 @@ def test_chromosome_sizes_that_are_none(folder, text):
     sizes = folder / "genomes" / "toy.chrom.sizes"
     sizes.write_text(text)
     build(folder, says=[sizes])
-    refused(folder, "coverage", folder / "cellA" / "H3K4me3.tagAlign.gz", "--chrom-sizes", sizes, "--out", folder / "x.bigWig", says=[sizes])
+    refused(
+        folder,
+        "coverage",
+        folder / "cellA" / "H3K4me3.tagAlign.gz",
+        "--chrom-sizes",
+        sizes,
+        "--out",
+        folder / "x.bigWig",
+        says=[sizes],
+    )
 
 
 # ---- genes and expression ----
@@ -205,7 +268,9 @@ def in_gtf(gene, change):
     "Change the gene record of one gene."
 
     def edited(lines):
-        return [change(line) if f'"{gene}.' in line and line.split("\t")[2] == "gene" else line for line in lines]
+        return [
+            change(line) if f'"{gene}.' in line and line.split("\t")[2] == "gene" else line for line in lines
+        ]
 
     return edited
 
@@ -213,13 +278,21 @@ def in_gtf(gene, change):
 @pytest.mark.parametrize("end", [365_723, 9_000_000])
 def test_a_tss_outside_its_chromosome(folder, end):
     annotation = folder / "genomes" / "toy.gtf.gz"
-    edit(annotation, in_gtf("ENSTOYG00000000001", lambda line: re.sub(r"^((?:[^\t]*\t){3})\d+\t\d+", rf"\g<1>{end}\t{end}", line)))
+    edit(
+        annotation,
+        in_gtf(
+            "ENSTOYG00000000001",
+            lambda line: re.sub(r"^((?:[^\t]*\t){3})\d+\t\d+", rf"\g<1>{end}\t{end}", line),
+        ),
+    )
     build(folder, says=[annotation, "ENSTOYG00000000001", "chr1", "one genome assembly"])
 
 
 def test_a_tss_outside_its_chromosome_in_a_gene_table(folder):
     table = folder / "genes.tsv"
-    table.write_text("gene_id\tchrom\ttss\tstrand\nENSTOYG00000000001\tchr1\t1000\t+\nENSTOYG00000000002\tchr1\t365722\t-\n")
+    table.write_text(
+        "gene_id\tchrom\ttss\tstrand\nENSTOYG00000000001\tchr1\t1000\t+\nENSTOYG00000000002\tchr1\t365722\t-\n"
+    )
     manifest(folder, annotation={"kind": "table", "path": "genes.tsv"})
     build(folder, says=[table, "ENSTOYG00000000002", "365722"])
     table.write_text(table.read_text().replace("365722", "-1"))
@@ -227,9 +300,13 @@ def test_a_tss_outside_its_chromosome_in_a_gene_table(folder):
 
 
 def test_genes_on_chromosomes_that_the_genome_lacks_are_counted(folder):
-    edit(folder / "genomes" / "toy.gtf.gz", lambda lines: [re.sub("^chr7\t", "chrM\t", line) for line in lines])
+    edit(
+        folder / "genomes" / "toy.gtf.gz", lambda lines: [re.sub("^chr7\t", "chrM\t", line) for line in lines]
+    )
     store, said = builds(folder)
-    assert "chr7" not in set(store.genes["chrom"]) and re.search(r"Note: .*toy.gtf.gz: 1 chromosome names match nothing.*chrM", said)
+    assert "chr7" not in set(store.genes["chrom"]) and re.search(
+        r"Note: .*toy.gtf.gz: 1 chromosome names match nothing.*chrM", said
+    )
 
 
 def test_duplicate_genes_in_the_annotation(folder):
@@ -248,7 +325,9 @@ def test_unknown_genes_are_counted_and_an_error_where_all_are_unknown(folder):
     expression = folder / "genomes" / "toy.RPKM.pc.gz"
     edit(expression, lambda lines: [line.replace("ENSTOYG00000000003", "GENE3") for line in lines])
     store, said = builds(folder)
-    assert len(store.genes) == 59 and re.search("Note: .*1 of the annotation have no RPKM and 1 with an RPKM", said)
+    assert len(store.genes) == 59 and re.search(
+        "Note: .*1 of the annotation have no RPKM and 1 with an RPKM", said
+    )
     edit(expression, lambda lines: [line.replace("TOYG", "GENE") for line in lines])
     build(folder, says=["toy.gtf.gz", "toy.RPKM.pc.gz", "ENSTOYG00000000001", "GENE", "gene ids of one kind"])
 
@@ -256,8 +335,19 @@ def test_unknown_genes_are_counted_and_an_error_where_all_are_unknown(folder):
 @pytest.mark.parametrize("value", ["high", "", "NaN", "-3", "inf"])
 def test_an_rpkm_that_is_no_number(folder, value):
     expression = folder / "genomes" / "toy.RPKM.pc.gz"
-    edit(expression, lambda lines: [re.sub("(ENSTOYG00000000003)\t[^\t]*", rf"\1\t{value}", line) for line in lines])
-    build(folder, says=[expression, "line 4", "ENSTOYG00000000003", "correct or remove this row" if value != "-3" else "not its logarithm"])
+    edit(
+        expression,
+        lambda lines: [re.sub("(ENSTOYG00000000003)\t[^\t]*", rf"\1\t{value}", line) for line in lines],
+    )
+    build(
+        folder,
+        says=[
+            expression,
+            "line 4",
+            "ENSTOYG00000000003",
+            "correct or remove this row" if value != "-3" else "not its logarithm",
+        ],
+    )
 
 
 @pytest.mark.parametrize("name", ["annotation", "expression"])
@@ -276,7 +366,9 @@ def test_a_column_that_is_not_in_the_matrix(folder):
 # ---- contacts ----
 
 
-@pytest.mark.parametrize("fragment", ["chr1:365000-365723", "chr1:-5-1000", "chr1:900-800", "chr1:900", "promoter 7"])
+@pytest.mark.parametrize(
+    "fragment", ["chr1:365000-365723", "chr1:-5-1000", "chr1:900-800", "chr1:900", "promoter 7"]
+)
 def test_a_contact_past_the_end_of_its_chromosome_or_before_its_start(folder, fragment):
     contacts = folder / "cellA" / "contacts.tsv.gz"
     edit(contacts, lambda lines: [*lines, f"chr1:32951-39681\t{fragment}\t9.5"])
@@ -284,7 +376,10 @@ def test_a_contact_past_the_end_of_its_chromosome_or_before_its_start(folder, fr
 
 
 def test_contacts_between_chromosomes_are_left_out_and_counted(folder, toy_store):
-    edit(folder / "cellA" / "contacts.tsv.gz", lambda lines: [*lines, "chr1:32951-39681\tchr7:100-200\t9.5", "chr2:1-9\tchr9:3-8\t7"])
+    edit(
+        folder / "cellA" / "contacts.tsv.gz",
+        lambda lines: [*lines, "chr1:32951-39681\tchr7:100-200\t9.5", "chr2:1-9\tchr9:3-8\t7"],
+    )
     store, said = builds(folder)
     assert re.search("Note: .*contacts.tsv.gz: 2 of .* contacts join two chromosomes and are left out", said)
     assert len(store.pcres) == len(Store(toy_store).pcres)
@@ -321,8 +416,19 @@ def test_code_in_a_pickle_of_contacts_is_never_run(folder, hidden):
 def test_contact_pickles_that_are_cut_short_or_hold_something_else(folder):
     (folder / "neighbours.pickle").write_bytes(pickle.dumps({"chr1:1-2": {"chr1:5-9"}}))
     scores = folder / "scores.pickle"
-    manifest(folder, contacts={"kind": "pickles", "path": {"frag2neighbors": "neighbours.pickle", "pair2score": "scores.pickle"}})
-    for content in (b"", pickle.dumps({("chr1:1-2", "chr1:5-9"): 2.0})[:-4], pickle.dumps([1, 2]), pickle.dumps({})):
+    manifest(
+        folder,
+        contacts={
+            "kind": "pickles",
+            "path": {"frag2neighbors": "neighbours.pickle", "pair2score": "scores.pickle"},
+        },
+    )
+    for content in (
+        b"",
+        pickle.dumps({("chr1:1-2", "chr1:5-9"): 2.0})[:-4],
+        pickle.dumps([1, 2]),
+        pickle.dumps({}),
+    ):
         scores.write_bytes(content)
         build(folder, says=[scores])
 
@@ -348,11 +454,19 @@ def test_a_manifest_without_contacts_makes_a_store_without_pcres(folder):
 
 @pytest.mark.parametrize(
     ("old", "new", "says"),
-    [("channels:", "chanels:", "chanels"), ("kind: bigwig", "kind: bigwigg", "channels.0.kind"), ("window: 40000", "window: wide", "window"),
-     ("window: 40000", "window: 40100", "bin_sizes"), ("name: cellA", "", "name"), ("H3K9ac,", "H3K4me1,", "channels"),
-     ("path: cellA/H3K9ac.bigWig", "paht: cellA/H3K9ac.bigWig", "channels.6"), ("genome: toy", "genome: {toy", "YAML"),
-     ("contacts:", "contacts: 7 #", "contacts"), ("bin_sizes: [2000, 500, 100]", "bin_sizes: [2000, 300]", "bin_sizes")],
-)  # fmt: skip
+    [
+        ("channels:", "chanels:", "chanels"),
+        ("kind: bigwig", "kind: bigwigg", "channels.0.kind"),
+        ("window: 40000", "window: wide", "window"),
+        ("window: 40000", "window: 40100", "bin_sizes"),
+        ("name: cellA", "", "name"),
+        ("H3K9ac,", "H3K4me1,", "channels"),
+        ("path: cellA/H3K9ac.bigWig", "paht: cellA/H3K9ac.bigWig", "channels.6"),
+        ("genome: toy", "genome: {toy", "YAML"),
+        ("contacts:", "contacts: 7 #", "contacts"),
+        ("bin_sizes: [2000, 500, 100]", "bin_sizes: [2000, 300]", "bin_sizes"),
+    ],
+)
 def test_a_manifest_with_a_mistake(folder, old, new, says):
     file = folder / "cellA.yaml"
     assert old in file.read_text()
@@ -375,31 +489,69 @@ def test_a_missing_manifest_and_a_missing_file_in_one(folder):
 
 @pytest.mark.parametrize(
     ("old", "new", "says"),
-    [("network:", "netwerk:", "netwerk"), ("recipe:", "recipes:", "recipes"), ("head_width", "head_with", "head_with"),
-     ("layers: 1", "leyers: 1", "leyers"), ("epochs: 2", "epocs: 2", "epocs"), ("epochs: 2", "epochs: many", "epochs"),
-     ("epochs: 2", "epochs: 0", "epochs"), ("epochs: 2", "epochs: 1.5", "epochs"), ("width: 8", "width: 7", "width"),
-     ("heads: 2", "heads: two", "heads"), ("heads: 2", "heads: 0", "embedding"), ("heads: 2", "heads: 3", "heads"),
-     ("recipe: {epochs: 2, batch_size: 8, learning_rate: 1.0e-3}", "recipe: fast", "fast"),
-     ("recipe: {epochs: 2, batch_size: 8, learning_rate: 1.0e-3}", "recipe: [1]", "recipe"),
-     ("head_width: 8", "head_width: wide", "head_width"), ("head_width: 8", "embeding: 3", "embeding"),
-     ("head_width: 8", "max_pcres: few", "max_pcres"), ("head_width: 8", "bin_sizes: [2000, 300]", "bin_sizes"),
-     ("head_width: 8", "bin_sizes: 2000", "bin_sizes"), ("head_width: 8", "window: 20000", "20000"), ("head_width: 8", "channels: [A, B]", "'A', 'B'"),
-     ("learning_rate: 1.0e-3", "learning_rate: 1e-3", "1.0e-3"), ("{epochs", "{epochs: [", "YAML")],
-)  # fmt: skip
+    [
+        ("network:", "netwerk:", "netwerk"),
+        ("recipe:", "recipes:", "recipes"),
+        ("head_width", "head_with", "head_with"),
+        ("layers: 1", "leyers: 1", "leyers"),
+        ("epochs: 2", "epocs: 2", "epocs"),
+        ("epochs: 2", "epochs: many", "epochs"),
+        ("epochs: 2", "epochs: 0", "epochs"),
+        ("epochs: 2", "epochs: 1.5", "epochs"),
+        ("width: 8", "width: 7", "width"),
+        ("heads: 2", "heads: two", "heads"),
+        ("heads: 2", "heads: 0", "embedding"),
+        ("heads: 2", "heads: 3", "heads"),
+        ("recipe: {epochs: 2, batch_size: 8, learning_rate: 1.0e-3}", "recipe: fast", "fast"),
+        ("recipe: {epochs: 2, batch_size: 8, learning_rate: 1.0e-3}", "recipe: [1]", "recipe"),
+        ("head_width: 8", "head_width: wide", "head_width"),
+        ("head_width: 8", "embeding: 3", "embeding"),
+        ("head_width: 8", "max_pcres: few", "max_pcres"),
+        ("head_width: 8", "bin_sizes: [2000, 300]", "bin_sizes"),
+        ("head_width: 8", "bin_sizes: 2000", "bin_sizes"),
+        ("head_width: 8", "window: 20000", "20000"),
+        ("head_width: 8", "channels: [A, B]", "'A', 'B'"),
+        ("learning_rate: 1.0e-3", "learning_rate: 1e-3", "1.0e-3"),
+        ("{epochs", "{epochs: [", "YAML"),
+    ],
+)
 def test_a_config_with_a_mistake(toy_store, tmp_path, old, new, says):
     config = tmp_path / "config.yaml"
     assert old in TINY
     config.write_text(TINY.replace(old, new, 1))
-    fits = says not in ("20000", "'A', 'B'")  # the mistake shows in the configuration alone, not only beside the store
-    refused(tmp_path, "train", toy_store, "--config", config, "--out", tmp_path / "run", says=[config if fits else toy_store, says])
+    fits = says not in (
+        "20000",
+        "'A', 'B'",
+    )  # the mistake shows in the configuration alone, not only beside the store
+    refused(
+        tmp_path,
+        "train",
+        toy_store,
+        "--config",
+        config,
+        "--out",
+        tmp_path / "run",
+        says=[config if fits else toy_store, says],
+    )
 
 
-@pytest.mark.parametrize("content", [b"just words", b"- 1\n", b"network: 7\n", b"network: [1]\n", b"\xff\xfe\x00\x01"])
+@pytest.mark.parametrize(
+    "content", [b"just words", b"- 1\n", b"network: 7\n", b"network: [1]\n", b"\xff\xfe\x00\x01"]
+)
 def test_a_config_that_is_none(toy_store, tmp_path, content):
     config = tmp_path / "config.yaml"
     config.write_bytes(content)
     refused(tmp_path, "train", toy_store, "--config", config, "--out", tmp_path / "run", says=[config])
-    refused(tmp_path, "train", toy_store, "--config", tmp_path / "none.yaml", "--out", tmp_path / "run", says=[tmp_path / "none.yaml"])
+    refused(
+        tmp_path,
+        "train",
+        toy_store,
+        "--config",
+        tmp_path / "none.yaml",
+        "--out",
+        tmp_path / "run",
+        says=[tmp_path / "none.yaml"],
+    )
 
 
 # ---- the published layout ----
@@ -409,10 +561,19 @@ def test_a_config_that_is_none(toy_store, tmp_path, content):
 def regions(tmp_path):
     "A metadata table and the arrays of two genes of two marks."
     (tmp_path / "regions").mkdir()
-    table = pd.DataFrame({
-        "gene_id": ["A", "B"], "chrom": ["chr1", "chr2"], "start": [5000, 9000], "strand": ["+", "-"], "split": [1, 3],
-        "label": [0, 1], "expression": [0.5, 8], "neighbors": ["chr1:20000-20350", None], "scores": ["2.5", None],
-    })  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "gene_id": ["A", "B"],
+            "chrom": ["chr1", "chr2"],
+            "start": [5000, 9000],
+            "strand": ["+", "-"],
+            "split": [1, 3],
+            "label": [0, 1],
+            "expression": [0.5, 8],
+            "neighbors": ["chr1:20000-20350", None],
+            "scores": ["2.5", None],
+        }
+    )
     for region in ("chr1:3000-7000", "chr2:7000-11000", "chr1:20000-20350"):
         start, end = map(int, region.split(":")[1].split("-"))
         np.save(tmp_path / "regions" / f"{region}.npy", np.ones((2, end - start), np.float16))
@@ -425,7 +586,17 @@ def import_regions(folder, table, says=None):
         table.to_csv(meta, index=False)
     else:
         meta.write_bytes(table)
-    arguments = ("import-regions", meta, folder / "regions", "--out", folder / "new" / "x.h5", "--channels", "A,B", "--window", 4000)
+    arguments = (
+        "import-regions",
+        meta,
+        folder / "regions",
+        "--out",
+        folder / "new" / "x.h5",
+        "--channels",
+        "A,B",
+        "--window",
+        4000,
+    )
     return succeed(*arguments) if says is None else refused(folder, *arguments, says=says)
 
 
@@ -442,15 +613,31 @@ def test_a_published_layout_without_neighbours(regions):
 
 @pytest.mark.parametrize(
     ("column", "value", "says"),
-    [("gene_id", "A", ["listed more than once: A"]), ("expression", "high", ["line 3", "high"]), ("expression", -1, ["line 3", "-1"]),
-     ("label", 2, ["line 3", "2"]), ("label", 0.5, ["line 3", "0.5"]), ("split", 5, ["line 3", "5"]), ("split", "one", ["line 3", "one"]),
-     ("strand", ".", ["line 3", "."]), ("start", "far", ["line 3", "far"]), ("start", 9000.5, ["line 3", "9000.5"]), ("start", -7, ["line 3", "-7"]),
-     ("start", None, ["line 3"]), ("start", 1000, ["line 3", "chr2:-1000-3000"]), ("neighbors", "chr1:20000-20350", ["line 3", "another chromosome"]),
-     ("neighbors", "chr2:-50-100", ["line 3", "chr2:-50-100"]), ("neighbors", "chr2:9-8", ["line 3", "chr2:9-8"]),
-     ("neighbors", "chr2:1-9;chr2:4-5", ["line 3", "2 neighbours"]), ("neighbors", "here", ["line 3", "here"]),
-     ("neighbors", "chr2:20000-20350", ["chr2:20000-20350.npy"]), ("scores", "strong", ["line 3", "strong"]), ("scores", "nan", ["line 3", "nan"]),
-     ("chrom", None, ["line 3"])],
-)  # fmt: skip
+    [
+        ("gene_id", "A", ["listed more than once: A"]),
+        ("expression", "high", ["line 3", "high"]),
+        ("expression", -1, ["line 3", "-1"]),
+        ("label", 2, ["line 3", "2"]),
+        ("label", 0.5, ["line 3", "0.5"]),
+        ("split", 5, ["line 3", "5"]),
+        ("split", "one", ["line 3", "one"]),
+        ("strand", ".", ["line 3", "."]),
+        ("start", "far", ["line 3", "far"]),
+        ("start", 9000.5, ["line 3", "9000.5"]),
+        ("start", -7, ["line 3", "-7"]),
+        ("start", None, ["line 3"]),
+        ("start", 1000, ["line 3", "chr2:-1000-3000"]),
+        ("neighbors", "chr1:20000-20350", ["line 3", "another chromosome"]),
+        ("neighbors", "chr2:-50-100", ["line 3", "chr2:-50-100"]),
+        ("neighbors", "chr2:9-8", ["line 3", "chr2:9-8"]),
+        ("neighbors", "chr2:1-9;chr2:4-5", ["line 3", "2 neighbours"]),
+        ("neighbors", "here", ["line 3", "here"]),
+        ("neighbors", "chr2:20000-20350", ["chr2:20000-20350.npy"]),
+        ("scores", "strong", ["line 3", "strong"]),
+        ("scores", "nan", ["line 3", "nan"]),
+        ("chrom", None, ["line 3"]),
+    ],
+)
 def test_metadata_with_a_mistake(regions, column, value, says):
     folder, table = regions
     table = table.astype(object)
@@ -462,7 +649,16 @@ def test_metadata_with_a_mistake(regions, column, value, says):
     import_regions(folder, table, says=[folder / ("regions" if ".npy" in says[0] else "meta.csv"), *says])
 
 
-@pytest.mark.parametrize("content", [b"", b"gene_id,chrom\nA,chr1\n", b"\xff\xfe\x00\x01", b'gene_id,chrom\n"A,chr1\n', b"gene_id,chrom,start,strand,split\n"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"gene_id,chrom\nA,chr1\n",
+        b"\xff\xfe\x00\x01",
+        b'gene_id,chrom\n"A,chr1\n',
+        b"gene_id,chrom,start,strand,split\n",
+    ],
+)
 def test_metadata_that_are_none(regions, content):
     import_regions(regions[0], content, says=[regions[0] / "meta.csv"])
 
@@ -471,8 +667,26 @@ def test_missing_metadata_and_missing_arrays(regions):
     folder, table = regions
     (folder / "regions" / "chr2:7000-11000.npy").unlink()
     import_regions(folder, table, says=[folder / "regions" / "chr2:7000-11000.npy", "add the file"])
-    refused(folder, "import-regions", folder / "none.csv", folder / "regions", "--out", folder / "x.h5", says=[folder / "none.csv"])
-    refused(folder, "import-regions", folder / "meta.csv", folder / "none", "--out", folder / "x.h5", "--window", 4000, says=[folder / "none"])
+    refused(
+        folder,
+        "import-regions",
+        folder / "none.csv",
+        folder / "regions",
+        "--out",
+        folder / "x.h5",
+        says=[folder / "none.csv"],
+    )
+    refused(
+        folder,
+        "import-regions",
+        folder / "meta.csv",
+        folder / "none",
+        "--out",
+        folder / "x.h5",
+        "--window",
+        4000,
+        says=[folder / "none"],
+    )
 
 
 @pytest.mark.parametrize("value", [-1.0, np.nan, np.inf])
@@ -506,14 +720,28 @@ def test_code_in_a_region_array_is_never_run(regions):
 
 @pytest.mark.parametrize(
     ("option", "value", "says"),
-    [("--bin-sizes", "2000,many", "--bin-sizes"), ("--bin-sizes", "2000,300", "300"), ("--bin-sizes", "0", "0"), ("--window", 4100, "4100"),
-     ("--window", 0, "0"), ("--channels", "A,B,C", "(2, "), ("--channels", "A,A", "A")],
-)  # fmt: skip
+    [
+        ("--bin-sizes", "2000,many", "--bin-sizes"),
+        ("--bin-sizes", "2000,300", "300"),
+        ("--bin-sizes", "0", "0"),
+        ("--window", 4100, "4100"),
+        ("--window", 0, "0"),
+        ("--channels", "A,B,C", "(2, "),
+        ("--channels", "A,A", "A"),
+    ],
+)
 def test_settings_of_import_regions_that_do_not_fit(regions, option, value, says):
     folder, table = regions
     table.to_csv(folder / "meta.csv", index=False)
     options = {"--channels": "A,B", "--window": 4000, "--out": folder / "x.h5"} | {option: value}
-    refused(folder, "import-regions", folder / "meta.csv", folder / "regions", *sum(options.items(), ()), says=[says])
+    refused(
+        folder,
+        "import-regions",
+        folder / "meta.csv",
+        folder / "regions",
+        *sum(options.items(), ()),
+        says=[says],
+    )
 
 
 # ---- stores ----
@@ -523,7 +751,11 @@ def test_settings_of_import_regions_that_do_not_fit(regions, option, value, says
 def test_a_store_cut_short(toy_store, toy_runs, tiny, tmp_path, keep):
     store, whole = tmp_path / "cellA.h5", toy_store.read_bytes()
     store.write_bytes(whole[: int(keep if keep == 0 or keep > 1 else keep * len(whole))])
-    for command in (("info", store), ("train", store, "--config", tiny, "--out", tmp_path / "run"), ("predict", toy_runs[0], store, "--out", tmp_path / "p.csv")):
+    for command in (
+        ("info", store),
+        ("train", store, "--config", tiny, "--out", tmp_path / "run"),
+        ("predict", toy_runs[0], store, "--out", tmp_path / "p.csv"),
+    ):
         refused(tmp_path, *command, says=[store, "build it again"])
 
 
@@ -534,14 +766,25 @@ def test_a_store_with_damaged_signal(toy_store, toy_runs, tmp_path):
     content = bytearray(store.read_bytes())
     content[chunk.byte_offset + chunk.size // 2] ^= 0xFF
     store.write_bytes(content)
-    refused(tmp_path, "predict", toy_runs[0], store, "--out", tmp_path / "p.csv", says=[store, "build it again"])
+    refused(
+        tmp_path, "predict", toy_runs[0], store, "--out", tmp_path / "p.csv", says=[store, "build it again"]
+    )
 
 
 def test_a_store_of_another_version_and_another_hdf5_file(toy_store, tiny, tmp_path):
     store = Path(shutil.copy(toy_store, tmp_path / "cellA.h5"))
     with h5py.File(store, "r+") as file:
         file.attrs["version"] = 99
-    refused(tmp_path, "train", store, "--config", tiny, "--out", tmp_path / "run", says=[store, "99", "build it again"])
+    refused(
+        tmp_path,
+        "train",
+        store,
+        "--config",
+        tiny,
+        "--out",
+        tmp_path / "run",
+        says=[store, "99", "build it again"],
+    )
     with h5py.File(store, "r+") as file:
         del file.attrs["version"]
     refused(tmp_path, "info", store, says=[store])
@@ -561,15 +804,29 @@ def weights(toy_runs, tmp_path):
 
 
 def import_weights(weights, *options, says):
-    return refused(weights.parent, "import-weights", weights, "--out", weights.parent / "new" / "model", *options, says=says)
+    return refused(
+        weights.parent,
+        "import-weights",
+        weights,
+        "--out",
+        weights.parent / "new" / "model",
+        *options,
+        says=says,
+    )
 
 
 @pytest.mark.parametrize(
     ("name", "shape"),
-    [("fc_head.0.weight", (8, 16)), ("embed.500.lin_proj.weight", (8, 6)), ("regulation.100.transformer.layers.0.ff.l1.weight", (9, 8)),
-     ("pairwise_interaction.2000.transformer.layers.0.self_att.p_att.weight", (8, 7)), ("embed.2000.lin_proj.weight", (7,)),
-     ("fc_head.2.weight", (3, 8)), ("regulation.2000.transformer.layers.0.self_att.gamma_f", ())],
-)  # fmt: skip
+    [
+        ("fc_head.0.weight", (8, 16)),
+        ("embed.500.lin_proj.weight", (8, 6)),
+        ("regulation.100.transformer.layers.0.ff.l1.weight", (9, 8)),
+        ("pairwise_interaction.2000.transformer.layers.0.self_att.p_att.weight", (8, 7)),
+        ("embed.2000.lin_proj.weight", (7,)),
+        ("fc_head.2.weight", (3, 8)),
+        ("regulation.2000.transformer.layers.0.self_att.gamma_f", ()),
+    ],
+)
 def test_a_checkpoint_of_another_shape(weights, name, shape):
     content = torch.load(weights, weights_only=False)
     assert name in content["net"]
@@ -588,12 +845,20 @@ def test_a_checkpoint_with_a_missing_or_unknown_tensor(weights):
     import_weights(weights, says=[weights, "extra.weight"])
 
 
-@pytest.mark.parametrize("content", ["empty", "cut short", "text", "a list", "no net", "numbers", "no tensors", "odd names", "missing"])
+@pytest.mark.parametrize(
+    "content",
+    ["empty", "cut short", "text", "a list", "no net", "numbers", "no tensors", "odd names", "missing"],
+)
 def test_what_is_no_checkpoint(weights, content):
     whole = weights.read_bytes()
     raw = {"empty": b"", "cut short": whole[: len(whole) // 2], "text": b"weights"}
-    saved = {"a list": [1], "no net": {"epoch": 3}, "numbers": {"net": 7}, "no tensors": {"net": {"embed.500.lin_proj.weight": 3}},
-             "odd names": {"net": {"embed.x.lin_proj.weight": torch.zeros(2, 2), 5: torch.zeros(1)}}}  # fmt: skip
+    saved = {
+        "a list": [1],
+        "no net": {"epoch": 3},
+        "numbers": {"net": 7},
+        "no tensors": {"net": {"embed.500.lin_proj.weight": 3}},
+        "odd names": {"net": {"embed.x.lin_proj.weight": torch.zeros(2, 2), 5: torch.zeros(1)}},
+    }
     if content in raw:
         weights.write_bytes(raw[content])
     elif content in saved:
@@ -618,12 +883,32 @@ def test_settings_that_do_not_fit_a_checkpoint(weights):
 def test_a_model_that_does_not_fit_the_store(toy_store, toy_runs, folder, tmp_path):
     manifest(folder, channels=yaml.safe_load((folder / "cellA.ctcf.yaml").read_text())["channels"])
     store = builds(folder)[0].path
-    refused(tmp_path, "predict", toy_runs[0], store, "--out", tmp_path / "p.csv", says=[toy_runs[0], store, "CTCF"])
-    manifest(folder, channels=yaml.safe_load((folder / "cellA.yaml").read_text())["channels"][:7], window=20_000,
-             contacts={"kind": "none"})  # fmt: skip
+    refused(
+        tmp_path,
+        "predict",
+        toy_runs[0],
+        store,
+        "--out",
+        tmp_path / "p.csv",
+        says=[toy_runs[0], store, "CTCF"],
+    )
+    manifest(
+        folder,
+        channels=yaml.safe_load((folder / "cellA.yaml").read_text())["channels"][:7],
+        window=20_000,
+        contacts={"kind": "none"},
+    )
     succeed("build", folder / "cellA.yaml", "--out", folder / "narrow.h5", "--processes", 1)
     store = folder / "narrow.h5"
-    refused(tmp_path, "predict", toy_runs[0], store, "--out", tmp_path / "p.csv", says=[toy_runs[0], "20000 bp", "40000 bp"])
+    refused(
+        tmp_path,
+        "predict",
+        toy_runs[0],
+        store,
+        "--out",
+        tmp_path / "p.csv",
+        says=[toy_runs[0], "20000 bp", "40000 bp"],
+    )
     refused(tmp_path, "train", toy_store, store, "--out", tmp_path / "run", says=[store, "window"])
 
 
@@ -634,25 +919,58 @@ def test_a_model_folder_with_a_damaged_file(toy_store, toy_runs, tmp_path, name,
     if content is None:
         (model / name).unlink()
     else:
-        (model / name).write_bytes((model / name).read_bytes()[: (model / name).stat().st_size // 2] if content == b"half" else content)
-    refused(tmp_path, "predict", model, toy_store, "--out", tmp_path / "p.csv", says=[model, "again" if content is not None else "model"])
+        (model / name).write_bytes(
+            (model / name).read_bytes()[: (model / name).stat().st_size // 2]
+            if content == b"half"
+            else content
+        )
+    refused(
+        tmp_path,
+        "predict",
+        model,
+        toy_store,
+        "--out",
+        tmp_path / "p.csv",
+        says=[model, "again" if content is not None else "model"],
+    )
 
 
 def test_weights_and_configuration_of_two_models(toy_store, toy_runs, tmp_path):
     model = Path(shutil.copytree(toy_runs[0], tmp_path / "model"))
     config = (model / "config.json").read_text()
-    for old, new, says in (('"head_width": 8', '"head_width": 9', "head.0"), ('"head_width"', '"head_with"', "head_with"),
-                           ('"head_width": 8', '"head_width": -8', "head_width"), ('"held_out": [', '"held_out": 1, "x": [', "")):  # fmt: skip
+    for old, new, says in (
+        ('"head_width": 8', '"head_width": 9', "head.0"),
+        ('"head_width"', '"head_with"', "head_with"),
+        ('"head_width": 8', '"head_width": -8', "head_width"),
+        ('"held_out": [', '"held_out": 1, "x": [', ""),
+    ):
         assert old in config
         (model / "config.json").write_text(config.replace(old, new))
         refused(tmp_path, "predict", model, toy_store, "--out", tmp_path / "p.csv", says=[model, says])
 
 
 def test_runs_that_cannot_be_joined(toy_store, toy_runs, tmp_path):
-    refused(tmp_path, "predict", toy_runs[0], toy_runs[0], toy_store, "--out", tmp_path / "p.csv", says=[toy_runs[0], "fold 1", "one run a fold"])
+    refused(
+        tmp_path,
+        "predict",
+        toy_runs[0],
+        toy_runs[0],
+        toy_store,
+        "--out",
+        tmp_path / "p.csv",
+        says=[toy_runs[0], "fold 1", "one run a fold"],
+    )
     refused(tmp_path, "predict", toy_store, "--out", tmp_path / "p.csv", says=["model folder and a store"])
     refused(tmp_path, "predict", toy_store, toy_runs[0], "--out", tmp_path / "p.csv", says=[toy_runs[0]])
-    refused(tmp_path, "predict", tmp_path / "none", toy_store, "--out", tmp_path / "p.csv", says=[tmp_path / "none"])
+    refused(
+        tmp_path,
+        "predict",
+        tmp_path / "none",
+        toy_store,
+        "--out",
+        tmp_path / "p.csv",
+        says=[tmp_path / "none"],
+    )
 
 
 def test_a_run_that_is_not_complete_or_damaged_cannot_be_evaluated(toy_runs, tmp_path):
@@ -669,7 +987,9 @@ def test_a_damaged_state_is_not_gone_on_with(toy_store, toy_runs, tiny, tmp_path
     (run / "metrics.json").unlink()
     for content in (b"", (run / "state.pt").read_bytes()[:999], b"text"):
         (run / "state.pt").write_bytes(content)
-        refused(tmp_path, "train", toy_store, "--config", tiny, "--out", run, says=[run / "state.pt", "--force"])
+        refused(
+            tmp_path, "train", toy_store, "--config", tiny, "--out", run, says=[run / "state.pt", "--force"]
+        )
 
 
 # ---- what cannot be learned ----
@@ -677,31 +997,65 @@ def test_a_damaged_state_is_not_gone_on_with(toy_store, toy_runs, tiny, tmp_path
 
 @pytest.mark.parametrize("task", ["classification", "regression"])
 def test_a_constant_target(folder, tiny, task):
-    edit(folder / "genomes" / "toy.RPKM.pc.gz", lambda lines: [lines[0], *(line.split("\t")[0] + "\t3.0\t" for line in lines[1:])])
+    edit(
+        folder / "genomes" / "toy.RPKM.pc.gz",
+        lambda lines: [lines[0], *(line.split("\t")[0] + "\t3.0\t" for line in lines[1:])],
+    )
     store = builds(folder)[0].path
     arguments = ("train", store, "--config", tiny, "--task", task, "--out", folder / "new" / "run")
-    refused(folder, *arguments, says=[store, "the same" if task == "regression" else "all training genes", "expression column"])
+    refused(
+        folder,
+        *arguments,
+        says=[store, "the same" if task == "regression" else "all training genes", "expression column"],
+    )
 
 
 def test_a_bad_input_does_not_cost_the_earlier_run(toy_store, toy_runs, tiny, tmp_path):
     run = Path(shutil.copytree(toy_runs[0], tmp_path / "run"))
     config = tmp_path / "big.yaml"
     config.write_text(TINY.replace("batch_size: 8", "batch_size: 800"))
-    refused(tmp_path, "train", toy_store, "--config", config, "--out", run, "--force", says=[toy_store, "batch_size"])
+    refused(
+        tmp_path,
+        "train",
+        toy_store,
+        "--config",
+        config,
+        "--out",
+        run,
+        "--force",
+        says=[toy_store, "batch_size"],
+    )
 
 
 @pytest.mark.parametrize(
     ("option", "value", "says"),
-    [("--fold", "5", "fold"), ("--fold", "0", "fold"), ("--validation", "chr99", "chr99"), ("--device", "cuda:99", "cuda:99"), ("--device", "moon", "moon")],
-)  # fmt: skip
+    [
+        ("--fold", "5", "fold"),
+        ("--fold", "0", "fold"),
+        ("--validation", "chr99", "chr99"),
+        ("--device", "cuda:99", "cuda:99"),
+        ("--device", "moon", "moon"),
+    ],
+)
 def test_settings_of_train_that_cannot_be(toy_store, tiny, tmp_path, option, value, says):
-    refused(tmp_path, "train", toy_store, "--config", tiny, "--out", tmp_path / "run", option, value, says=[says])
+    refused(
+        tmp_path, "train", toy_store, "--config", tiny, "--out", tmp_path / "run", option, value, says=[says]
+    )
 
 
 def test_a_learning_rate_that_explodes_leaves_no_run(toy_store, tmp_path):
     config = tmp_path / "config.yaml"
     config.write_text(TINY.replace("1.0e-3", "1.0e+30"))
-    refused(tmp_path, "train", toy_store, "--config", config, "--out", tmp_path / "new" / "run", says=[toy_store, "lower the learning rate"])
+    refused(
+        tmp_path,
+        "train",
+        toy_store,
+        "--config",
+        config,
+        "--out",
+        tmp_path / "new" / "run",
+        says=[toy_store, "lower the learning rate"],
+    )
 
 
 # ---- places that cannot be written to ----
@@ -710,8 +1064,13 @@ def test_a_learning_rate_that_explodes_leaves_no_run(toy_store, tmp_path):
 def test_an_output_below_a_file(toy_store, toy_runs, tiny, folder):
     (folder / "file").write_text("")
     sizes = folder / "genomes/toy.chrom.sizes"
-    for command in (("coverage", folder / "cellA" / "H3K4me3.tagAlign.gz", "--chrom-sizes", sizes), ("build", folder / "cellA.yaml", "--processes", 1),
-                    ("train", toy_store, "--config", tiny), ("predict", toy_runs[0], toy_store), ("export-weights", toy_runs[0])):  # fmt: skip
+    for command in (
+        ("coverage", folder / "cellA" / "H3K4me3.tagAlign.gz", "--chrom-sizes", sizes),
+        ("build", folder / "cellA.yaml", "--processes", 1),
+        ("train", toy_store, "--config", tiny),
+        ("predict", toy_runs[0], toy_store),
+        ("export-weights", toy_runs[0]),
+    ):
         refused(folder, *command, "--out", folder / "file" / "x.csv", says=[folder / "file"])
 
 
@@ -727,7 +1086,11 @@ def small_disk(tmp_path):
     folder.mkdir()
 
     def mount(kilobytes):
-        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", folder], capture_output=True, text=True)
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", folder],
+            capture_output=True,
+            text=True,
+        )
         if done.returncode:
             pytest.skip(f"a small disk cannot be mounted here: {done.stderr.strip()}")
         (folder / "mine.txt").write_text("here before")
@@ -741,41 +1104,80 @@ def small_disk(tmp_path):
 def test_coverage_on_a_full_disk(toy, small_disk, kilobytes):
     disk = small_disk(kilobytes)
     out = disk / "new" / "x.bigWig"
-    refused(disk, "coverage", toy / "cellA" / "H3K4me3.tagAlign.gz", "--chrom-sizes", toy / "genomes/toy.chrom.sizes", "--out", out,
-            says=[out, "the disk is full", "free some space"])  # fmt: skip
+    refused(
+        disk,
+        "coverage",
+        toy / "cellA" / "H3K4me3.tagAlign.gz",
+        "--chrom-sizes",
+        toy / "genomes/toy.chrom.sizes",
+        "--out",
+        out,
+        says=[out, "the disk is full", "free some space"],
+    )
 
 
 @pytest.mark.parametrize("kilobytes", [8, 24, 60, 120, 200])
 def test_build_on_a_full_disk(toy, small_disk, kilobytes):
     disk = small_disk(kilobytes)
     out = disk / "new" / "cellA.h5"
-    refused(disk, "build", toy / "cellA.yaml", "--processes", 1, "--out", out, says=["cellA", "the disk is full", "free some space"])
+    refused(
+        disk,
+        "build",
+        toy / "cellA.yaml",
+        "--processes",
+        1,
+        "--out",
+        out,
+        says=["cellA", "the disk is full", "free some space"],
+    )
 
 
 def test_a_store_whose_record_finds_no_room_is_not_left_alone(toy, toy_store, small_disk):
-    disk = small_disk(-(-toy_store.stat().st_size // 4096) * 4 + 4)  # room for the store and the file that is there, not more
+    disk = small_disk(
+        -(-toy_store.stat().st_size // 4096) * 4 + 4
+    )  # room for the store and the file that is there, not more
     out = disk / "cellA.h5"
-    refused(disk, "build", toy / "cellA.yaml", "--processes", 1, "--out", out, says=["cellA", "the disk is full"])
+    refused(
+        disk, "build", toy / "cellA.yaml", "--processes", 1, "--out", out, says=["cellA", "the disk is full"]
+    )
 
 
 @pytest.mark.parametrize("kilobytes", [8, 60, 100])
 def test_train_on_a_full_disk(toy_store, tiny, small_disk, kilobytes):
     disk = small_disk(kilobytes)
-    refused(disk, "train", toy_store, "--config", tiny, "--out", disk / "new" / "run", says=["state.pt", "the disk is full", "free some space"])
+    refused(
+        disk,
+        "train",
+        toy_store,
+        "--config",
+        tiny,
+        "--out",
+        disk / "new" / "run",
+        says=["state.pt", "the disk is full", "free some space"],
+    )
 
 
 def test_train_goes_on_where_a_full_disk_cut_it_off(toy_store, toy_runs, tiny, small_disk):
-    state, weights = (-(-(toy_runs[0] / name).stat().st_size // 4096) * 4 for name in ("state.pt", "model.safetensors"))
+    state, weights = (
+        -(-(toy_runs[0] / name).stat().st_size // 4096) * 4 for name in ("state.pt", "model.safetensors")
+    )
     disk = small_disk(2 * state + weights // 2)
     filler = disk / "filler"
     filler.write_bytes(bytes(1024 * (state // 2)))
     command = ("train", toy_store, "--config", tiny, "--out", disk / "run")
     result = chromoformer(*command)
-    assert result.status == 2 and "the disk is full" in result.err and "free some space" in result.err and "Traceback" not in result.err
+    assert (
+        result.status == 2
+        and "the disk is full" in result.err
+        and "free some space" in result.err
+        and "Traceback" not in result.err
+    )
     assert set(listing(disk / "run")) <= {"state.pt", "history.csv", "config.json", "model.safetensors"}
     subprocess.run(["mount", "-o", "remount,size=4m", disk], check=True)
     succeed(*command)
-    assert (disk / "run" / "model.safetensors").read_bytes() == (toy_runs[0] / "model.safetensors").read_bytes()
+    assert (disk / "run" / "model.safetensors").read_bytes() == (
+        toy_runs[0] / "model.safetensors"
+    ).read_bytes()
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
@@ -783,7 +1185,15 @@ def test_predict_on_a_full_disk(toy_store, toy_runs, small_disk, ending):
     disk = small_disk(8)
     out = disk / "new" / f"p.{ending}"
     (disk / "filler").write_bytes(bytes(4096))
-    refused(disk, "predict", toy_runs[0], toy_store, "--out", out, says=[out, "the disk is full", "free some space"])
+    refused(
+        disk,
+        "predict",
+        toy_runs[0],
+        toy_store,
+        "--out",
+        out,
+        says=[out, "the disk is full", "free some space"],
+    )
 
 
 @pytest.mark.parametrize("kilobytes", [8, 16])
@@ -795,7 +1205,16 @@ def test_weights_on_a_full_disk(toy_runs, weights, small_disk, kilobytes):
 
 def test_simulate_on_a_full_disk(small_disk):
     disk = small_disk(500)
-    refused(disk, "simulate", disk / "new" / "toy", "--genes", 60, "--cell-type", "cellA", says=["the disk is full"])
+    refused(
+        disk,
+        "simulate",
+        disk / "new" / "toy",
+        "--genes",
+        60,
+        "--cell-type",
+        "cellA",
+        says=["the disk is full"],
+    )
 
 
 # ---- what is no error, but should be said ----
@@ -805,7 +1224,9 @@ def test_contacts_that_join_no_gene_to_a_pcre_are_noted(folder):
     content = yaml.safe_load((folder / "cellA.yaml").read_text())
     manifest(folder, contacts=content["contacts"] | {"min_score": 1e9})
     store, said = builds(folder)
-    assert len(store.pcres) == 0 and "contacts.tsv.gz: no contact joins a gene" in said and "min_score" in said
+    assert (
+        len(store.pcres) == 0 and "contacts.tsv.gz: no contact joins a gene" in said and "min_score" in said
+    )
 
 
 def test_contacts_none_may_be_said_in_one_word(folder):
@@ -818,10 +1239,28 @@ def test_a_fold_without_genes_is_named_before_any_training(folder):
     manifest(folder, leave_out=["chr7", "chr10"])  # fold 2
     store, _ = builds(folder)
     (folder / "tiny.yaml").write_text(TINY)
-    refused(folder.parent, "train", store.path, "--fold", 2, "--out", folder / "runs", "--config", folder / "tiny.yaml",
-            says=["'2' is no fold", "1, 3, 4 or all", "folds:"])  # fmt: skip
+    refused(
+        folder.parent,
+        "train",
+        store.path,
+        "--fold",
+        2,
+        "--out",
+        folder / "runs",
+        "--config",
+        folder / "tiny.yaml",
+        says=["'2' is no fold", "1, 3, 4 or all", "folds:"],
+    )
 
 
 def test_a_store_named_before_the_models(folder):
     (folder / "run").mkdir()
-    refused(folder.parent, "predict", folder / "cellA.h5", folder / "run", "--out", folder / "p.csv", says=[folder / "run", "the store comes last"])
+    refused(
+        folder.parent,
+        "predict",
+        folder / "cellA.h5",
+        folder / "run",
+        "--out",
+        folder / "p.csv",
+        says=[folder / "run", "the store comes last"],
+    )

@@ -33,7 +33,11 @@ from chromoformer.metrics import evaluate_scores
 from chromoformer.provenance import verify
 
 IN_BINS = ("DeepChrome", "AttentiveChrome", "HM-CRNN")
-FAST = {"DeepChrome": "fast", "AttentiveChrome": {"epochs": 8, "learning_rate": 5e-3, "batch_size": 16}, "HM-CRNN": "fast"}
+FAST = {
+    "DeepChrome": "fast",
+    "AttentiveChrome": {"epochs": 8, "learning_rate": 5e-3, "batch_size": 16},
+    "HM-CRNN": "fast",
+}
 
 
 @pytest.fixture(scope="module")
@@ -42,17 +46,29 @@ def store(tmp_path_factory):
 
 
 def settings_of(name, store):
-    return baselines.settings_for(baselines.BASELINES[name], store if isinstance(store, Store) else Store(store)) | {"log": True}
+    return baselines.settings_for(
+        baselines.BASELINES[name], store if isinstance(store, Store) else Store(store)
+    ) | {"log": True}
 
 
 def fit(name, store, out, **options):
-    how = {"recipe": FAST.get(name, "published"), "settings": settings_of(name, store) if name in IN_BINS else None, "progress": False}
+    how = {
+        "recipe": FAST.get(name, "published"),
+        "settings": settings_of(name, store) if name in IN_BINS else None,
+        "progress": False,
+    }
     return baselines.fit(name, store, out, 1, **(how | options))
 
 
-@pytest.mark.parametrize(("network", "parameters"), [
-    (DeepChromeNetwork(5, 100), 644_177), (AttentiveChromeNetwork(5), 55_681), (HMCRNNNetwork(7, 40), 24_818), (GCMERGENetwork(6), 266_754),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("network", "parameters"),
+    [
+        (DeepChromeNetwork(5, 100), 644_177),
+        (AttentiveChromeNetwork(5), 55_681),
+        (HMCRNNNetwork(7, 40), 24_818),
+        (GCMERGENetwork(6), 266_754),
+    ],
+)
 def test_networks_have_as_many_parameters_as_their_authors(network, parameters):
     assert sum(weights.numel() for weights in network.parameters()) == parameters
 
@@ -65,8 +81,16 @@ def test_gene_body_features_are_those_of_the_bins_from_tss_to_transcript_end(tmp
     for path, values in zip(tracks.values(), depth):
         with pyBigWig.open(path, "w") as track:
             track.addHeader([("chr1", size)])
-            track.addEntries(["chr1"] * len(values), edges[:-1].tolist(), ends=edges[1:].tolist(), values=values.tolist())
-    rows = [("+", 4200, 4200, 19_500), ("-", 19_499, 4200, 19_500), ("+", 6000, 4200, 7000), ("-", 8150, 8100, 9300), ("+", 50_000, 50_000, 60_000)]
+            track.addEntries(
+                ["chr1"] * len(values), edges[:-1].tolist(), ends=edges[1:].tolist(), values=values.tolist()
+            )
+    rows = [
+        ("+", 4200, 4200, 19_500),
+        ("-", 19_499, 4200, 19_500),
+        ("+", 6000, 4200, 7000),
+        ("-", 8150, 8100, 9300),
+        ("+", 50_000, 50_000, 60_000),
+    ]
     genes = pd.DataFrame(rows, columns=["strand", "tss", "gene_start", "gene_end"]).assign(chrom="chr1")
     found = baselines.gene_body_features(tracks, genes, {"chr1": size}, bin_size)
     for gene, features in zip(genes.itertuples(), found):
@@ -75,8 +99,12 @@ def test_gene_body_features_are_those_of_the_bins_from_tss_to_transcript_end(tmp
         expected = []
         for path in tracks.values():
             with pyBigWig.open(path) as track:
-                bins = np.array([track.stats("chr1", b * bin_size, (b + 1) * bin_size, exact=True)[0]
-                                 for b in range(gene.tss // bin_size, end // bin_size + step, step)])  # fmt: skip
+                bins = np.array(
+                    [
+                        track.stats("chr1", b * bin_size, (b + 1) * bin_size, exact=True)[0]
+                        for b in range(gene.tss // bin_size, end // bin_size + step, step)
+                    ]
+                )
             expected += [bins.mean(), bins.max(), bins[-1], bins[len(bins) // 2 :].mean()]
         assert np.allclose(np.expm1(features[:-1]), expected, rtol=1e-5)
         assert np.isclose(np.exp(features[-1]), abs(end - gene.tss) + 1)
@@ -87,9 +115,16 @@ def twenty_genes(name, task):
     target = np.tile([0.0, 1.0], 10) if task == "classification" else random.normal(size=20)
     genes = pd.DataFrame({"gene_id": range(20)})
     if name != "GC-MERGE":
-        return Prepared(genes, target, torch.tensor(random.normal(size=(20, 3, 24)), dtype=torch.float32), ("a", "b", "c"))
+        return Prepared(
+            genes, target, torch.tensor(random.normal(size=(20, 3, 24)), dtype=torch.float32), ("a", "b", "c")
+        )
     mean = strongest(random.integers(0, 60, 300), random.integers(0, 60, 300), random.random(300), 60, 5)
-    return Prepared(genes, target, Graph(random.normal(size=(60, 3)).astype(np.float32), mean, np.arange(20)), ("a", "b", "c"))
+    return Prepared(
+        genes,
+        target,
+        Graph(random.normal(size=(60, 3)).astype(np.float32), mean, np.arange(20)),
+        ("a", "b", "c"),
+    )
 
 
 @pytest.mark.parametrize("task", ["classification", "regression"])
@@ -130,7 +165,9 @@ def test_nothing_of_the_held_out_fold_decides_the_weights(name, store, tmp_path)
     out = (changed.genes["fold"] == 1).to_numpy()
     changed.genes.loc[out, "label"] = 1 - changed.genes.loc[out, "label"]
     fit(name, changed, tmp_path / "other", recipe=recipe)
-    assert (tmp_path / "run" / "model.safetensors").read_bytes() == (tmp_path / "other" / "model.safetensors").read_bytes()
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == (
+        tmp_path / "other" / "model.safetensors"
+    ).read_bytes()
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["validation"] and not set(config["validation"]) & set(changed.genes.loc[out, "chrom"])
 
@@ -138,7 +175,9 @@ def test_nothing_of_the_held_out_fold_decides_the_weights(name, store, tmp_path)
 def test_a_run_that_is_cut_off_goes_on_to_the_same_bits(store, tmp_path, monkeypatch):
     fit("DeepChrome", store, tmp_path / "whole")
     clock = iter(range(0, 10**6, 100))
-    monkeypatch.setattr(networks, "time", SimpleNamespace(monotonic=lambda: next(clock)))  # every epoch is saved
+    monkeypatch.setattr(
+        networks, "time", SimpleNamespace(monotonic=lambda: next(clock))
+    )  # every epoch is saved
     save, saved = networks._save_state, []
 
     def save_and_stop(*arguments):
@@ -164,26 +203,36 @@ def test_shallow_models_predict_another_store_without_a_pickle(store, tmp_path):
     other = write_toy_store(tmp_path / "other.h5", seed=3)
     table = baselines.predict(tmp_path / "run", other)
     assert evaluate_scores(table["target"], table["score"], "classification", draws=0)["auc"]["value"] > 0.8
-    pd.testing.assert_frame_equal(baselines.predict(tmp_path / "run", store), pd.read_parquet(tmp_path / "run" / "predictions.parquet"))
+    pd.testing.assert_frame_equal(
+        baselines.predict(tmp_path / "run", store), pd.read_parquet(tmp_path / "run" / "predictions.parquet")
+    )
 
 
 def test_bins_are_those_of_chromoformer_before_the_logarithm(store):
     data = GeneDataset(Store(store))
-    rows = np.flatnonzero((data._span[:, 0] == 0).numpy() & (data._span[:, 1] == data.window).numpy())  # windows inside their chromosome
+    rows = np.flatnonzero(
+        (data._span[:, 0] == 0).numpy() & (data._span[:, 1] == data.window).numpy()
+    )  # windows inside their chromosome
     expected = data.batch(rows).promoter_features(500)[0].transpose(1, 2)
     assert torch.allclose(promoter_bins(data, 4000, 500, log=True)[rows], expected, atol=1e-5)
     raw = promoter_bins(data, 2000, 100)
-    assert raw.shape == (len(data), 2, 20) and torch.allclose(raw.mean((0, 2))[1], torch.tensor(1.0), atol=0.1)  # one read a base
+    assert raw.shape == (len(data), 2, 20) and torch.allclose(
+        raw.mean((0, 2))[1], torch.tensor(1.0), atol=0.1
+    )  # one read a base
     with pytest.raises(InputError, match="whole bins"):
         promoter_bins(data, 3900, 100)
 
 
 def test_what_does_not_fit_is_refused_with_the_reason(store, tmp_path):
     for name, options, reason in (
-        ("DeepDiff", {}, "regression only"), ("GC-MERGE", {}, "needs the manifest"), ("nothing", {}, "no baseline"),
-        ("DeepChrome", {"settings": {"windows": 1}}, "no settings windows"), ("DeepChrome", {"recipe": "quick"}, "no recipe"),
-        ("DeepChrome", {"settings": None}, "window of 10000 bp does not lie"), ("HM-CRNN", {"task": "both"}, "made for"),
-    ):  # fmt: skip
+        ("DeepDiff", {}, "regression only"),
+        ("GC-MERGE", {}, "needs the manifest"),
+        ("nothing", {}, "no baseline"),
+        ("DeepChrome", {"settings": {"windows": 1}}, "no settings windows"),
+        ("DeepChrome", {"recipe": "quick"}, "no recipe"),
+        ("DeepChrome", {"settings": None}, "window of 10000 bp does not lie"),
+        ("HM-CRNN", {"task": "both"}, "made for"),
+    ):
         with pytest.raises(InputError, match=reason):
             fit(name, store, tmp_path / "run", **options)
     with pytest.raises(InputError, match="reads 2 cell types"):
@@ -195,23 +244,43 @@ def test_deepdiff_reads_the_difference_of_two_cell_types(store, tmp_path):
     other, model = write_toy_store(tmp_path / "other.h5", seed=1), baselines.BASELINES["DeepDiff"]
     settings = {"window": 4000, "bin_size": 100, "log": True}
     one, two = Store(store), Store(other)
-    there, back = model.prepare([one, two], "regression", settings), model.prepare([two, one], "regression", settings)
-    shared = there.genes.merge(back.genes[["gene_id"]].assign(row=np.arange(len(back))), on="gene_id")["row"].to_numpy()
-    assert np.allclose(there.target, -back.target[shared]) and torch.allclose(there.inputs, -back.inputs[torch.tensor(shared)])
+    there, back = (
+        model.prepare([one, two], "regression", settings),
+        model.prepare([two, one], "regression", settings),
+    )
+    shared = there.genes.merge(back.genes[["gene_id"]].assign(row=np.arange(len(back))), on="gene_id")[
+        "row"
+    ].to_numpy()
+    assert np.allclose(there.target, -back.target[shared]) and torch.allclose(
+        there.inputs, -back.inputs[torch.tensor(shared)]
+    )
     expression = np.log2(two.genes["expression"] + 1) - np.log2(one.genes["expression"] + 1)
     assert np.allclose(there.target, expression, atol=1e-5)
-    metrics = baselines.fit("DeepDiff", [store, other], tmp_path / "run", 1, task="regression", settings=settings, progress=False,
-                            recipe={"epochs": 12, "learning_rate": 5e-3, "batch_size": 16})  # fmt: skip
+    metrics = baselines.fit(
+        "DeepDiff",
+        [store, other],
+        tmp_path / "run",
+        1,
+        task="regression",
+        settings=settings,
+        progress=False,
+        recipe={"epochs": 12, "learning_rate": 5e-3, "batch_size": 16},
+    )
     assert metrics["pearson_r"]["value"] > 0.4
 
 
 def test_the_graph_is_made_of_tracks_and_contacts(toy, toy_store, tmp_path):
     manifest = read_manifest(toy / "cellA.yaml")
-    prepared = baselines.BASELINES["GC-MERGE"].prepare([Store(toy_store)], "classification", baselines.BASELINES["GC-MERGE"].settings, manifest)
+    prepared = baselines.BASELINES["GC-MERGE"].prepare(
+        [Store(toy_store)], "classification", baselines.BASELINES["GC-MERGE"].settings, manifest
+    )
     graph, genes = prepared.inputs, prepared.genes
     degree = np.diff(graph.mean.indptr)
     assert degree.max() <= 10 and np.allclose(graph.mean.sum(1)[degree > 0], 1) and graph.features.max() == 1
-    sizes = {line.split()[0]: int(line.split()[1]) for line in (toy / "genomes" / "toy.chrom.sizes").read_text().splitlines()}
+    sizes = {
+        line.split()[0]: int(line.split()[1])
+        for line in (toy / "genomes" / "toy.chrom.sizes").read_text().splitlines()
+    }
     nodes = Nodes(sizes)
     of_gene = graph.gene_node[7]
     chrom = genes["chrom"][7]
@@ -221,9 +290,13 @@ def test_the_graph_is_made_of_tracks_and_contacts(toy, toy_store, tmp_path):
 
     start = int(genes["tss"][7] // 10_000 * 10_000)
     region = pd.DataFrame({"chrom": [chrom], "start": [start], "end": [min(start + 10_000, sizes[chrom])]})
-    assert np.isclose(depth, np.log1p(bin_means(toy / "cellA" / "H3K4me1.bigWig", region, 10_000, sizes)[0]), rtol=1e-5)
+    assert np.isclose(
+        depth, np.log1p(bin_means(toy / "cellA" / "H3K4me1.bigWig", region, 10_000, sizes)[0]), rtol=1e-5
+    )
     fewer = manifest.model_copy(update={"leave_out": [list(sizes)[-1]]})
-    assert set(nodes_of(fewer, 10_000).sizes) == set(list(sizes)[:-1])  # tracks may lack the chromosomes that the manifest leaves out
+    assert set(nodes_of(fewer, 10_000).sizes) == set(
+        list(sizes)[:-1]
+    )  # tracks may lack the chromosomes that the manifest leaves out
     hic = node_contacts(manifest, nodes, 10, f"{toy / 'cellA' / 'hic.mcool'}")
     assert hic.nnz > graph.mean.nnz and np.diff(hic.indptr).max() == 10
     none = manifest.model_copy(update={"contacts": manifest.contacts.model_copy(update={"kind": "none"})})
@@ -247,11 +320,19 @@ def test_partners_beyond_the_strongest_are_left_out_wherever_the_map_is_cut():
 @pytest.mark.parametrize("name", [*IN_BINS, "GC-MERGE", "logistic regression", "gradient-boosted trees"])
 def test_it_learns_the_toy_epigenome(name, tmp_path_factory, tmp_path):
     from chromoformer.data.build import build_store
-    from chromoformer.simulate import simulate
+    from chromoformer.simulate.epigenome import simulate
 
     folder = tmp_path_factory.getbasetemp() / "toy400"
     if not folder.exists():
         simulate(folder, 400, cell_types=["cellA"], hic=False, progress=False)
         build_store(folder / "cellA.yaml", folder / "cellA.h5", progress=False)
-    metrics = baselines.fit(name, folder / "cellA.h5", tmp_path / "run", 1, recipe="fast", manifest=folder / "cellA.yaml", progress=False)
+    metrics = baselines.fit(
+        name,
+        folder / "cellA.h5",
+        tmp_path / "run",
+        1,
+        recipe="fast",
+        manifest=folder / "cellA.yaml",
+        progress=False,
+    )
     assert metrics["auc"]["value"] > 0.7

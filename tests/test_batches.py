@@ -25,7 +25,11 @@ def by_hand(store, region, bin_size):
     for start in range(0, row["end"] - row["start"], bin_size):
         bases.append(inside[start : start + bin_size].sum())
         total = sums[start // 100 : (start + bin_size) // 100].sum(0)
-        values.append(np.log(np.float32(total / np.float32(max(bases[-1], 1))) + np.float32(1), dtype=np.float64).astype(np.float32))
+        values.append(
+            np.log(
+                np.float32(total / np.float32(max(bases[-1], 1))) + np.float32(1), dtype=np.float64
+            ).astype(np.float32)
+        )
     return np.array(values), np.array(bases)
 
 
@@ -48,7 +52,9 @@ def test_features_equal_those_computed_by_hand(store, bin_size):
             values, _ = by_hand(store, store.pcres["region"][contact], bin_size)
             before = -(-(window - len(values)) // 2) - start
             assert np.array_equal(pcre[at, before : before + len(values)].numpy(), values)
-            assert (~pcre_padding[at]).sum() == len(values) and not pcre_padding[at, before : before + len(values)].any()
+            assert (~pcre_padding[at]).sum() == len(values) and not pcre_padding[
+                at, before : before + len(values)
+            ].any()
             assert batch.gene[at] == place and batch.slot[at] == contact - store.pcre_start[row] + 1
             at += 1
     assert at == len(batch.gene)
@@ -60,7 +66,9 @@ def test_a_narrower_promoter_window_is_cut_around_the_tss_and_padded(store):
     narrow, padding = batch.promoter_features(100, promoter_window=1000)
     assert torch.equal(narrow[:, 15:25], whole[:, 15:25])
     assert padding[:, :15].all() and padding[:, 25:].all() and not padding[:, 15:25].any()
-    odd, padding = batch.promoter_features(500, promoter_window=500)  # one bin in a window of eight: seven empty ones
+    odd, padding = batch.promoter_features(
+        500, promoter_window=500
+    )  # one bin in a window of eight: seven empty ones
     for gene, minus in enumerate(batch.minus.tolist()):
         assert (~padding[gene]).nonzero().flatten().tolist() == [3 if minus else 4]
     assert odd.shape == (2, 8, 2)
@@ -97,7 +105,9 @@ def test_fewer_pcres_keep_the_best(store):
 
 def test_an_epoch_visits_every_gene_once_in_an_order_of_its_own(store):
     data = GeneDataset(store)
-    orders = [torch.cat([b.rows for b in loader(data, shuffle=True, seed=3, epoch=e)]).tolist() for e in (0, 1, 0)]
+    orders = [
+        torch.cat([b.rows for b in loader(data, shuffle=True, seed=3, epoch=e)]).tolist() for e in (0, 1, 0)
+    ]
     assert orders[0] == orders[2] != orders[1] and sorted(orders[0]) == list(range(len(data)))
     assert sum(len(b) for b in loader(data, batch_size=50, drop_last=True)) == 100
 

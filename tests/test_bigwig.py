@@ -65,7 +65,9 @@ def test_intervals_read_back_whatever_the_size_of_blocks_and_nodes(tmp_path, mon
     monkeypatch.setattr(bigwig_layout, "FANOUT", max(runs, 3))
     monkeypatch.setattr(bigwig, "CHUNK", 3 * runs)
     sizes = {f"chr{name}": 5000 for name in "ABCDE"}
-    intervals = [(chrom, *random_intervals(number, 5000, seed)) for seed, chrom in enumerate(sizes) if chrom != "chrC"]
+    intervals = [
+        (chrom, *random_intervals(number, 5000, seed)) for seed, chrom in enumerate(sizes) if chrom != "chrC"
+    ]
     path = write_bigwig(tmp_path / "x.bigWig", sizes, [item for item in intervals if len(item[1])])
     assert_reads_back(path, sizes, [item for item in intervals if len(item[1])])
     bases = np.zeros(5000)
@@ -73,7 +75,9 @@ def test_intervals_read_back_whatever_the_size_of_blocks_and_nodes(tmp_path, mon
         bases[start:end] = value
     with pyBigWig.open(str(path)) as track, open_bigwig(path) as other:
         for start, end in np.sort(np.random.default_rng(0).integers(0, 5000, (30, 2))).tolist():
-            assert np.array_equal(np.nan_to_num(track.values("chrB", start, end + 1, numpy=True)), bases[start : end + 1])
+            assert np.array_equal(
+                np.nan_to_num(track.values("chrB", start, end + 1, numpy=True)), bases[start : end + 1]
+            )
             assert np.array_equal(other.values("chrB", start, end + 1, fillna=0.0), bases[start : end + 1])
 
 
@@ -86,7 +90,10 @@ def test_a_large_file_reads_back(tmp_path):
 
 def test_zoom_levels_hold_what_the_bases_of_each_window_amount_to(tmp_path):
     sizes = {"chr1": 300_000, "chr2": 70_000, "chr3": 5_000}
-    intervals = [("chr1", *random_intervals(2000, 300_000, 1)), interval("chr2", (100, 30_000), (25_000, 70_000), (2.0, 0.5))]
+    intervals = [
+        ("chr1", *random_intervals(2000, 300_000, 1)),
+        interval("chr2", (100, 30_000), (25_000, 70_000), (2.0, 0.5)),
+    ]
     path = write_bigwig(tmp_path / "x.bigWig", sizes, intervals)
     with open(path, "rb") as file:
         track = pybigtools.open(file)
@@ -115,8 +122,15 @@ def test_a_browser_gets_the_whole_of_a_chromosome_from_a_zoom_level(tmp_path):
 
 
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 9), st.floats(width=32, allow_nan=False, allow_infinity=False)),
-                min_size=1, max_size=50))  # fmt: skip
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 9), st.integers(1, 9), st.floats(width=32, allow_nan=False, allow_infinity=False)
+        ),
+        min_size=1,
+        max_size=50,
+    )
+)
 def test_any_finite_value_survives(tmp_path, steps):
     ends = np.cumsum([gap + length for gap, length, _ in steps])
     starts = ends - [length for _, length, _ in steps]
@@ -171,7 +185,9 @@ def test_what_no_bigwig_can_hold_is_refused(tmp_path, intervals, problem):
     (tmp_path / "out.bigWig").write_text("what was there before")
     with pytest.raises(InputError, match=problem):
         write_bigwig(tmp_path / "out.bigWig", SIZES, intervals)
-    assert (tmp_path / "out.bigWig").read_text() == "what was there before" and no_leftovers(tmp_path, "out.bigWig")
+    assert (tmp_path / "out.bigWig").read_text() == "what was there before" and no_leftovers(
+        tmp_path, "out.bigWig"
+    )
 
 
 def test_a_chromosome_that_no_bigwig_can_hold_is_refused(tmp_path):
@@ -197,7 +213,9 @@ def test_no_space_at_any_moment_leaves_what_was_there(tmp_path, monkeypatch, byt
     with pytest.raises(InputError, match="disk is full") as caught:
         write_bigwig(tmp_path / "out.bigWig", {"chr1": 100_000}, [("chr1", *random_intervals(3000, 100_000))])
     assert caught.value.file == tmp_path / "out.bigWig"
-    assert (tmp_path / "out.bigWig").read_text() == "what was there before" and no_leftovers(tmp_path, "out.bigWig")
+    assert (tmp_path / "out.bigWig").read_text() == "what was there before" and no_leftovers(
+        tmp_path, "out.bigWig"
+    )
 
 
 @pytest.fixture
@@ -205,9 +223,12 @@ def tiny_disk(tmp_path):
     "A file system of 256 kB."
     disk = tmp_path / "disk"
     disk.mkdir()
-    if not shutil.which("mount") or subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)], capture_output=True
-    ).returncode:  # fmt: skip
+    if (
+        not shutil.which("mount")
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)], capture_output=True
+        ).returncode
+    ):
         pytest.skip("mounting a tiny disk needs root")
     yield disk
     subprocess.run(["umount", str(disk)], check=True)
@@ -246,17 +267,34 @@ def test_a_file_cut_short_anywhere_does_not_open_or_does_not_read(tmp_path, capf
     intervals = [("chr1", *random_intervals(5000, 100_000))]
     whole = write_bigwig(tmp_path / "x.bigWig", {"chr1": 100_000}, intervals).read_bytes()
     cut = tmp_path / "cut.bigWig"
-    for size in [1, 3, 4, 5, 6, 30, 63, 64, 100, 104, 150, 200, *range(300, len(whole), 499), *range(len(whole) - 6, len(whole))]:
+    for size in [
+        1,
+        3,
+        4,
+        5,
+        6,
+        30,
+        63,
+        64,
+        100,
+        104,
+        150,
+        200,
+        *range(300, len(whole), 499),
+        *range(len(whole) - 6, len(whole)),
+    ]:
         cut.write_bytes(whole[:size])
         with pytest.raises(InputError) as caught:
             with open_bigwig(cut) as track:
                 track.values("chr1", 0, 1000, fillna=0.0)
-        assert caught.value.file == cut and caught.value.remedy
+        assert caught.value.file == cut and caught.value.fix
 
 
 def test_a_download_full_of_holes_is_an_error(tmp_path, capfd):
     "Zeros in the middle, the end in place."
-    path = write_bigwig(tmp_path / "x.bigWig", {"chr1": 100_000}, [("chr1", *random_intervals(20_000, 100_000))])
+    path = write_bigwig(
+        tmp_path / "x.bigWig", {"chr1": 100_000}, [("chr1", *random_intervals(20_000, 100_000))]
+    )
     whole = path.read_bytes()
     path.write_bytes(whole[:5_000] + bytes(10_000) + whole[15_000:])
     with pytest.raises(InputError, match="damaged"):

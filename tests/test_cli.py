@@ -20,7 +20,26 @@ from helpers import write_toy_store
 from chromoformer.data.store import Store
 from chromoformer.provenance import verify
 
-COMMANDS = ["simulate", "coverage", "build", "import-regions", "import-weights", "export-weights", "train", "predict", "evaluate", "explain", "info", "demo", "fetch", "run", "plan", "verify", "collect", "doctor"]
+COMMANDS = [
+    "simulate",
+    "coverage",
+    "build",
+    "import-regions",
+    "import-weights",
+    "export-weights",
+    "train",
+    "predict",
+    "evaluate",
+    "explain",
+    "info",
+    "demo",
+    "fetch",
+    "run",
+    "plan",
+    "verify",
+    "collect",
+    "doctor",
+]
 HEAVY = {"torch", "numpy", "pandas", "matplotlib", "scipy", "sklearn", "h5py", "pyarrow"}
 
 
@@ -44,7 +63,9 @@ def test_help_names_every_command():
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_of_every_command_has_an_example(name):
-    assert f"Example: chromoformer {name}" in " ".join(succeed(name, "--help").out.replace("│", " ").replace("`", "").split())
+    assert f"Example: chromoformer {name}" in " ".join(
+        succeed(name, "--help").out.replace("│", " ").replace("`", "").split()
+    )
 
 
 def test_help_takes_under_a_second():
@@ -64,13 +85,22 @@ def test_nothing_heavy_is_imported_at_the_top(module):
 
 def test_nothing_heavy_is_imported_for_help():
     found = process("-X", "importtime", *command("--help")[1:])
-    imported = {line.split("|")[-1].strip().split(".")[0] for line in found.stderr.splitlines() if line.startswith("import time:")}
+    imported = {
+        line.split("|")[-1].strip().split(".")[0]
+        for line in found.stderr.splitlines()
+        if line.startswith("import time:")
+    }
     assert found.returncode == 0 and "typer" in imported and not HEAVY & imported
 
 
 def test_no_command_and_an_unknown_one_are_usage_errors():
     assert chromoformer().status == 2
-    for wrong in (["trian"], ["info"], ["info", "a", "b"], ["train", "x.h5", "--out", "run", "--task", "guess"]):
+    for wrong in (
+        ["trian"],
+        ["info"],
+        ["info", "a", "b"],
+        ["train", "x.h5", "--out", "run", "--task", "guess"],
+    ):
         result = chromoformer(*wrong)
         assert result.status == 2 and "Usage" in result.err and result.out == ""
 
@@ -79,7 +109,15 @@ def test_no_command_and_an_unknown_one_are_usage_errors():
 
 
 def test_simulate_writes_a_folder_that_build_takes(toy, toy_store):
-    assert {"README.txt", "cellA.yaml", "cellA.cool.yaml", "cellA.ctcf.yaml", "cellA", "genomes", "truth"} == {path.name for path in toy.iterdir()}
+    assert {
+        "README.txt",
+        "cellA.yaml",
+        "cellA.cool.yaml",
+        "cellA.ctcf.yaml",
+        "cellA",
+        "genomes",
+        "truth",
+    } == {path.name for path in toy.iterdir()}
     store = Store(toy_store)
     assert len(store.genes) == 60 and len(store.channels) == 7 and store.window == 40_000
     assert verify(toy_store.with_suffix(".provenance.json")) == []
@@ -92,7 +130,9 @@ def test_simulate_knows_its_cell_types(tmp_path):
 def test_coverage_of_reads_and_of_a_bedgraph(tmp_path):
     (tmp_path / "sizes").write_text("chr1\t1000\nchr2\t500\n")
     (tmp_path / "reads.bed").write_text("chr1\t10\t20\nchr1\t15\t30\nchr2\t0\t500\n")
-    (tmp_path / "depth.bedGraph").write_text("chr1\t10\t15\t1\nchr1\t15\t20\t2\nchr1\t20\t30\t1\nchr2\t0\t500\t1\n")
+    (tmp_path / "depth.bedGraph").write_text(
+        "chr1\t10\t15\t1\nchr1\t15\t20\t2\nchr1\t20\t30\t1\nchr2\t0\t500\t1\n"
+    )
     for name in ("reads.bed", "depth.bedGraph"):
         out = tmp_path / f"{name}.bigWig"
         result = succeed("coverage", tmp_path / name, "--chrom-sizes", tmp_path / "sizes", "--out", out)
@@ -106,7 +146,17 @@ def test_coverage_of_two_files_adds_up_and_the_kind_may_be_said(tmp_path):
     (tmp_path / "sizes").write_text("chr1\t1000\n")
     (tmp_path / "a").write_text("chr1\t0\t10\n")
     (tmp_path / "b").write_text("chr1\t5\t10\n")
-    succeed("coverage", tmp_path / "a", tmp_path / "b", "--chrom-sizes", tmp_path / "sizes", "--out", tmp_path / "x.bigWig", "--kind", "bed")
+    succeed(
+        "coverage",
+        tmp_path / "a",
+        tmp_path / "b",
+        "--chrom-sizes",
+        tmp_path / "sizes",
+        "--out",
+        tmp_path / "x.bigWig",
+        "--kind",
+        "bed",
+    )
     with pyBigWig.open(str(tmp_path / "x.bigWig")) as track:
         assert track.intervals("chr1") == ((0, 5, 1.0), (5, 10, 2.0))
 
@@ -128,17 +178,40 @@ def published(tmp_path):
     for number in range(16):
         tss, chrom = 10_000 + 5_000 * number, f"chr{[1, 7, 2, 9][number % 4]}"
         pcre = f"{chrom}:{100_000 + number}-{100_350 + number}"
-        rows.append((f"gene{number}", chrom, tss, "+-"[number % 2], number % 4 + 1, pcre if number else "", "2.5" if number else ""))
+        rows.append(
+            (
+                f"gene{number}",
+                chrom,
+                tss,
+                "+-"[number % 2],
+                number % 4 + 1,
+                pcre if number else "",
+                "2.5" if number else "",
+            )
+        )
         for region, length in ((f"{chrom}:{tss - 2000}-{tss + 2000}", 4000), (pcre, 350)):
             np.save(folder / f"{region}.npy", random.poisson(2, (2, length)).astype(np.float16))
-    table = pd.DataFrame(rows, columns=["gene_id", "chrom", "start", "strand", "split", "neighbors", "scores"])
+    table = pd.DataFrame(
+        rows, columns=["gene_id", "chrom", "start", "strand", "split", "neighbors", "scores"]
+    )
     table.to_csv(tmp_path / "meta.csv", index=False)
     return tmp_path
 
 
 def import_arguments(folder, out):
-    return ("import-regions", folder / "meta.csv", folder / "regions", "--out", out, "--channels", "A,B", "--window", 4000,
-            "--bin-sizes", "2000,500,100")  # fmt: skip
+    return (
+        "import-regions",
+        folder / "meta.csv",
+        folder / "regions",
+        "--out",
+        out,
+        "--channels",
+        "A,B",
+        "--window",
+        4000,
+        "--bin-sizes",
+        "2000,500,100",
+    )
 
 
 def test_regions_without_label_and_expression_are_good_for_predictions_not_for_training(published, tiny):
@@ -149,8 +222,22 @@ def test_regions_without_label_and_expression_are_good_for_predictions_not_for_t
     save_model(model, channels=("A", "B"), window=4000)
     succeed("predict", model, store, "--out", published / "predictions.csv")
     table = pd.read_csv(published / "predictions.csv")
-    assert len(table) == 16 and table["target"].isna().all() and table["score"].between(0, 1).all() and not table["held_out"].any()
-    refused(published, "train", store, "--config", tiny, "--out", published / "run", says=[store, "expression or labels"])
+    assert (
+        len(table) == 16
+        and table["target"].isna().all()
+        and table["score"].between(0, 1).all()
+        and not table["held_out"].any()
+    )
+    refused(
+        published,
+        "train",
+        store,
+        "--config",
+        tiny,
+        "--out",
+        published / "run",
+        says=[store, "expression or labels"],
+    )
 
 
 def save_model(folder, **settings):
@@ -161,13 +248,21 @@ def save_model(folder, **settings):
     torch.manual_seed(0)
     block = BlockConfig(1, 2, 8, 8, 8)
     folder.mkdir()
-    checkpoint.save(Chromoformer(ChromoformerConfig(**settings, embedding=block, pairwise=block, regulation=block, head_width=8)), folder)
+    checkpoint.save(
+        Chromoformer(
+            ChromoformerConfig(**settings, embedding=block, pairwise=block, regulation=block, head_width=8)
+        ),
+        folder,
+    )
 
 
 def test_weights_exported_and_imported_again_predict_the_same(toy_runs, toy_store, tmp_path):
     succeed("export-weights", toy_runs[0], "--out", tmp_path / "fold1.pt")
     result = succeed("import-weights", tmp_path / "fold1.pt", "--out", tmp_path / "model", "--fold", 1)
-    assert "classification" in result.out and {p.name for p in (tmp_path / "model").iterdir()} == {"config.json", "model.safetensors"}
+    assert "classification" in result.out and {p.name for p in (tmp_path / "model").iterdir()} == {
+        "config.json",
+        "model.safetensors",
+    }
     for name, model in (("run", toy_runs[0]), ("model", tmp_path / "model")):
         succeed("predict", model, toy_store, "--out", tmp_path / f"{name}.csv")
     assert (tmp_path / "run.csv").read_bytes() == (tmp_path / "model.csv").read_bytes()
@@ -196,8 +291,12 @@ def test_four_runs_predict_every_gene_by_the_run_that_held_it_out(toy_runs, toy_
 def test_csv_and_parquet_hold_the_same(toy_runs, toy_store, tmp_path):
     for ending in ("csv", "parquet"):
         succeed("predict", toy_runs[1], toy_store, "--out", tmp_path / f"p.{ending}", "--low-memory")
-    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "p.csv"), pd.read_parquet(tmp_path / "p.parquet"), check_dtype=False)
-    refused(tmp_path, "predict", toy_runs[1], toy_store, "--out", tmp_path / "p.xlsx", says=["p.xlsx", "*.csv"])
+    pd.testing.assert_frame_equal(
+        pd.read_csv(tmp_path / "p.csv"), pd.read_parquet(tmp_path / "p.parquet"), check_dtype=False
+    )
+    refused(
+        tmp_path, "predict", toy_runs[1], toy_store, "--out", tmp_path / "p.xlsx", says=["p.xlsx", "*.csv"]
+    )
 
 
 def test_float64_agrees_with_float32_and_has_its_digits(toy_runs, toy_store, tmp_path):
@@ -211,17 +310,44 @@ def test_float64_agrees_with_float32_and_has_its_digits(toy_runs, toy_store, tmp
 
 def test_a_regressor_in_float64_over_two_stores(toy, toy_store, tiny, tmp_path):
     succeed("build", toy / "cellA.yaml", "--out", tmp_path / "second.h5", "--processes", 1)
-    succeed("train", toy_store, tmp_path / "second.h5", "--fold", 2, "--out", tmp_path / "run", "--task", "regression", "--config", tiny,
-            "--dtype", "float64", "--seed", 3, "--validation", "chr1")  # fmt: skip
+    succeed(
+        "train",
+        toy_store,
+        tmp_path / "second.h5",
+        "--fold",
+        2,
+        "--out",
+        tmp_path / "run",
+        "--task",
+        "regression",
+        "--config",
+        tiny,
+        "--dtype",
+        "float64",
+        "--seed",
+        3,
+        "--validation",
+        "chr1",
+    )
     table = pd.read_parquet(tmp_path / "run" / "predictions.parquet")
-    assert table["output_0"].dtype == np.float64 and set(table["store"]) == {"cellA", "second"} and len(table) == 120
+    assert (
+        table["output_0"].dtype == np.float64
+        and set(table["store"]) == {"cellA", "second"}
+        and len(table) == 120
+    )
     assert "validation_pearson_r" in pd.read_csv(tmp_path / "run" / "history.csv")
 
 
 def test_evaluate_gives_each_fold_and_all_of_them(toy_runs, tmp_path):
     result = succeed("evaluate", *toy_runs, "--out", tmp_path / "scores.csv")
     table = pd.read_csv(tmp_path / "scores.csv")
-    assert "all folds" in result.out and set(table["run"]) == {"fold1", "fold2", "fold3", "fold4", "all folds"}
+    assert "all folds" in result.out and set(table["run"]) == {
+        "fold1",
+        "fold2",
+        "fold3",
+        "fold4",
+        "all folds",
+    }
     assert table.query("run == 'all folds'")["genes"].eq(60).all()
     assert pd.to_numeric(table["value"]).between(0, 1).all()
     everything = succeed("evaluate", toy_runs[0], "--all-genes")
@@ -236,34 +362,85 @@ def test_explain_draws_a_gene_by_the_run_that_held_it_out(toy_runs, toy_store, t
     assert f"{gene} by {toy_runs[fold - 1]}" in result.out and "trained on this gene" not in result.out
     assert len(re.findall(r"^ *chr\d", result.out, re.M)) == np.diff(store.pcre_start)[most]
     assert (tmp_path / "gene.png").read_bytes()[:4] == b"\x89PNG"
-    refused(tmp_path, "explain", toy_runs[0], toy_store, "nobody", "--out", tmp_path / "other.png", says=["nobody"])
+    refused(
+        tmp_path,
+        "explain",
+        toy_runs[0],
+        toy_store,
+        "nobody",
+        "--out",
+        tmp_path / "other.png",
+        says=["nobody"],
+    )
     refused(tmp_path, "explain", toy_store, gene, "--out", tmp_path / "other.png", says=["a gene"])
-    refused(tmp_path, "explain", *toy_runs, toy_store, gene, "--out", tmp_path / "other.txt", says=["other.txt", "*.png"])
+    refused(
+        tmp_path,
+        "explain",
+        *toy_runs,
+        toy_store,
+        gene,
+        "--out",
+        tmp_path / "other.txt",
+        says=["other.txt", "*.png"],
+    )
 
 
 def test_folds_are_those_of_the_store(toy, tiny, tmp_path):
     manifest = (toy / "cellA.yaml").read_text().replace("  1: [chr1, chr5]\n", "  7: [chr1, chr5]\n")
     assert "  7: " in manifest
     (tmp_path / "seven.yaml").write_text(manifest)
-    result = succeed("build", tmp_path / "seven.yaml", "--data", toy, "--out", tmp_path / "seven.h5", "--processes", 1)
+    result = succeed(
+        "build", tmp_path / "seven.yaml", "--data", toy, "--out", tmp_path / "seven.h5", "--processes", 1
+    )
     assert "--fold 2" in result.out and ", 7: " in result.out
-    refused(tmp_path, "train", tmp_path / "seven.h5", "--fold", 1, "--out", tmp_path / "run", says=["'1' is no fold", "2, 3, 4, 7 or all"])
+    refused(
+        tmp_path,
+        "train",
+        tmp_path / "seven.h5",
+        "--fold",
+        1,
+        "--out",
+        tmp_path / "run",
+        says=["'1' is no fold", "2, 3, 4, 7 or all"],
+    )
     succeed("train", tmp_path / "seven.h5", "--fold", "all", "--out", tmp_path / "runs", "--config", tiny)
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["fold2", "fold3", "fold4", "fold7"]
 
 
 def test_one_fold_alone_cannot_be_held_out(toy, tmp_path):
-    manifest = re.sub(r"folds:\n(  .*\n)+", "folds: {3: [chr1, chr2, chr3, chr5, chr7, chr9, chr10, chr13]}\n", (toy / "cellA.yaml").read_text())
+    manifest = re.sub(
+        r"folds:\n(  .*\n)+",
+        "folds: {3: [chr1, chr2, chr3, chr5, chr7, chr9, chr10, chr13]}\n",
+        (toy / "cellA.yaml").read_text(),
+    )
     (tmp_path / "one.yaml").write_text(manifest)
     succeed("build", tmp_path / "one.yaml", "--data", toy, "--out", tmp_path / "one.h5", "--processes", 1)
-    refused(tmp_path, "train", tmp_path / "one.h5", "--fold", "all", "--out", tmp_path / "runs", says=["one.h5", "fold 3", "folds:"])
+    refused(
+        tmp_path,
+        "train",
+        tmp_path / "one.h5",
+        "--fold",
+        "all",
+        "--out",
+        tmp_path / "runs",
+        says=["one.h5", "fold 3", "folds:"],
+    )
 
 
 def test_folds_of_another_genome_are_asked_for(toy, tmp_path):
     manifest = re.sub(r"folds:\n(  .*\n)+", "", (toy / "cellA.yaml").read_text())
     for genome, said in (("mm10", True), ("hg38", False)):
         (tmp_path / f"{genome}.yaml").write_text(manifest.replace("genome: toy", f"genome: {genome}"))
-        result = succeed("build", tmp_path / f"{genome}.yaml", "--data", toy, "--out", tmp_path / f"{genome}.h5", "--processes", 1)
+        result = succeed(
+            "build",
+            tmp_path / f"{genome}.yaml",
+            "--data",
+            toy,
+            "--out",
+            tmp_path / f"{genome}.h5",
+            "--processes",
+            1,
+        )
         assert ("names no folds" in result.err) is said
 
 
@@ -275,7 +452,9 @@ def test_info_of_a_store_a_run_and_a_model(toy_store, toy_runs, tmp_path):
     refused(tmp_path, "info", tmp_path / "nothing", says=[tmp_path / "nothing"])
 
 
-def test_a_run_is_repeated_bit_by_bit_and_fold_all_goes_on_with_the_folds_that_are_missing(toy_runs, toy_store, tiny, tmp_path):
+def test_a_run_is_repeated_bit_by_bit_and_fold_all_goes_on_with_the_folds_that_are_missing(
+    toy_runs, toy_store, tiny, tmp_path
+):
     succeed("train", toy_store, "--fold", 1, "--out", tmp_path / "fold1", "--config", tiny)
     for name in ("model.safetensors", "metrics.json", "history.csv"):
         assert (tmp_path / "fold1" / name).read_bytes() == (toy_runs[0] / name).read_bytes()
@@ -289,7 +468,9 @@ def test_a_stopped_command_says_that_it_goes_on(toy_store, tiny, tmp_path):
     config = tmp_path / "long.yaml"
     config.write_text(tiny.read_text().replace("epochs: 2", "epochs: 1000"))
     arguments = command("train", toy_store, "--out", tmp_path / "run", "--config", config, "--threads", 1)
-    with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as training:
+    with subprocess.Popen(
+        arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as training:
         waiting = time.monotonic() + 60
         while not (tmp_path / "run" / "state.pt").exists() and time.monotonic() < waiting:
             time.sleep(0.02)
@@ -311,13 +492,28 @@ def test_a_killed_run_goes_on_by_the_same_command_to_the_same_bits(toy_store, ti
     training.wait()
     assert not (tmp_path / "killed" / "metrics.json").exists()
     refused(tmp_path, "evaluate", tmp_path / "killed", says=["killed", "cut off"])
-    refused(tmp_path, "predict", tmp_path / "killed", toy_store, "--out", tmp_path / "p.csv", says=["killed", "cut off"])
+    refused(
+        tmp_path,
+        "predict",
+        tmp_path / "killed",
+        toy_store,
+        "--out",
+        tmp_path / "p.csv",
+        says=["killed", "cut off"],
+    )
     for name in ("killed", "whole"):
-        finished = subprocess.run(command("train", toy_store, "--out", tmp_path / name, "--config", config, "--threads", 1),
-                                  capture_output=True, text=True)  # fmt: skip
+        finished = subprocess.run(
+            command("train", toy_store, "--out", tmp_path / name, "--config", config, "--threads", 1),
+            capture_output=True,
+            text=True,
+        )
         assert finished.returncode == 0 and "held-out genes" in finished.stdout, finished.stderr
-    assert (tmp_path / "killed" / "model.safetensors").read_bytes() == (tmp_path / "whole" / "model.safetensors").read_bytes()
-    assert {p.name for p in (tmp_path / "killed").iterdir()} == {p.name for p in (tmp_path / "whole").iterdir()}
+    assert (tmp_path / "killed" / "model.safetensors").read_bytes() == (
+        tmp_path / "whole" / "model.safetensors"
+    ).read_bytes()
+    assert {p.name for p in (tmp_path / "killed").iterdir()} == {
+        p.name for p in (tmp_path / "whole").iterdir()
+    }
 
 
 # ---- outputs that exist ----
@@ -333,7 +529,11 @@ def outputs(toy, toy_store, toy_runs, tiny, published, tmp_path):
         "simulate": ("simulate", "--genes", 20, "--cell-type", "cellA"),
         "coverage": ("coverage", tmp_path / "reads.bed", "--chrom-sizes", tmp_path / "sizes", "--out"),
         "build": ("build", toy / "cellA.yaml", "--processes", 1, "--out"),
-        "import-regions": (*import_arguments(published, "")[:3], *import_arguments(published, "")[5:], "--out"),
+        "import-regions": (
+            *import_arguments(published, "")[:3],
+            *import_arguments(published, "")[5:],
+            "--out",
+        ),
         "import-weights": ("import-weights", tmp_path / "there.pt", "--out"),
         "export-weights": ("export-weights", toy_runs[0], "--out"),
         "train": ("train", toy_store, "--config", tiny, "--out"),
@@ -344,8 +544,25 @@ def outputs(toy, toy_store, toy_runs, tiny, published, tmp_path):
     }
 
 
-ENDINGS = {"coverage": ".bigWig", "build": ".h5", "import-regions": ".h5", "export-weights": ".pt", "predict": ".csv", "evaluate": ".csv", "explain": ".png", "collect": ".csv"}  # fmt: skip
-WITHOUT = ("info", "doctor", "demo", "fetch", "run", "plan", "verify")  # write nothing, or go on with what is there
+ENDINGS = {
+    "coverage": ".bigWig",
+    "build": ".h5",
+    "import-regions": ".h5",
+    "export-weights": ".pt",
+    "predict": ".csv",
+    "evaluate": ".csv",
+    "explain": ".png",
+    "collect": ".csv",
+}
+WITHOUT = (
+    "info",
+    "doctor",
+    "demo",
+    "fetch",
+    "run",
+    "plan",
+    "verify",
+)  # write nothing, or go on with what is there
 
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name not in WITHOUT])
@@ -380,24 +597,42 @@ def test_train_adds_to_a_folder_but_never_over_a_model_that_is_there(outputs, tm
 def test_a_process_exits_with_0_or_2_and_speaks_on_the_right_stream(tmp_path):
     (tmp_path / "sizes").write_text("chr1\t1000\n")
     (tmp_path / "reads.bed").write_text("chr1\t10\t20\n")
-    arguments = command("coverage", tmp_path / "reads.bed", "--chrom-sizes", tmp_path / "sizes", "--out", tmp_path / "x.bigWig")
+    arguments = command(
+        "coverage",
+        tmp_path / "reads.bed",
+        "--chrom-sizes",
+        tmp_path / "sizes",
+        "--out",
+        tmp_path / "x.bigWig",
+    )
     good = subprocess.run(arguments, capture_output=True, text=True)
     assert good.returncode == 0 and "Next:" in good.stdout and "Error" not in good.stderr
     bad = subprocess.run(arguments, capture_output=True, text=True)
-    assert bad.returncode == 2 and bad.stdout == "" and bad.stderr.startswith("Error: ") and "Traceback" not in bad.stderr
+    assert (
+        bad.returncode == 2
+        and bad.stdout == ""
+        and bad.stderr.startswith("Error: ")
+        and "Traceback" not in bad.stderr
+    )
 
 
 def test_progress_goes_to_a_log_in_a_few_lines_not_ten_a_second(tmp_path):
     write_toy_store(tmp_path / "toy.h5")
     (tmp_path / "tiny.yaml").write_text(TINY.replace("epochs: 2", "epochs: 30"))
-    done = subprocess.run(command("train", tmp_path / "toy.h5", "--config", tmp_path / "tiny.yaml", "--out", tmp_path / "run"), capture_output=True, text=True)
+    done = subprocess.run(
+        command("train", tmp_path / "toy.h5", "--config", tmp_path / "tiny.yaml", "--out", tmp_path / "run"),
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0 and done.stdout.rstrip().splitlines()[-1].startswith("Next: ")
     assert 1 <= done.stderr.replace("\r", "\n").strip().count("\n") + 1 <= 6, done.stderr  # 30 epochs
 
 
 def test_completion_is_offered_to_every_shell():
     for shell in ("bash", "zsh", "fish"):
-        named = os.environ | {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}  # or it looks for the shell that runs the tests
+        named = os.environ | {
+            "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"
+        }  # or it looks for the shell that runs the tests
         shown = subprocess.run(command("--show-completion", shell), capture_output=True, text=True, env=named)
         assert shown.returncode == 0 and "complete" in shown.stdout.lower()
 

@@ -10,22 +10,18 @@ import papermill
 import pytest
 from helpers import MARKS, write_toy_store
 
-from chromoformer.compare import (
-    Variant,
-    ablations,
+from chromoformer.data.build import build_store
+from chromoformer.data.manifest import read_manifest
+from chromoformer.data.store import Store
+from chromoformer.errors import InputError
+from chromoformer.experiments.comparison import (
     differences,
     fold_scores,
     held_out_predictions,
     mean_scores,
     paired_test,
-    run_jobs,
-    train_variant,
-    windows,
 )
-from chromoformer.data.build import build_store
-from chromoformer.data.manifest import read_manifest
-from chromoformer.data.store import Store
-from chromoformer.errors import InputError
+from chromoformer.experiments.variants import Variant, ablations, run_jobs, train_variant, windows
 from chromoformer.metrics import evaluate_scores, resampled
 from chromoformer.model.checkpoint import read_config
 
@@ -43,33 +39,65 @@ def store(tmp_path_factory):
 def predictions(**scores):
     random = np.random.default_rng(0)
     label = random.integers(0, 2, 300)
-    return pd.concat([pd.DataFrame({"model": model, "fold": np.repeat([1, 2, 3], 100), "gene_id": np.arange(300), "chrom": "chr1", "target": label,
-                                    "score": score(label, random)}) for model, score in scores.items()])  # fmt: skip
+    return pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    "model": model,
+                    "fold": np.repeat([1, 2, 3], 100),
+                    "gene_id": np.arange(300),
+                    "chrom": "chr1",
+                    "target": label,
+                    "score": score(label, random),
+                }
+            )
+            for model, score in scores.items()
+        ]
+    )
 
 
 def test_the_mean_over_folds_and_its_differences_are_those_computed_by_hand():
     table = predictions(one=lambda y, r: y + r.normal(size=300), two=lambda y, r: y + 2 * r.normal(size=300))
-    by_hand = {(model, fold): evaluate_scores(part["target"], part["score"], "classification", draws=0)["auc"]["value"]
-               for (model, fold), part in table.groupby(["model", "fold"])}  # fmt: skip
+    by_hand = {
+        (model, fold): evaluate_scores(part["target"], part["score"], "classification", draws=0)["auc"][
+            "value"
+        ]
+        for (model, fold), part in table.groupby(["model", "fold"])
+    }
     means = mean_scores(table, "classification", draws=200).query("metric == 'auc'").set_index("model")
     assert np.isclose(means.loc["one", "value"], np.mean([by_hand["one", fold] for fold in (1, 2, 3)]))
     assert (means["low"] < means["value"]).all() and (means["value"] < means["high"]).all()
     found = differences(table, "classification", "one", draws=200).iloc[0]
     gaps = [by_hand["two", fold] - by_hand["one", fold] for fold in (1, 2, 3)]
-    assert np.isclose(found["value"], np.mean(gaps)) and found["folds_below"] == sum(gap < 0 for gap in gaps) and found["high"] < 0
-    assert np.isclose(fold_scores(table, "classification", draws=0).query("metric == 'auc' and model == 'two' and fold == 2")["value"].iloc[0], by_hand["two", 2])
+    assert (
+        np.isclose(found["value"], np.mean(gaps))
+        and found["folds_below"] == sum(gap < 0 for gap in gaps)
+        and found["high"] < 0
+    )
+    assert np.isclose(
+        fold_scores(table, "classification", draws=0)
+        .query("metric == 'auc' and model == 'two' and fold == 2")["value"]
+        .iloc[0],
+        by_hand["two", 2],
+    )
 
 
 def test_a_model_does_not_differ_from_itself_in_any_resampling():
     score = np.random.default_rng(5).normal(size=300)
-    found = differences(predictions(one=lambda y, r: score, same=lambda y, r: score), "classification", "one", draws=50).iloc[0]
+    found = differences(
+        predictions(one=lambda y, r: score, same=lambda y, r: score), "classification", "one", draws=50
+    ).iloc[0]
     assert found["value"] == found["low"] == found["high"] == 0 and np.isnan(found["p_t"])
 
 
 def test_order_of_rows_changes_nothing_and_other_genes_are_refused():
     table = predictions(one=lambda y, r: y + r.normal(size=300), two=lambda y, r: r.normal(size=300))
     shuffled = table.sample(frac=1, random_state=0)
-    assert differences(table, "classification", "one", 50).set_index("model").equals(differences(shuffled, "classification", "one", 50).set_index("model"))
+    assert (
+        differences(table, "classification", "one", 50)
+        .set_index("model")
+        .equals(differences(shuffled, "classification", "one", 50).set_index("model"))
+    )
     with pytest.raises(InputError, match="same genes of fold 1"):
         mean_scores(table[~((table["model"] == "two") & (table["gene_id"] == 3))], "classification")
     with pytest.raises(InputError, match="lacks a fold"):
@@ -94,7 +122,9 @@ def test_paired_tests_see_a_steady_difference_and_none_in_noise():
 
 def test_a_store_read_by_some_channels_is_the_store_without_the_others(store):
     whole, part = Store(store), Store(store, channels=["H3K27ac"])
-    assert part.channels == ("H3K27ac",) and np.array_equal(part.signal(), whole.signal()[:, [MARKS.index("H3K27ac")]])
+    assert part.channels == ("H3K27ac",) and np.array_equal(
+        part.signal(), whole.signal()[:, [MARKS.index("H3K27ac")]]
+    )
     assert Store(store, channels=MARKS[::-1]).signal(3, 9).tolist() == whole.signal(3, 9)[:, ::-1].tolist()
     with pytest.raises(InputError, match="no channel H3K9me3; there are H3K4me3, H3K27ac"):
         Store(store, channels=["H3K9me3"])
@@ -106,13 +136,26 @@ def test_a_variant_without_a_mark_does_not_see_it(store, tmp_path):
     changed = write_toy_store(tmp_path / "changed.h5", learnable=False)  # H3K4me3 differs, H3K27ac does not
     assert not np.array_equal(Store(changed).signal(), Store(store).signal())
     train_variant(variant, changed, tmp_path / "two", 1, NETWORK, RECIPE, "classification")
-    assert (tmp_path / "one" / "model.safetensors").read_bytes() == (tmp_path / "two" / "model.safetensors").read_bytes()
+    assert (tmp_path / "one" / "model.safetensors").read_bytes() == (
+        tmp_path / "two" / "model.safetensors"
+    ).read_bytes()
 
 
 def test_shuffled_contacts_keep_their_distribution_and_change_the_training(store, tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr("chromoformer.compare.fit", lambda opened, *rest, **named: seen.append(opened.pcres["score"].to_numpy()))
-    train_variant(Variant("shuffled", "distal", shuffle_contacts=True), store, tmp_path, 1, NETWORK, RECIPE, "classification")
+    monkeypatch.setattr(
+        "chromoformer.experiments.variants.fit",
+        lambda opened, *rest, **named: seen.append(opened.pcres["score"].to_numpy()),
+    )
+    train_variant(
+        Variant("shuffled", "distal", shuffle_contacts=True),
+        store,
+        tmp_path,
+        1,
+        NETWORK,
+        RECIPE,
+        "classification",
+    )
     true = Store(store).pcres["score"].to_numpy()
     assert np.array_equal(np.sort(seen[0]), np.sort(true)) and (seen[0] != true).mean() > 0.9
 
@@ -121,7 +164,10 @@ def test_complete_runs_are_left_alone(tmp_path):
     (tmp_path / "done").mkdir()
     (tmp_path / "done" / "metrics.json").write_text("{}")
     made = []
-    run_jobs({tmp_path / "done": partial(made.append, "done"), tmp_path / "new": partial(made.append, "new")}, progress=False)
+    run_jobs(
+        {tmp_path / "done": partial(made.append, "done"), tmp_path / "new": partial(made.append, "new")},
+        progress=False,
+    )
     assert made == ["new"]
 
 
@@ -129,8 +175,13 @@ def test_complete_runs_are_left_alone(tmp_path):
 def plain_store(toy, tmp_path_factory):
     "Four marks, one resolution, no contacts."
     manifest = read_manifest(toy / "cellA.yaml")
-    plain = manifest.model_copy(update={"channels": [manifest.channels[i] for i in (0, 2, 4, 5)], "bin_sizes": [500],
-                                        "contacts": manifest.contacts.model_copy(update={"kind": "none"})})  # fmt: skip
+    plain = manifest.model_copy(
+        update={
+            "channels": [manifest.channels[i] for i in (0, 2, 4, 5)],
+            "bin_sizes": [500],
+            "contacts": manifest.contacts.model_copy(update={"kind": "none"}),
+        }
+    )
     out = tmp_path_factory.mktemp("plain") / "plain.h5"
     build_store(plain, out, progress=False)
     return out
@@ -138,41 +189,78 @@ def plain_store(toy, tmp_path_factory):
 
 def test_ablations_that_a_store_does_not_allow_are_refused_with_the_reason(plain_store, store):
     variants, refused = ablations(Store(plain_store), seeds=2)
-    assert refused == {"without pCREs; without contact scores": "no gene has a pCRE in this store", "fewer resolutions": "there is only one, 500 bp"}
-    assert [v.name for v in variants][:2] == ["full", "seed 1"] and sum(v.group == "mark out" for v in variants) == 4
+    assert refused == {
+        "without pCREs; without contact scores": "no gene has a pCRE in this store",
+        "fewer resolutions": "there is only one, 500 bp",
+    }
+    assert [v.name for v in variants][:2] == ["full", "seed 1"] and sum(
+        v.group == "mark out" for v in variants
+    ) == 4
     assert "each mark out, each mark alone" in ablations(Store(store, channels=["H3K4me3"]))[1]
     assert windows(Store(plain_store), [3000, 40_000, 80_000])[1].keys() == {"80 kb"}
-    assert [v.network for v in windows(Store(plain_store), [3000, 40_000])[0]] == [{"promoter_window": 3000}, {"promoter_window": None}]
+    assert [v.network for v in windows(Store(plain_store), [3000, 40_000])[0]] == [
+        {"promoter_window": 3000},
+        {"promoter_window": None},
+    ]
     assert "cut through bins" in windows(Store(plain_store), [500])[1]["0.5 kb"]
 
 
 def run(name, out, **parameters):
-    papermill.execute_notebook(ROOT / "nbs" / "analyses" / f"{name}.ipynb", out / "notebook.ipynb", cwd=out, progress_bar=False,
-                               parameters={"out": str(out), "processes": 1, "network": NETWORK, "recipe": RECIPE, "draws": 50, **parameters})  # fmt: skip
+    papermill.execute_notebook(
+        ROOT / "nbs" / "analyses" / f"{name}.ipynb",
+        out / "notebook.ipynb",
+        cwd=out,
+        progress_bar=False,
+        parameters={
+            "out": str(out),
+            "processes": 1,
+            "network": NETWORK,
+            "recipe": RECIPE,
+            "draws": 50,
+            **parameters,
+        },
+    )
     return json.loads((out / "metrics.json").read_text())
 
 
 def test_the_benchmark_compares_what_fits_a_store_of_four_marks_without_contacts(plain_store, toy, tmp_path):
-    results = run("benchmark", tmp_path, store=str(plain_store), task="regression", models=["ridge regression", "HM-CRNN", "logistic regression", "GC-MERGE"],
-                  baseline_recipe="fast")  # fmt: skip
+    results = run(
+        "benchmark",
+        tmp_path,
+        store=str(plain_store),
+        task="regression",
+        models=["ridge regression", "HM-CRNN", "logistic regression", "GC-MERGE"],
+        baseline_recipe="fast",
+    )
     assert set(results["refused"]) == {"logistic regression", "GC-MERGE"}
     assert {row["model"] for row in results["means"]} == {"Chromoformer", "ridge regression", "HM-CRNN"}
     table = pd.read_parquet(tmp_path / "predictions.parquet")
     assert len(table) == 3 * len(Store(plain_store).genes) and set(table["task"]) == {"regression"}
     assert (tmp_path / "figures" / "ranking.png").stat().st_size > 10_000
-    by_hand = held_out_predictions({"HM-CRNN": [tmp_path / "runs" / "HM-CRNN" / f"fold{fold}" for fold in (1, 2, 3, 4)]})
+    by_hand = held_out_predictions(
+        {"HM-CRNN": [tmp_path / "runs" / "HM-CRNN" / f"fold{fold}" for fold in (1, 2, 3, 4)]}
+    )
     means = mean_scores(by_hand, "regression", 50).set_index("metric")["value"]
-    assert np.isclose(means["r2"], next(row["value"] for row in results["means"] if row["model"] == "HM-CRNN" and row["metric"] == "r2"))
+    assert np.isclose(
+        means["r2"],
+        next(row["value"] for row in results["means"] if row["model"] == "HM-CRNN" and row["metric"] == "r2"),
+    )
 
 
 @pytest.mark.slow
 def test_ablation_and_window_go_as_far_as_a_store_lets_them(plain_store, toy, tmp_path):
     for name in ("ablation", "window"):
         (tmp_path / name).mkdir()
-    results = run("ablation", tmp_path / "ablation", store=str(plain_store), task="regression", held_out=[1], seeds=2)
+    results = run(
+        "ablation", tmp_path / "ablation", store=str(plain_store), task="regression", held_out=[1], seeds=2
+    )
     assert len(results["refused"]) == 2 and len(results["differences"]) == 1 + 4 + 4
-    results = run("window", tmp_path / "window", store=str(plain_store), held_out=[1], widths=[3000, 40_000, 80_000])
-    assert {row["model"] for row in results["means"]} == {"3 kb", "40 kb"} and "name the manifest" in results["refused"]["80 kb"]
+    results = run(
+        "window", tmp_path / "window", store=str(plain_store), held_out=[1], widths=[3000, 40_000, 80_000]
+    )
+    assert {row["model"] for row in results["means"]} == {"3 kb", "40 kb"} and "name the manifest" in results[
+        "refused"
+    ]["80 kb"]
 
 
 @pytest.mark.slow
@@ -183,7 +271,18 @@ def test_windows_wider_than_the_store_and_added_tracks_are_built_from_the_manife
     results = run("window", tmp_path / "window", widths=[10_000, 80_000], **common)
     assert {row["model"] for row in results["means"]} == {"10 kb", "80 kb"} and results["refused"] == {}
     assert Store(tmp_path / "window" / "stores" / "80000.h5").window == 80_000
-    results = run("ablation", tmp_path / "ablation", groups=["added", "distal"], seeds=1,
-                  add={"CTCF": {"kind": "bigwig", "path": str(toy / "cellA" / "CTCF.bigWig")}}, **common)  # fmt: skip
-    assert [row["model"] for row in results["differences"]] == ["no pCREs", "no contact scores", "shuffled contact scores", "with CTCF"]
+    results = run(
+        "ablation",
+        tmp_path / "ablation",
+        groups=["added", "distal"],
+        seeds=1,
+        add={"CTCF": {"kind": "bigwig", "path": str(toy / "cellA" / "CTCF.bigWig")}},
+        **common,
+    )
+    assert [row["model"] for row in results["differences"]] == [
+        "no pCREs",
+        "no contact scores",
+        "shuffled contact scores",
+        "with CTCF",
+    ]
     assert read_config(tmp_path / "ablation" / "runs" / "with_CTCF" / "fold1")[0].channels[-1] == "CTCF"

@@ -15,7 +15,7 @@ from chromoformer.data.compartments import at_tss, compartments, gene_density, w
 from chromoformer.data.manifest import Channel
 from chromoformer.data.store import Store
 from chromoformer.genome import read_chrom_sizes
-from chromoformer.simulate import simulate
+from chromoformer.simulate.epigenome import simulate
 
 
 @pytest.fixture(scope="module")
@@ -56,11 +56,20 @@ def test_divisive_weights_and_names_without_chr_give_the_same(hic, tmp_path):
     folder, sizes, genes = hic
     opened = cooler.Cooler(f"{folder / 'cellA' / 'hic.mcool'}::/resolutions/100000")
     bins = opened.bins()[:]
-    bins = bins.assign(chrom=bins["chrom"].astype(str).str.removeprefix("chr"), KR=1 / bins["weight"], mine=1 / bins["weight"]).drop(columns="weight")
+    bins = bins.assign(
+        chrom=bins["chrom"].astype(str).str.removeprefix("chr"),
+        KR=1 / bins["weight"],
+        mine=1 / bins["weight"],
+    ).drop(columns="weight")
     cooler.create_cooler(str(tmp_path / "kr.cool"), bins, opened.pixels()[:])
     expected = compartments(folder / "cellA" / "hic.mcool", sizes, genes, 100_000)
     for options in ({"balance": "KR"}, {"balance": "mine", "divisive": True}):
-        pd.testing.assert_frame_equal(compartments(tmp_path / "kr.cool", sizes, genes, **options), expected, check_exact=False, rtol=1e-6)
+        pd.testing.assert_frame_equal(
+            compartments(tmp_path / "kr.cool", sizes, genes, **options),
+            expected,
+            check_exact=False,
+            rtol=1e-6,
+        )
 
 
 def test_the_sign_follows_the_phasing_and_a_chromosome_without_any_is_left_open(hic):
@@ -71,17 +80,29 @@ def test_the_sign_follows_the_phasing_and_a_chromosome_without_any_is_left_open(
     turned = compartments(file, sizes, phase.assign(value=-phase["value"]), 100_000)
     assert np.allclose(turned["pc1"], -first["pc1"], equal_nan=True)
     fewer = compartments(file, sizes, genes[genes["chrom"] != "chr1"], 100_000)
-    assert fewer.loc[fewer["chrom"] == "chr1", "pc1"].isna().all() and fewer.loc[fewer["chrom"] != "chr1", "pc1"].notna().any()
+    assert (
+        fewer.loc[fewer["chrom"] == "chr1", "pc1"].isna().all()
+        and fewer.loc[fewer["chrom"] != "chr1", "pc1"].notna().any()
+    )
 
 
 def test_the_network_reads_one_plus_half_the_component(toy_store, toy, tmp_path):
     store, sizes = Store(toy_store), read_chrom_sizes(toy / "genomes" / "toy.chrom.sizes")
-    edges = [(chrom, start, min(start + 50_000, size)) for chrom, size in sizes.items() for start in range(0, size, 50_000)]
+    edges = [
+        (chrom, start, min(start + 50_000, size))
+        for chrom, size in sizes.items()
+        for start in range(0, size, 50_000)
+    ]
     table = pd.DataFrame(edges, columns=["chrom", "start", "end"])
     table["pc1"] = np.random.default_rng(0).normal(0, 1.5, len(table))
     table.loc[::7, "pc1"] = np.nan
     write_compartment_track(tmp_path / "pc1.bigWig", table, sizes)
-    more = add_channel(store, Channel(name="compartment", kind="bigwig", path=str(tmp_path / "pc1.bigWig")), tmp_path / "more.h5", sizes)
+    more = add_channel(
+        store,
+        Channel(name="compartment", kind="bigwig", path=str(tmp_path / "pc1.bigWig")),
+        tmp_path / "more.h5",
+        sizes,
+    )
     tss = more.genes["tss"].to_numpy()
     clear = (tss % 50_000 > 200) & (tss % 50_000 < 49_800)  # the TSS's bin lies in one bin of the map
     read = GeneDataset(more).batch(np.flatnonzero(clear)).promoter_features(100)[0][:, 200, -1].numpy()
@@ -90,12 +111,18 @@ def test_the_network_reads_one_plus_half_the_component(toy_store, toy, tmp_path)
 
 
 def test_the_real_map_has_compartments_although_its_names_and_weights_are_odd(real_data):
-    sizes = {chrom: size for chrom, size in read_chrom_sizes(real_data / "hg19.chrom.sizes").items() if chrom not in ("chrX", "chrY")}
+    sizes = {
+        chrom: size
+        for chrom, size in read_chrom_sizes(real_data / "hg19.chrom.sizes").items()
+        if chrom not in ("chrX", "chrY")
+    }
     from chromoformer.data.expression import read_genes
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        genes = read_genes("gtf", real_data / "gencode.v10.genes.hg19.gtf.gz", sizes, gene_type="protein_coding")
+        genes = read_genes(
+            "gtf", real_data / "gencode.v10.genes.hg19.gtf.gz", sizes, gene_type="protein_coding"
+        )
         found = compartments(real_data / "gm12878" / "GM12878.hic.2500kb.cool", sizes, genes, balance="KR")
     assert set(found["chrom"]) == set(sizes) and found["pc1"].notna().mean() > 0.9
     density = gene_density(genes, found)

@@ -14,7 +14,9 @@ from chromoformer.errors import InputError
 from chromoformer.genome import read_chrom_sizes
 
 DATA = os.environ.get("CHROMOFORMER_DATA", "")
-needs_data = pytest.mark.skipif(not DATA, reason="CHROMOFORMER_DATA is not set: the shared real data are not here")
+needs_data = pytest.mark.skipif(
+    not DATA, reason="CHROMOFORMER_DATA is not set: the shared real data are not here"
+)
 SIZES = {"chr1": 12_500, "chr2": 8_000}  # the last bin of chr1 is half a bin
 
 
@@ -79,7 +81,10 @@ def test_expected_is_the_mean_over_all_usable_pairs_at_a_distance(toy):
     oracle = [np.nanmean([matrix[i, i + d] for i in range(size - d)]) for d in range(size)]
     expected = expected_counts(open_cooler(toy), "1", bin_weights(open_cooler(toy))[:size])
     usable = np.array(oracle) > 0
-    assert np.allclose(expected[usable], np.array(oracle)[usable], rtol=1e-12) and np.isnan(expected[~usable]).all()
+    assert (
+        np.allclose(expected[usable], np.array(oracle)[usable], rtol=1e-12)
+        and np.isnan(expected[~usable]).all()
+    )
 
 
 def test_transforms(toy):
@@ -90,14 +95,18 @@ def test_transforms(toy):
     over = found(read_cool(toy, SIZES, transform="observed_over_expected"), "chr2")
     expected = expected_counts(open_cooler(toy), "2", bin_weights(open_cooler(toy))[13:])
     assert all(np.isclose(over[a, b], score / expected[(b - a) // 1000]) for (a, b), score in plain.items())
-    with pytest.raises(InputError, match="transform 'sqrt' is unknown\n.*none, log1p, log10, observed_over_expected"):
+    with pytest.raises(
+        InputError, match="transform 'sqrt' is unknown\n.*none, log1p, log10, observed_over_expected"
+    ):
         read_cool(toy, SIZES, transform="sqrt")
 
 
 def test_only_contacts_of_bins_near_a_site_are_read(toy):
     sites = pd.DataFrame({"chrom": ["chr1"], "tss": [3100]})
     near = read_cool(toy, SIZES, sites=sites)
-    assert len(near) and ((near.start_a == 3000) | (near.start_b == 3000)).all() and set(near.chrom) == {"chr1"}
+    assert (
+        len(near) and ((near.start_a == 3000) | (near.start_b == 3000)).all() and set(near.chrom) == {"chr1"}
+    )
     wider = read_cool(toy, SIZES, sites=sites, tss_distance=101)  # base 2999 is 101 bp away from the TSS
     both = wider[["start_a", "start_b"]].isin([2000, 3000]).any(axis=1)
     assert both.all() and (wider[["start_a", "start_b"]] == 2000).any(axis=None)
@@ -115,7 +124,10 @@ def test_a_map_stored_as_a_square_gives_each_pair_once(tmp_path):
     pixels = pd.DataFrame({"bin1_id": [0, 0, 1, 1], "bin2_id": [1, 2, 0, 1], "count": [5, 6, 5, 1]})
     cooler.create_cooler(str(tmp_path / "s.cool"), bins, pixels, symmetric_upper=False)
     assert found(read_cool(tmp_path / "s.cool", {"chr1": 3000}, balance=False), "chr1") == {
-        (0, 1000): 5, (0, 2000): 6, (1000, 1000): 1}  # fmt: skip
+        (0, 1000): 5,
+        (0, 2000): 6,
+        (1000, 1000): 1,
+    }
 
 
 def test_bins_of_any_width_work_but_have_no_expected(tmp_path):
@@ -131,9 +143,13 @@ def test_bins_of_any_width_work_but_have_no_expected(tmp_path):
 def test_an_mcool_needs_a_resolution_and_says_which_there_are(toy, tmp_path):
     path = tmp_path / "toy.mcool"
     cooler.zoomify_cooler(str(toy), str(path), [1000, 2000], chunksize=1000)
-    assert open_cooler(path, 2000).binsize == 2000 and open_cooler(f"{path}::/resolutions/1000").binsize == 1000
+    assert (
+        open_cooler(path, 2000).binsize == 2000 and open_cooler(f"{path}::/resolutions/1000").binsize == 1000
+    )
     for resolution in (None, 5000):
-        with pytest.raises(InputError, match=f"resolution {resolution} is not among those of this file: 1000, 2000"):
+        with pytest.raises(
+            InputError, match=f"resolution {resolution} is not among those of this file: 1000, 2000"
+        ):
             open_cooler(path, resolution)
     with pytest.raises(InputError, match="the bins are 1000 bp wide, not 2000"):
         open_cooler(toy, 2000)
@@ -155,7 +171,9 @@ def test_files_that_are_no_whole_cooler_are_refused(toy, tmp_path):
 
 
 def test_a_map_of_another_assembly_is_refused(toy):
-    with pytest.raises(InputError, match="chromosome 2: 2 is 8,000 bp long in the map and 8,500 bp in the genome"):
+    with pytest.raises(
+        InputError, match="chromosome 2: 2 is 8,000 bp long in the map and 8,500 bp in the genome"
+    ):
         read_cool(toy, SIZES | {"chr2": 8_500})
     with pytest.raises(InputError, match="no chromosome matches the genome"):
         read_cool(toy, {"scaffold": 1000})
@@ -164,11 +182,16 @@ def test_a_map_of_another_assembly_is_refused(toy):
 @needs_data
 @pytest.mark.parametrize("chrom, balance", [("8", "KR"), ("21", "VC"), ("X", "VC_SQRT"), ("8", False)])
 def test_the_real_map_of_gm12878_is_read_as_cooler_reads_it(chrom, balance):
-    path, sizes = Path(DATA) / "gm12878/GM12878.hic.2500kb.cool", read_chrom_sizes(Path(DATA) / "hg19.chrom.sizes")
+    path, sizes = (
+        Path(DATA) / "gm12878/GM12878.hic.2500kb.cool",
+        read_chrom_sizes(Path(DATA) / "hg19.chrom.sizes"),
+    )
     with pytest.warns(UserWarning, match=r"1 chromosome names match nothing .*\(MT\)"):
         contacts = read_cool(path, sizes, balance=balance)
     rows = contacts[contacts.chrom == f"chr{chrom}"]
-    matrix = cooler.Cooler(str(path)).matrix(balance=balance).fetch(chrom)  # KR and its like divide, for cooler as for us
+    matrix = (
+        cooler.Cooler(str(path)).matrix(balance=balance).fetch(chrom)
+    )  # KR and its like divide, for cooler as for us
     assert len(rows) == (np.triu(np.nan_to_num(matrix)) > 0).sum()
     expected = matrix[rows.start_a // 2_500_000, rows.start_b // 2_500_000]
     assert np.allclose(rows.score, expected, rtol=1e-12)

@@ -13,17 +13,25 @@ from chromoformer.data.store import Store
 from chromoformer.demo import NETWORK, RUNS, choose_gene, run_demo
 from chromoformer.errors import InputError
 from chromoformer.provenance import verify
-from chromoformer.training import network_and_recipe
+from chromoformer.training.recipe import network_and_recipe
 
 SMALL = {"genes": 80, "epochs": 1, "progress": False}
 
 
 def test_the_gene_in_full_is_chosen_by_what_was_planted_alone():
     truth = pd.DataFrame({"gene_id": list("ABCD"), "log2_expected": [2.0, 2.2, 2.1, 9.0]})
-    effects = pd.DataFrame({"gene_id": list("AABBCDD"), "planted": [1.0, -0.5, 0.8, -0.9, 5.0, 3.0, -3.0], "effect": np.arange(7.0)})
+    effects = pd.DataFrame(
+        {
+            "gene_id": list("AABBCDD"),
+            "planted": [1.0, -0.5, 0.8, -0.9, 5.0, 3.0, -3.0],
+            "effect": np.arange(7.0),
+        }
+    )
     assert choose_gene(effects, truth) == "B"  # C has no silencer, D lies far from the median
     assert choose_gene(effects.assign(effect=0.0), truth) == "B"
-    assert choose_gene(effects[effects["gene_id"] == "D"], truth) == "D"  # where none is near, the strongest pair of all
+    assert (
+        choose_gene(effects[effects["gene_id"] == "D"], truth) == "D"
+    )  # where none is near, the strongest pair of all
 
 
 def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path):
@@ -41,7 +49,11 @@ def test_force_removes_what_the_demo_made_and_nothing_else(tmp_path):
     with pytest.raises(InputError, match="a complete demo is here"):
         demo._prepare(tmp_path / "out", {"seed": 0}, force=False)
     demo._prepare(tmp_path / "out", {"seed": 1}, force=True)
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"README.txt", "notes.txt", "settings.json"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "README.txt",
+        "notes.txt",
+        "settings.json",
+    }
 
 
 def test_a_demo_begun_with_other_settings_is_not_mixed_with_this_one(tmp_path):
@@ -77,27 +89,47 @@ def test_a_demo_that_was_killed_goes_on_and_leaves_the_same_as_one_left_alone(tm
         run_demo(killed, **SMALL)
     assert not (killed / "report.html").exists()
     trained.clear()
-    monkeypatch.setattr(demo, "fit", lambda store, folder, *rest, **options: trained.append(folder) or fit(store, folder, *rest, **options))
+    monkeypatch.setattr(
+        demo,
+        "fit",
+        lambda store, folder, *rest, **options: (
+            trained.append(folder) or fit(store, folder, *rest, **options)
+        ),
+    )
     run_demo(killed, **SMALL)
     assert len(trained) == 4  # of nine
     for name in ("metrics.json", "predictions.parquet", "effects.parquet", "cellA.h5"):
         assert (whole / name).read_bytes() == (killed / name).read_bytes(), name
     for name in ("gene", "roc", "gain", "scatter", "effects", "training"):
-        assert (whole / "figures" / f"{name}.png").read_bytes() == (killed / "figures" / f"{name}.png").read_bytes(), name
+        assert (whole / "figures" / f"{name}.png").read_bytes() == (
+            killed / "figures" / f"{name}.png"
+        ).read_bytes(), name
 
     page = report.read_text()
-    assert page.count("<img") == 6 and all(address.startswith("data:image/png;base64,") for address in re.findall(r'src="([^"]*)', page))
+    assert page.count("<img") == 6 and all(
+        address.startswith("data:image/png;base64,") for address in re.findall(r'src="([^"]*)', page)
+    )
     assert not re.search(r'(href|src)="(https?:)?//', page)  # nothing is loaded from elsewhere
     assert verify(whole) == []
-    metrics, effects = json.loads((whole / "metrics.json").read_text()), pd.read_parquet(whole / "effects.parquet")
+    metrics, effects = (
+        json.loads((whole / "metrics.json").read_text()),
+        pd.read_parquet(whole / "effects.parquet"),
+    )
     predictions = pd.read_parquet(whole / "predictions.parquet")
     assert predictions["held_out"].all() and len(predictions) == predictions["gene_id"].nunique() == 80
     assert effects["planted"].notna().all() and effects["held_out"].all()
-    assert sum(metrics["planted"][kind]["pcres"] for kind in ("enhancers", "silencers", "decoys")) == len(effects)
+    assert sum(metrics["planted"][kind]["pcres"] for kind in ("enhancers", "silencers", "decoys")) == len(
+        effects
+    )
     assert {path.name for path in whole.iterdir()} <= set(demo.OWN)
-    network, recipe = network_and_recipe(Store(whole / "cellA.h5"), **yaml.safe_load((whole / "config.yaml").read_text()))
+    network, recipe = network_and_recipe(
+        Store(whole / "cellA.h5"), **yaml.safe_load((whole / "config.yaml").read_text())
+    )
     used = json.loads((whole / "runs" / "with_pcres" / "fold1" / "provenance.json").read_text())["parameters"]
-    assert json.loads(json.dumps(network.to_dict())) == used["network"] and recipe.epochs == used["recipe"]["epochs"] == 1
+    assert (
+        json.loads(json.dumps(network.to_dict())) == used["network"]
+        and recipe.epochs == used["recipe"]["epochs"] == 1
+    )
 
 
 @pytest.mark.slow

@@ -8,10 +8,11 @@ import papermill
 import pytest
 from papermill.exceptions import PapermillExecutionError
 
-from chromoformer.controls import with_shuffled_labels
 from chromoformer.data.build import build_store
 from chromoformer.data.store import Store
 from chromoformer.demo import NETWORK, RECIPE
+from chromoformer.experiments.cross_cell_type import read_orthologs, transfer, transfer_matrix
+from chromoformer.experiments.retrain import with_shuffled_labels
 from chromoformer.interpret.attention import (
     attention_by_part,
     body_preferences,
@@ -21,9 +22,9 @@ from chromoformer.interpret.attention import (
 )
 from chromoformer.interpret.gene import withhold_each
 from chromoformer.interpret.perturbation import judge_rankings
-from chromoformer.simulate import simulate
-from chromoformer.training import fit, network_and_recipe
-from chromoformer.transfer import read_orthologs, transfer, transfer_matrix
+from chromoformer.simulate.epigenome import simulate
+from chromoformer.training.fit import fit
+from chromoformer.training.recipe import network_and_recipe
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,7 +33,13 @@ ROOT = Path(__file__).resolve().parents[1]
 def run(name, out, **parameters) -> dict:
     "Execute a notebook; its metrics."
     out.mkdir(parents=True, exist_ok=True)
-    papermill.execute_notebook(ROOT / "nbs" / "analyses" / f"{name}.ipynb", out / "notebook.ipynb", {"out": str(out), **parameters}, progress_bar=False, cwd=ROOT)
+    papermill.execute_notebook(
+        ROOT / "nbs" / "analyses" / f"{name}.ipynb",
+        out / "notebook.ipynb",
+        {"out": str(out), **parameters},
+        progress_bar=False,
+        cwd=ROOT,
+    )
     return json.loads((out / "metrics.json").read_text())
 
 
@@ -51,7 +58,11 @@ def stores(epigenome, tmp_path_factory):
 
 
 def trained(store, folder, folds=(1, 2, 3, 4), epochs=20, **network):
-    config, recipe = network_and_recipe(Store(store) if isinstance(store, str) else store, NETWORK | network, RECIPE | {"epochs": epochs, "decay": 0.9})
+    config, recipe = network_and_recipe(
+        Store(store) if isinstance(store, str) else store,
+        NETWORK | network,
+        RECIPE | {"epochs": epochs, "decay": 0.9},
+    )
     for fold in folds:
         fit(store, folder / f"fold{fold}", fold, config, recipe, measure=False, progress=False)
     return [str(folder / f"fold{fold}") for fold in folds]
@@ -64,13 +75,27 @@ def runs(stores, tmp_path_factory):
 
 def test_planted_links_are_found_with_their_signs(epigenome, stores, runs):
     effects = withhold_each(runs, stores["cellA"])
-    planted = pd.read_parquet(epigenome / "truth" / "links.parquet").query("cell_type == 'cellA'").rename(columns={"effect": "planted"})
-    effects = effects.merge(planted[["gene_id", "chrom", "start", "end", "planted"]], on=["gene_id", "chrom", "start", "end"])
+    planted = (
+        pd.read_parquet(epigenome / "truth" / "links.parquet")
+        .query("cell_type == 'cellA'")
+        .rename(columns={"effect": "planted"})
+    )
+    effects = effects.merge(
+        planted[["gene_id", "chrom", "start", "end", "planted"]], on=["gene_id", "chrom", "start", "end"]
+    )
     active = effects[effects["planted"] != 0]
     assert ((active["effect"] > 0) == (active["planted"] > 0)).mean() >= 0.9
-    beside = {"distance": -effects["distance"].abs().to_numpy(float), "contact": effects["contact"].to_numpy(float)}
-    for ranking, positive in ((effects["effect"], effects["planted"] > 0), (effects["effect"].abs(), effects["planted"] != 0)):
-        judged = judge_rankings({"effect": ranking.to_numpy()} | beside, positive.to_numpy(), 100).set_index("ranking")
+    beside = {
+        "distance": -effects["distance"].abs().to_numpy(float),
+        "contact": effects["contact"].to_numpy(float),
+    }
+    for ranking, positive in (
+        (effects["effect"], effects["planted"] > 0),
+        (effects["effect"].abs(), effects["planted"] != 0),
+    ):
+        judged = judge_rankings({"effect": ranking.to_numpy()} | beside, positive.to_numpy(), 100).set_index(
+            "ranking"
+        )
         assert judged.loc["effect", "low"] > judged.loc[["distance", "contact"], "high"].max()
 
 
@@ -79,14 +104,24 @@ def test_attention_of_active_genes_prefers_the_body_more_than_after_shuffled_lab
     shuffled = trained(with_shuffled_labels(store), tmp_path / "shuffled")
     state = tss_states(store)
     active = state.loc[state["state"] == 3, "gene_id"]
-    real, control = (mean_interval(body_preferences(attention_by_part(tss_attention(folders, store))).loc[active]) for folders in (runs, shuffled))
+    real, control = (
+        mean_interval(body_preferences(attention_by_part(tss_attention(folders, store))).loc[active])
+        for folders in (runs, shuffled)
+    )
     assert real["low"] > max(1, control["high"])
 
 
 def test_the_related_cell_type_transfers_better_than_the_other_species(epigenome, stores, runs, tmp_path):
-    folders = {"cellA": runs} | {name: trained(stores[name], tmp_path / name, epochs=8) for name in ("cellB", "other")}
-    matrix = transfer_matrix(transfer(folders, stores, read_orthologs(epigenome / "orthologs.tsv", ["toy", "other"]))).set_index(["trained", "tested"])["relative"]
-    assert matrix["cellB", "cellA"] > matrix["other", "cellA"] and matrix["cellA", "cellB"] > matrix["other", "cellB"]
+    folders = {"cellA": runs} | {
+        name: trained(stores[name], tmp_path / name, epochs=8) for name in ("cellB", "other")
+    }
+    matrix = transfer_matrix(
+        transfer(folders, stores, read_orthologs(epigenome / "orthologs.tsv", ["toy", "other"]))
+    ).set_index(["trained", "tested"])["relative"]
+    assert (
+        matrix["cellB", "cellA"] > matrix["other", "cellA"]
+        and matrix["cellA", "cellB"] > matrix["other", "cellB"]
+    )
 
 
 @pytest.mark.parametrize("task", ["classification", "regression"])
@@ -96,20 +131,38 @@ def test_every_notebook_runs_and_the_report_gathers_them(epigenome, stores, tmp_
     (out / "stores").mkdir(parents=True)
     for name, store in stores.items():
         (out / "stores" / f"{name}.h5").symlink_to(store)
-    folders = {name: trained(store, out / "train" / task / name, epochs=2, **small) for name, store in stores.items()}
+    folders = {
+        name: trained(store, out / "train" / task / name, epochs=2, **small) for name, store in stores.items()
+    }
     truth = str(epigenome / "truth")
     one = {"store": stores["cellA"], "cell_type": "cellA", "runs": folders["cellA"], "task": task}
     many = {"stores": stores, "all_runs": folders, "task": task}
     manifest = {"manifest": str(epigenome / "cellA.yaml")}
-    for name, parameters in {"attention": one | {"truth": truth}, "regulation": one | manifest | {"truth": truth, "permutations": 50}, "ctcf": one | manifest,
-                             "perturbation": one | {"truth": truth, "silenced": 5, "width": 10_000}, "compartments": one | manifest | {"truth": truth}}.items():  # fmt: skip
+    for name, parameters in {
+        "attention": one | {"truth": truth},
+        "regulation": one | manifest | {"truth": truth, "permutations": 50},
+        "ctcf": one | manifest,
+        "perturbation": one | {"truth": truth, "silenced": 5, "width": 10_000},
+        "compartments": one | manifest | {"truth": truth},
+    }.items():
         run(name, out / name / task / "cellA", **parameters)
     run("cross_cell", out / "cross_cell" / task, **many)
     run("cross_species", out / "cross_species" / task, **many, truth=truth)
     metrics = run("report", out / "report", study=str(out), truth=truth)
-    assert set(metrics["analyses"]) == {"train", "attention", "regulation", "perturbation", "cross_cell", "cross_species", "ctcf", "compartments"}
+    assert set(metrics["analyses"]) == {
+        "train",
+        "attention",
+        "regulation",
+        "perturbation",
+        "cross_cell",
+        "cross_species",
+        "ctcf",
+        "compartments",
+    }
     open_claims = [row["claim"] for row in metrics["claims"] if row["met"] is None]
-    assert metrics["missing"] == ["benchmark", "window", "ablation", "contacts", "differential"] and all(claim.startswith(("silencing", "predicted contacts")) for claim in open_claims)
+    assert metrics["missing"] == ["benchmark", "window", "ablation", "contacts", "differential"] and all(
+        claim.startswith(("silencing", "predicted contacts")) for claim in open_claims
+    )
     assert next(row for row in metrics["claims"] if row["claim"] == "compartments")["found"] > 0.9
     bare = run("report", out / "report_without_truth", study=str(out))
     assert bare["claims"] == []
@@ -127,11 +180,17 @@ def test_four_marks_and_no_pcres_work_or_are_refused_with_a_reason(toy, tmp_path
     common = {"store": store, "cell_type": "four", "runs": runs, "task": "classification"}
     assert run("attention", tmp_path / "attention", **common, control=False)["genes"]["value"] > 0
     described = common | {"manifest": str(toy / "four.yaml")}
-    for name, more in (("ctcf", {"track": str(toy / "cellA" / "CTCF.bigWig")}), ("compartments", {"cooler": str(toy / "cellA" / "hic.mcool"), "resolution": 10_000})):
+    for name, more in (
+        ("ctcf", {"track": str(toy / "cellA" / "CTCF.bigWig")}),
+        ("compartments", {"cooler": str(toy / "cellA" / "hic.mcool"), "resolution": 10_000}),
+    ):
         assert run(name, tmp_path / name, **described, **more)["gain"]["genes"] > 0
     with pytest.raises(PapermillExecutionError, match="it would hold the channel CTCF"):
         run("ctcf", tmp_path / "no_ctcf", **described)
-    for name, reason in (("regulation", "made without pCREs"), ("perturbation", "no gene of these models has a pCRE")):
+    for name, reason in (
+        ("regulation", "made without pCREs"),
+        ("perturbation", "no gene of these models has a pCRE"),
+    ):
         with pytest.raises(PapermillExecutionError, match=reason):
             run(name, tmp_path / name, **common)
     with pytest.raises(PapermillExecutionError, match="cell types of one genome are compared"):

@@ -7,7 +7,6 @@ import pytest
 import torch
 from helpers import CHROMS, MARKS, SMALL, toy_tables, write_toy_store
 
-from chromoformer.controls import gain, settings_of, train_alike, with_shuffled_labels
 from chromoformer.data.batches import GeneDataset
 from chromoformer.data.bigwig import write_bigwig
 from chromoformer.data.build import build_store
@@ -15,6 +14,15 @@ from chromoformer.data.channels import add_channel, channel_beside
 from chromoformer.data.manifest import Channel
 from chromoformer.data.store import Store
 from chromoformer.errors import InputError
+from chromoformer.experiments.comparison import gain
+from chromoformer.experiments.cross_cell_type import (
+    folds_seen_from,
+    read_orthologs,
+    similarity,
+    transfer,
+    transfer_matrix,
+)
+from chromoformer.experiments.retrain import train_alike, with_shuffled_labels
 from chromoformer.genome import Region, read_chrom_sizes
 from chromoformer.interpret.attention import (
     aligned,
@@ -24,7 +32,7 @@ from chromoformer.interpret.attention import (
     tss_marks,
     tss_states,
 )
-from chromoformer.interpret.gene import explain_gene, held_out_genes, withhold_each
+from chromoformer.interpret.gene import explain_gene, withhold_each
 from chromoformer.interpret.perturbation import (
     SilencedStore,
     activity_by_contact,
@@ -34,12 +42,20 @@ from chromoformer.interpret.perturbation import (
     silence,
     write_links,
 )
-from chromoformer.interpret.regulation import compare_sets, enrichment, gene_map, read_gmt, regulatory_states
+from chromoformer.interpret.regulation import (
+    compare_sets,
+    gene_map,
+    gene_set_enrichment,
+    read_gmt,
+    regulatory_embeddings,
+)
 from chromoformer.metrics import evaluate_scores
 from chromoformer.model import checkpoint
 from chromoformer.model.network import Chromoformer, ChromoformerConfig
-from chromoformer.training import Recipe, fit
-from chromoformer.transfer import folds_seen_from, read_orthologs, similarity, transfer, transfer_matrix
+from chromoformer.training.fit import fit
+from chromoformer.training.models import held_out_genes
+from chromoformer.training.recipe import Recipe
+from chromoformer.training.run_folder import settings_of
 
 
 def saved(folder, held_out, seed=0, **changes):
@@ -87,11 +103,19 @@ def test_shares_of_the_window_add_up_and_equal_attention_is_one_everywhere(store
 def test_attention_to_the_body_follows_the_strand(store, runs):
     attention = tss_attention(runs, store)
     size, downstream = 100, attention.middles(100) > 0
-    attention.weights = {size: np.where(downstream, 1.0, 0.0)[None, None] * np.ones((120, 1, 1)) / downstream.sum()}
+    attention.weights = {
+        size: np.where(downstream, 1.0, 0.0)[None, None] * np.ones((120, 1, 1)) / downstream.sum()
+    }
     attention.genes["length"] = 10_000  # the whole half window is body
     parts = attention_by_part(attention, around=0).set_index(["part", "gene_id"])["share"]
-    inside = attention.genes["gene_id"][attention.real[size].all(1)]  # windows that do not leave the chromosome
-    assert np.allclose(parts["body"].loc[inside], 1) and (parts["upstream"].loc[inside] == 0).all() and len(inside) > 100
+    inside = attention.genes["gene_id"][
+        attention.real[size].all(1)
+    ]  # windows that do not leave the chromosome
+    assert (
+        np.allclose(parts["body"].loc[inside], 1)
+        and (parts["upstream"].loc[inside] == 0).all()
+        and len(inside) > 100
+    )
     assert (store.genes["strand"] == "-").any()
 
 
@@ -103,11 +127,15 @@ def test_the_row_of_the_tss_in_a_whole_map_is_the_one_that_the_prediction_reads(
         assert np.allclose(weights[:, weights.shape[1] // 2], rows.weights[size].mean(0), atol=1e-6)
 
 
-@pytest.mark.parametrize("changes", [{"max_pcres": 0}, {"bin_sizes": (500,)}, {"task": "regression"}, {"promoter_window": 2000}])
+@pytest.mark.parametrize(
+    "changes", [{"max_pcres": 0}, {"bin_sizes": (500,)}, {"task": "regression"}, {"promoter_window": 2000}]
+)
 def test_attention_works_for_every_kind_of_network(store, tmp_path, changes):
     run = saved(tmp_path / "run", 1, **changes)
     attention = tss_attention(run, store, held_out_genes(run, store))
-    assert len(attention.genes) == 30 and list(attention.weights) == list(changes.get("bin_sizes", SMALL.bin_sizes))
+    assert len(attention.genes) == 30 and list(attention.weights) == list(
+        changes.get("bin_sizes", SMALL.bin_sizes)
+    )
     assert np.isfinite(attention_by_part(attention, around=300)["share"]).all()
     assert attention_maps(run, store, ["gene1"])[500].shape == (2, 8, 8)
 
@@ -115,7 +143,9 @@ def test_attention_works_for_every_kind_of_network(store, tmp_path, changes):
 def test_states_find_what_was_planted_and_are_numbered_by_expression(store):
     states = tss_states(store, 2, reach=200)
     assert (states["state"] - 1 == store.genes["label"]).mean() > 0.99
-    assert np.corrcoef(states["activity"], store.genes["label"])[0, 1] > 0.9 and np.allclose(states[list(MARKS)], tss_marks(store, 200))
+    assert np.corrcoef(states["activity"], store.genes["label"])[0, 1] > 0.9 and np.allclose(
+        states[list(MARKS)], tss_marks(store, 200)
+    )
     with pytest.raises(InputError, match="too alike for 500 states"):
         tss_states(store, 500)
 
@@ -124,35 +154,64 @@ def test_states_find_what_was_planted_and_are_numbered_by_expression(store):
 
 
 def test_regulatory_states_are_those_of_genes_explained_one_by_one(store, runs):
-    states = regulatory_states(runs, store, ["gene2", "gene50", "gene100"])
+    states = regulatory_embeddings(runs, store, ["gene2", "gene50", "gene100"])
     for place, gene in enumerate(["gene2", "gene50", "gene100"]):
         told, row = explain_gene(runs, store, gene), states.table.iloc[place]
-        assert np.isclose(row["effect"], told.effect, atol=1e-5) and row["pcres"] == len(told.pcres) and row["held_out"]
-        assert np.allclose(states.embedding[place], told.embedding, atol=1e-5) and np.allclose(states.embedding_without[place], told.embedding_without, atol=1e-5)
+        assert (
+            np.isclose(row["effect"], told.effect, atol=1e-5)
+            and row["pcres"] == len(told.pcres)
+            and row["held_out"]
+        )
+        assert np.allclose(states.embedding[place], told.embedding, atol=1e-5) and np.allclose(
+            states.embedding_without[place], told.embedding_without, atol=1e-5
+        )
 
 
 def test_a_model_without_pcres_is_refused_for_regulation(store, tmp_path):
     with pytest.raises(InputError, match="without pCREs"):
-        regulatory_states(saved(tmp_path / "run", 1, max_pcres=0), store)
+        regulatory_embeddings(saved(tmp_path / "run", 1, max_pcres=0), store)
 
 
 def moved(seed=0):
     random = np.random.default_rng(seed)
-    table = pd.DataFrame({"gene_id": [f"id{i}" for i in range(300)], "gene_name": [f"g{i}" for i in range(300)], "pcres": 3, "effect": random.normal(0, 1, 300)})
+    table = pd.DataFrame(
+        {
+            "gene_id": [f"id{i}" for i in range(300)],
+            "gene_name": [f"g{i}" for i in range(300)],
+            "pcres": 3,
+            "effect": random.normal(0, 1, 300),
+        }
+    )
     table.loc[:29, "effect"] += 1.5  # a set that gains
     table.loc[30:59, "effect"] -= 1.5  # one that loses
     return table
 
 
 def test_sets_that_gain_and_lose_are_found_and_random_ones_are_not(tmp_path):
-    sets = {"gains": [f"g{i}" for i in range(30)], "loses": [f"id{i}" for i in range(30, 60)], "neither": [f"g{i}" for i in range(100, 160)], "small": ["g1"]}
+    sets = {
+        "gains": [f"g{i}" for i in range(30)],
+        "loses": [f"id{i}" for i in range(30, 60)],
+        "neither": [f"g{i}" for i in range(100, 160)],
+        "small": ["g1"],
+    }
     found = compare_sets(moved(), sets).set_index("set")
-    assert found.loc["gains", "above"] > 0.75 and found.loc["loses", "above"] < 0.25 and (found.loc[["gains", "loses"], "fdr"] < 1e-4).all()
+    assert (
+        found.loc["gains", "above"] > 0.75
+        and found.loc["loses", "above"] < 0.25
+        and (found.loc[["gains", "loses"], "fdr"] < 1e-4).all()
+    )
     assert found.loc["neither", "fdr"] > 0.05 and "small" not in found.index
-    named = {name: [f"g{member.removeprefix('id').removeprefix('g')}" for member in members] for name, members in sets.items()}
-    enriched = enrichment(moved(), named, permutations=100).set_index("set")
-    assert enriched.loc["gains", "nes"] > 1.5 and enriched.loc["loses", "nes"] < -1.5 and enriched.index[0] == "gains"
-    assert enriched.equals(enrichment(moved(), named, permutations=100).set_index("set"))
+    named = {
+        name: [f"g{member.removeprefix('id').removeprefix('g')}" for member in members]
+        for name, members in sets.items()
+    }
+    enriched = gene_set_enrichment(moved(), named, permutations=100).set_index("set")
+    assert (
+        enriched.loc["gains", "nes"] > 1.5
+        and enriched.loc["loses", "nes"] < -1.5
+        and enriched.index[0] == "gains"
+    )
+    assert enriched.equals(gene_set_enrichment(moved(), named, permutations=100).set_index("set"))
 
 
 def test_genes_without_pcres_are_left_out_of_the_comparison():
@@ -184,8 +243,12 @@ def test_silencing_everywhere_is_a_store_of_zeros_and_nothing_is_the_store(store
     for chrom in CHROMS:
         silent = silence(store, Region(chrom, 0, 400_000), ["H3K27ac"])
         here = np.repeat(store.regions["chrom"] == chrom, store.regions["bins"]).to_numpy()
-        inside = np.concatenate([region.start + 100 * np.arange(1, 1 + region.bins) > 0 for region in store.regions.itertuples()])  # of the chromosome
-        assert (silent.signal()[here & inside, 1] == 0).all() and np.array_equal(silent.signal()[~here], store.signal()[~here])
+        inside = np.concatenate(
+            [region.start + 100 * np.arange(1, 1 + region.bins) > 0 for region in store.regions.itertuples()]
+        )  # of the chromosome
+        assert (silent.signal()[here & inside, 1] == 0).all() and np.array_equal(
+            silent.signal()[~here], store.signal()[~here]
+        )
         assert np.array_equal(silent.signal()[:, 0], store.signal()[:, 0])
     assert np.array_equal(silence(store, Region("chr1", 399_990, 400_000), []).signal(), store.signal())
 
@@ -203,9 +266,15 @@ def test_pieces_of_an_interval_silence_as_much_as_the_whole(store):
 def test_only_genes_that_read_the_interval_are_moved(store, runs):
     interval = Region("chr2", 200_000, 230_000)
     silent = silence(store, interval)
-    found = perturb(runs, store, interval, genes=store.genes["gene_id"].tolist()).set_index("gene_id")["effect"]
+    found = perturb(runs, store, interval, genes=store.genes["gene_id"].tolist()).set_index("gene_id")[
+        "effect"
+    ]
     reading = set(store.genes["gene_id"].iloc[silent.genes_reading()])
-    assert 0 < len(reading) < 120 and (found[~found.index.isin(reading)] == 0).all() and (found[list(reading)].abs() > 0).mean() > 0.9
+    assert (
+        0 < len(reading) < 120
+        and (found[~found.index.isin(reading)] == 0).all()
+        and (found[list(reading)].abs() > 0).mean() > 0.9
+    )
     assert isinstance(silent, SilencedStore) and set(perturb(runs, store, interval)["gene_id"]) == reading
 
 
@@ -227,7 +296,10 @@ def test_a_scan_covers_the_window_and_every_pcre_once(store, runs):
     gene = store.genes["gene_id"].iloc[int(np.argmax(np.diff(store.pcre_start)))]
     found, about = scan(runs, store, gene, width=1000), store.genes.set_index("gene_id").loc[gene]
     promoter = found[(found["rank"] == 0) & (found["mark"] == MARKS[0])]
-    assert promoter["start"].min() == max(0, about["tss"] - 2000) and promoter["end"].max() == about["tss"] + 2000
+    assert (
+        promoter["start"].min() == max(0, about["tss"] - 2000)
+        and promoter["end"].max() == about["tss"] + 2000
+    )
     assert (promoter["start"].to_numpy()[1:] == promoter["end"].to_numpy()[:-1]).all()
     assert found["rank"].nunique() == 1 + int(np.diff(store.pcre_start).max()) and found["held_out"].all()
 
@@ -236,8 +308,14 @@ def test_links_are_bedpe_that_other_tools_read(store, runs, tmp_path):
     effects = withhold_each(runs, store)
     links = link_table(effects, store)
     write_links(tmp_path / "links.bedpe", links)
-    read = bioframe.read_table(tmp_path / "links.bedpe", schema="bedpe", comment="#", usecols=range(10), header=None)
-    assert len(read) == len(effects) and np.allclose(read["score"], links["score"], rtol=1e-5) and links["score"].is_monotonic_decreasing
+    read = bioframe.read_table(
+        tmp_path / "links.bedpe", schema="bedpe", comment="#", usecols=range(10), header=None
+    )
+    assert (
+        len(read) == len(effects)
+        and np.allclose(read["score"], links["score"], rtol=1e-5)
+        and links["score"].is_monotonic_decreasing
+    )
     tss = store.genes.set_index("gene_id").loc[links["gene_id"], "tss"].to_numpy()
     assert (read["start2"] == tss).all() and (read["end2"] == tss + 1).all()
     assert pd.read_parquet(tmp_path / "links.parquet").equals(links)
@@ -252,7 +330,9 @@ def two_species(tmp_path):
     names = dict(zip(genes["gene_id"], [f"other{i}" for i in range(len(genes))]))
     theirs = genes.assign(gene_id=genes["gene_id"].map(names), fold=genes["fold"] % 4 + 1)
     write_toy_store(tmp_path / "here.h5", genes=genes, pcres=pcres)
-    write_toy_store(tmp_path / "there.h5", seed=1, genes=theirs, pcres=pcres.assign(gene_id=pcres["gene_id"].map(names)))
+    write_toy_store(
+        tmp_path / "there.h5", seed=1, genes=theirs, pcres=pcres.assign(gene_id=pcres["gene_id"].map(names))
+    )
     here, there = Store(tmp_path / "here.h5"), Store(tmp_path / "there.h5")
     there.genome = "another"
     return here, there, pd.DataFrame({"toy": list(names), "another": list(names.values())})
@@ -263,7 +343,12 @@ def test_a_gene_counts_only_where_all_its_orthologues_were_held_out(tmp_path):
     orthologs.loc[len(orthologs)] = ["gene119", "other0"]  # a second orthologue, in another fold
     seen_from = folds_seen_from(here, there, orthologs.drop(index=5))
     assert "other0" not in seen_from.index and "other5" not in seen_from.index and len(seen_from) == 118
-    assert (seen_from == here.genes.set_index("gene_id")["fold"].loc[seen_from.index.str.replace("other", "gene")].to_numpy()).all()  # not their own
+    assert (
+        seen_from
+        == here.genes.set_index("gene_id")["fold"]
+        .loc[seen_from.index.str.replace("other", "gene")]
+        .to_numpy()
+    ).all()  # not their own
     with pytest.raises(InputError, match="orthologous"):
         folds_seen_from(here, there)
 
@@ -273,23 +358,52 @@ def test_no_gene_is_predicted_by_a_model_that_met_it_or_its_orthologue(tmp_path,
     predicted = transfer({"here": runs}, {"here": here, "there": there}, orthologs)
     fold = here.genes.set_index("gene_id")["fold"]
     across = predicted[predicted["tested"] == "there"]
-    assert len(across) == 120 and (across["fold"].to_numpy() == fold.loc[across["gene_id"].str.replace("other", "gene")].to_numpy()).all()
+    assert (
+        len(across) == 120
+        and (
+            across["fold"].to_numpy() == fold.loc[across["gene_id"].str.replace("other", "gene")].to_numpy()
+        ).all()
+    )
     for k in (1, 2, 3, 4):  # what the model of fold k says is what it says when asked alone
-        alone = transfer({"here": [runs[k - 1]]}, {"here": here, "there": there}, orthologs, [("here", "there")])
+        alone = transfer(
+            {"here": [runs[k - 1]]}, {"here": here, "there": there}, orthologs, [("here", "there")]
+        )
         part = across[across["fold"] == k].reset_index(drop=True)
-        assert np.allclose(alone["score"], part["score"], atol=1e-6) and (alone["gene_id"] == part["gene_id"]).all()
+        assert (
+            np.allclose(alone["score"], part["score"], atol=1e-6)
+            and (alone["gene_id"] == part["gene_id"]).all()
+        )
 
 
 def test_scores_are_relative_to_the_own_model_on_the_same_genes():
     random, rows = np.random.default_rng(0), []
     for trained, genes, noise in (("A", range(0, 300), 0.4), ("B", range(100, 400), 1.5)):
         label = np.array([gene % 2 for gene in genes])
-        rows.append(pd.DataFrame({"trained": trained, "tested": "A", "task": "classification", "gene_id": list(genes), "target": label,
-                                  "score": label + random.normal(0, noise, 300)}))  # fmt: skip
+        rows.append(
+            pd.DataFrame(
+                {
+                    "trained": trained,
+                    "tested": "A",
+                    "task": "classification",
+                    "gene_id": list(genes),
+                    "target": label,
+                    "score": label + random.normal(0, noise, 300),
+                }
+            )
+        )
     matrix = transfer_matrix(pd.concat(rows), draws=20).set_index("trained")
     own = rows[0][rows[0]["gene_id"] >= 100]
-    assert (matrix["genes"] == 200).all() and matrix.loc["A", "relative"] == 1 and matrix.loc["B", "relative"] < 1
-    assert np.isclose(matrix.loc["A", "value"], evaluate_scores(own["target"].to_numpy(), own["score"].to_numpy(), "classification", 0)["auc"]["value"])
+    assert (
+        (matrix["genes"] == 200).all()
+        and matrix.loc["A", "relative"] == 1
+        and matrix.loc["B", "relative"] < 1
+    )
+    assert np.isclose(
+        matrix.loc["A", "value"],
+        evaluate_scores(own["target"].to_numpy(), own["score"].to_numpy(), "classification", 0)["auc"][
+            "value"
+        ],
+    )
 
 
 def test_similarity_is_one_with_itself_and_symmetric(tmp_path):
@@ -307,9 +421,18 @@ def test_similarity_is_one_with_itself_and_symmetric(tmp_path):
 
 def test_a_channel_added_to_a_store_is_the_store_built_with_it(toy, toy_store, tmp_path):
     build_store(toy / "cellA.ctcf.yaml", tmp_path / "built.h5", progress=False)
-    added = add_channel(toy_store, channel_beside(toy / "cellA.yaml", "CTCF"), tmp_path / "added.h5", read_chrom_sizes(toy / "genomes" / "toy.chrom.sizes"))
+    added = add_channel(
+        toy_store,
+        channel_beside(toy / "cellA.yaml", "CTCF"),
+        tmp_path / "added.h5",
+        read_chrom_sizes(toy / "genomes" / "toy.chrom.sizes"),
+    )
     built = Store(tmp_path / "built.h5")
-    assert added.channels == built.channels and np.array_equal(added.signal(), built.signal()) and added.inputs == built.inputs
+    assert (
+        added.channels == built.channels
+        and np.array_equal(added.signal(), built.signal())
+        and added.inputs == built.inputs
+    )
     for name in ("genes", "regions", "pcres"):
         pd.testing.assert_frame_equal(getattr(added, name), getattr(built, name))
     with pytest.raises(InputError, match="CTCF already"):
@@ -330,8 +453,17 @@ def test_trained_alike_on_the_same_store_gives_the_same_bits(store, trained, tmp
 
 
 def test_trained_alike_with_one_channel_more_differs_in_the_channel_alone(store, trained, tmp_path):
-    write_bigwig(tmp_path / "one.bigWig", CHROMS, [(chrom, np.array([0]), np.array([400_000]), np.array([1.0])) for chrom in CHROMS])
-    more = add_channel(store, Channel(name="CTCF", kind="bigwig", path=str(tmp_path / "one.bigWig")), tmp_path / "more.h5", CHROMS)
+    write_bigwig(
+        tmp_path / "one.bigWig",
+        CHROMS,
+        [(chrom, np.array([0]), np.array([400_000]), np.array([1.0])) for chrom in CHROMS],
+    )
+    more = add_channel(
+        store,
+        Channel(name="CTCF", kind="bigwig", path=str(tmp_path / "one.bigWig")),
+        tmp_path / "more.h5",
+        CHROMS,
+    )
     before, after = settings_of(trained), settings_of(train_alike(trained, more, tmp_path / "more"))
     assert after["network"].pop("channels") == [*before["network"].pop("channels"), "CTCF"]
     assert {**after, "stores": 0} == {**before, "stores": 0}
@@ -340,8 +472,12 @@ def test_trained_alike_with_one_channel_more_differs_in_the_channel_alone(store,
 def test_shuffled_labels_keep_pairs_of_label_and_expression_and_leave_the_file_alone(store):
     dealt = with_shuffled_labels(store, seed=1)
     pair = ["expression", "label"]
-    assert sorted(dealt.genes[pair].itertuples(index=False)) == sorted(store.genes[pair].itertuples(index=False))
-    assert (dealt.genes["label"] != store.genes["label"]).mean() > 0.3 and Store(store.path).genes.equals(store.genes)
+    assert sorted(dealt.genes[pair].itertuples(index=False)) == sorted(
+        store.genes[pair].itertuples(index=False)
+    )
+    assert (dealt.genes["label"] != store.genes["label"]).mean() > 0.3 and Store(store.path).genes.equals(
+        store.genes
+    )
     assert dealt.genes["label"].dtype == store.genes["label"].dtype
 
 
@@ -355,9 +491,23 @@ def test_a_paired_interval_is_narrower_than_the_difference_of_two_alone(task):
     random = np.random.default_rng(0)
     target = np.arange(400) % 2 if task == "classification" else random.normal(0, 1, 400)
     shared = target + random.normal(0, 1, 400)  # what is hard for both
-    tables = [pd.DataFrame({"gene_id": np.arange(400), "fold": 1, "held_out": True, "target": target, "score": shared + random.normal(0, noise, 400)}) for noise in (0.1, 0.4)]
+    tables = [
+        pd.DataFrame(
+            {
+                "gene_id": np.arange(400),
+                "fold": 1,
+                "held_out": True,
+                "target": target,
+                "score": shared + random.normal(0, noise, 400),
+            }
+        )
+        for noise in (0.1, 0.4)
+    ]
     row = gain(*tables, task, draws=200).iloc[0]
     alone = [evaluate_scores(target, table["score"].to_numpy(), task)[row["metric"]] for table in tables]
-    assert row["high"] - row["low"] < alone[0]["high"] - alone[1]["low"] and row["low"] < row["gain"] < row["high"]
+    assert (
+        row["high"] - row["low"] < alone[0]["high"] - alone[1]["low"]
+        and row["low"] < row["gain"] < row["high"]
+    )
     with pytest.raises(InputError, match="different genes"):
         gain(tables[0], tables[1].iloc[1:], task)

@@ -25,7 +25,9 @@ from chromoformer.errors import InputError
 from chromoformer.genome import chromosome_fold, read_chrom_sizes
 
 DATA = os.environ.get("CHROMOFORMER_DATA", "")
-needs_data = pytest.mark.skipif(not DATA, reason="CHROMOFORMER_DATA is not set: the shared real data are not here")
+needs_data = pytest.mark.skipif(
+    not DATA, reason="CHROMOFORMER_DATA is not set: the shared real data are not here"
+)
 SIZES = {"chr1": 10_000, "chr2": 5_000, "chrX": 3_000}
 
 
@@ -45,8 +47,17 @@ def gtf(tmp_path, *lines, name="a.gtf"):
 
 
 def gene_frame(**columns):
-    frame = pd.DataFrame({"gene_id": ["A", "B"], "gene_name": ["a", "b"], "chrom": ["chr1", "chrX"], "tss": [100, 200],
-                          "strand": ["+", "-"], "gene_start": [100, 50], "gene_end": [900, 201]})  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "gene_id": ["A", "B"],
+            "gene_name": ["a", "b"],
+            "chrom": ["chr1", "chrX"],
+            "tss": [100, 200],
+            "strand": ["+", "-"],
+            "gene_start": [100, 50],
+            "gene_end": [900, 201],
+        }
+    )
     return frame.assign(**columns)
 
 
@@ -65,26 +76,43 @@ def test_tss_is_the_first_base_of_plus_genes_and_the_last_of_minus_genes_counted
 def test_tss_is_that_of_the_longest_protein_coding_transcript(tmp_path):
     path = gtf(
         tmp_path,
-        record("gene", "P", 101, 1000), transcript("P", 101, 1000, kind="retained_intron"),
-        transcript("P", 201, 800), transcript("P", 301, 950),
-        record("gene", "M", 2001, 3000, "-"), transcript("M", 2001, 2600, "-"), transcript("M", 2101, 2900, "-"),
+        record("gene", "P", 101, 1000),
+        transcript("P", 101, 1000, kind="retained_intron"),
+        transcript("P", 201, 800),
+        transcript("P", 301, 950),
+        record("gene", "M", 2001, 3000, "-"),
+        transcript("M", 2001, 2600, "-"),
+        transcript("M", 2101, 2900, "-"),
         record("exon", "M", 2950, 3000, "-"),
-    )  # fmt: skip
+    )
     assert read_gtf_genes(path, SIZES).set_index("gene_id").tss.to_dict() == {"P": 300, "M": 2899}
 
 
 def test_of_equally_long_transcripts_the_most_upstream_counts_in_any_order(tmp_path):
     lines = [
-        record("gene", "P", 101, 1000), transcript("P", 201, 700), transcript("P", 151, 650), transcript("P", 301, 800),
-        record("gene", "M", 2001, 3000, "-"), transcript("M", 2001, 2500, "-"), transcript("M", 2301, 2800, "-"),
-    ]  # fmt: skip
+        record("gene", "P", 101, 1000),
+        transcript("P", 201, 700),
+        transcript("P", 151, 650),
+        transcript("P", 301, 800),
+        record("gene", "M", 2001, 3000, "-"),
+        transcript("M", 2001, 2500, "-"),
+        transcript("M", 2301, 2800, "-"),
+    ]
     for order in (lines, lines[::-1]):
-        assert read_gtf_genes(gtf(tmp_path, *order), SIZES).set_index("gene_id").tss.to_dict() == {"P": 150, "M": 2799}
+        assert read_gtf_genes(gtf(tmp_path, *order), SIZES).set_index("gene_id").tss.to_dict() == {
+            "P": 150,
+            "M": 2799,
+        }
 
 
 def test_a_gene_without_coding_transcript_starts_where_its_gene_record_does(tmp_path):
-    path = gtf(tmp_path, record("gene", "P", 101, 1000), transcript("P", 201, 1000, kind="nonsense_mediated_decay"),
-               record("gene", "Q", 3001, 4000), transcript("Q", 3011, 4000))  # fmt: skip
+    path = gtf(
+        tmp_path,
+        record("gene", "P", 101, 1000),
+        transcript("P", 201, 1000, kind="nonsense_mediated_decay"),
+        record("gene", "Q", 3001, 4000),
+        transcript("Q", 3011, 4000),
+    )
     assert read_gtf_genes(path, SIZES).set_index("gene_id").tss.to_dict() == {"P": 100, "Q": 3010}
 
 
@@ -94,36 +122,70 @@ def test_only_genes_of_the_type_are_kept_and_ensembl_calls_it_biotype(tmp_path):
     assert read_gtf_genes(path, SIZES).gene_id.tolist() == ["P"]
     assert read_gtf_genes(path, SIZES, gene_type="lncRNA").gene_id.tolist() == ["L"]
     assert read_gtf_genes(path, SIZES, gene_type=None).gene_id.tolist() == ["P", "L"]
-    ensembl = gtf(tmp_path, *(line.replace("gene_type", "gene_biotype").replace("chr1", "1") for line in lines))
+    ensembl = gtf(
+        tmp_path, *(line.replace("gene_type", "gene_biotype").replace("chr1", "1") for line in lines)
+    )
     assert read_gtf_genes(ensembl, SIZES).chrom.tolist() == ["chr1"]
-    with pytest.raises(InputError, match="no gene record of type 'coding'; the file has 1 protein_coding, 1 lncRNA"):
+    with pytest.raises(
+        InputError, match="no gene record of type 'coding'; the file has 1 protein_coding, 1 lncRNA"
+    ):
         read_gtf_genes(path, SIZES, gene_type="coding")
 
 
 def test_gzip_order_of_the_genome_and_unquoted_attributes(tmp_path):
-    text = (record("gene", "C", 11, 20, chrom="chr2") + record("gene", "B", 501, 600)
-            + record("gene", "A", 11, 20).replace('"', ""))  # fmt: skip
+    text = (
+        record("gene", "C", 11, 20, chrom="chr2")
+        + record("gene", "B", 501, 600)
+        + record("gene", "A", 11, 20).replace('"', "")
+    )
     (tmp_path / "a.gtf.gz").write_bytes(gzip.compress(text.encode()))
     genes = read_gtf_genes(tmp_path / "a.gtf.gz", SIZES)
     assert genes.gene_id.tolist() == ["A", "B", "C"] and genes.index.tolist() == [0, 1, 2]
 
 
 def test_versions_go_and_par_y_stays():
-    before = ["ENSG00000000003.10", "ENSG00000182378.15_PAR_Y", "ENSMUSG00000051951.6", "ENSG00000186092.4_2", "ENSGR0000226179.1",
-              "ENSG00000182378.14_5_PAR_Y", "ENSG00000000003", "AT1G01010.1", "RP11-34P13.7", "toy_7"]  # fmt: skip
-    assert strip_version(before) == ["ENSG00000000003", "ENSG00000182378_PAR_Y", "ENSMUSG00000051951", "ENSG00000186092",
-        "ENSGR0000226179", "ENSG00000182378_PAR_Y", "ENSG00000000003", "AT1G01010.1", "RP11-34P13.7", "toy_7"]  # fmt: skip
+    before = [
+        "ENSG00000000003.10",
+        "ENSG00000182378.15_PAR_Y",
+        "ENSMUSG00000051951.6",
+        "ENSG00000186092.4_2",
+        "ENSGR0000226179.1",
+        "ENSG00000182378.14_5_PAR_Y",
+        "ENSG00000000003",
+        "AT1G01010.1",
+        "RP11-34P13.7",
+        "toy_7",
+    ]
+    assert strip_version(before) == [
+        "ENSG00000000003",
+        "ENSG00000182378_PAR_Y",
+        "ENSMUSG00000051951",
+        "ENSG00000186092",
+        "ENSGR0000226179",
+        "ENSG00000182378_PAR_Y",
+        "ENSG00000000003",
+        "AT1G01010.1",
+        "RP11-34P13.7",
+        "toy_7",
+    ]
 
 
 def test_both_copies_of_a_pseudoautosomal_gene_are_kept(tmp_path):
-    path = gtf(tmp_path, record("gene", "ENSG00000182378.15", 101, 200, chrom="chrX"),
-               record("gene", "ENSG00000182378.15_PAR_Y", 101, 200))  # fmt: skip
+    path = gtf(
+        tmp_path,
+        record("gene", "ENSG00000182378.15", 101, 200, chrom="chrX"),
+        record("gene", "ENSG00000182378.15_PAR_Y", 101, 200),
+    )
     assert sorted(read_gtf_genes(path, SIZES).gene_id) == ["ENSG00000182378", "ENSG00000182378_PAR_Y"]
 
 
 def test_chromosomes_the_genome_lacks_are_skipped_with_one_warning(tmp_path):
-    path = gtf(tmp_path, record("gene", "A", 11, 20), record("gene", "M", 1, 5, chrom="chrM"),
-               record("gene", "U", 1, 5, chrom="GL000191.1"))  # fmt: skip
+    path = gtf(
+        tmp_path,
+        record("gene", "A", 11, 20),
+        record("gene", "M", 1, 5, chrom="chrM"),
+        record("gene", "U", 1, 5, chrom="GL000191.1"),
+    )
     with pytest.warns(UserWarning, match="2 chromosome names match nothing") as caught:
         assert read_gtf_genes(path, SIZES).gene_id.tolist() == ["A"]
     assert len(caught) == 1
@@ -132,25 +194,37 @@ def test_chromosomes_the_genome_lacks_are_skipped_with_one_warning(tmp_path):
 @pytest.mark.parametrize(
     "lines, message",
     [
-        (["chr1\tx\tgene\t1\t100\t.\t+\t.\tID=gene:A;biotype=protein_coding\n"], "line 2: this is GFF3, not GTF"),
+        (
+            ["chr1\tx\tgene\t1\t100\t.\t+\t.\tID=gene:A;biotype=protein_coding\n"],
+            "line 2: this is GFF3, not GTF",
+        ),
         (["##gff-version 3\n"], "this is GFF3, not GTF"),
         ([record("exon", "A", 1, 100)], "no gene record in this file"),
         (["chr1\tx\tgene\t1\t100\n"], "line 2: a GTF line has 9 fields, this one has 5"),
         ([record("gene", "A", "ten", 100)], "line 2: start 'ten' is not a whole number"),
         ([record("gene", "A", 1, 100, "?")], "line 2, gene_id A: strand '\\?' is neither"),
-        ([record("gene", "A", 1, 100), record("gene", "A", 301, 400)], "line 3, gene_id A: gene A is listed twice"),
-        ([record("gene", "ENSG00000000003.1", 1, 9), record("gene", "ENSG00000000003.2", 31, 40)], "listed twice"),
+        (
+            [record("gene", "A", 1, 100), record("gene", "A", 301, 400)],
+            "line 3, gene_id A: gene A is listed twice",
+        ),
+        (
+            [record("gene", "ENSG00000000003.1", 1, 9), record("gene", "ENSG00000000003.2", 31, 40)],
+            "listed twice",
+        ),
         ([record("gene", "A", 1, 10_001)], "gene_id A: TSS 0 and body 0-10001 do not lie inside chr1"),
         ([record("gene", "A", 0, 100)], "gene_id A: TSS -1 lies before"),
         ([record("gene", "A", 100, 50)], "gene_id A: the gene's body chr1:99-50 is no interval"),
-        ([record("gene", "A", 1, 9, chrom="scaffold1")], "no chromosome matches the genome: the file has scaffold1"),
+        (
+            [record("gene", "A", 1, 9, chrom="scaffold1")],
+            "no chromosome matches the genome: the file has scaffold1",
+        ),
         ([record("gene", "", 1, 9)], "a gene without an id"),
     ],
 )
 def test_gtf_errors_name_line_or_gene(tmp_path, lines, message):
     with pytest.raises(InputError, match=message) as caught:
         read_gtf_genes(gtf(tmp_path, *lines), SIZES)
-    assert "a.gtf" in str(caught.value) and caught.value.remedy
+    assert "a.gtf" in str(caught.value) and caught.value.fix
 
 
 def test_empty_and_missing_gtf(tmp_path):
@@ -246,7 +320,9 @@ def matrix(tmp_path, text, name="rpkm.pc.gz"):
 
 
 def test_the_roadmap_matrix_with_its_trailing_tabs_is_read_by_column(tmp_path):
-    path = matrix(tmp_path, "gene_id\tE003\tE116\nENSG00000000003\t1.5\t23.265\t\nENSG00000000005\t0.000\t0.872\t\n")
+    path = matrix(
+        tmp_path, "gene_id\tE003\tE116\nENSG00000000003\t1.5\t23.265\t\nENSG00000000005\t0.000\t0.872\t\n"
+    )
     assert read_expression(path, "E116").to_dict() == {"ENSG00000000003": 23.265, "ENSG00000000005": 0.872}
     assert read_expression(path, "E003", kind="table").tolist() == [1.5, 0]
 
@@ -276,7 +352,7 @@ def test_other_layouts_and_versioned_ids(tmp_path):
 def test_expression_errors_name_line_gene_and_remedy(tmp_path, text, message):
     with pytest.raises(InputError, match=message) as caught:
         read_expression(matrix(tmp_path, text), "E116")
-    assert "rpkm.pc.gz" in str(caught.value) and caught.value.remedy
+    assert "rpkm.pc.gz" in str(caught.value) and caught.value.fix
     with pytest.raises(InputError, match="no such file"):
         read_expression(tmp_path / "none", "E116")
 
@@ -307,7 +383,9 @@ def test_the_median_can_be_taken_over_training_genes_alone():
 
 
 def test_genes_of_either_side_alone_are_left_out_with_one_warning_that_counts_them():
-    with pytest.warns(UserWarning, match="1 genes are used; 1 of the annotation have no RPKM and 2 with") as caught:
+    with pytest.warns(
+        UserWarning, match="1 genes are used; 1 of the annotation have no RPKM and 2 with"
+    ) as caught:
         labelled = label_genes(gene_frame(), pd.Series({"A": 1.0, "Y": 0.0, "Z": 5.0}))
     assert labelled.gene_id.tolist() == ["A"] and len(caught) == 1
     with warnings.catch_warnings():
@@ -323,7 +401,9 @@ def test_genes_in_no_fold_are_left_out_and_do_not_move_the_median():
     with pytest.raises(InputError, match="no gene lies on a chromosome of any fold; genes lie on toy1"):
         label_genes(gene_frame(chrom="toy1"), pd.Series({"A": 1.0, "B": 100.0}))
     folds = {1: ["toy1"]}
-    assert label_genes(gene_frame(chrom="toy1"), pd.Series({"A": 1.0, "B": 9.0}), folds=folds).fold.tolist() == [1, 1]
+    assert label_genes(
+        gene_frame(chrom="toy1"), pd.Series({"A": 1.0, "B": 9.0}), folds=folds
+    ).fold.tolist() == [1, 1]
 
 
 def test_no_chromosome_is_in_two_folds():
@@ -376,7 +456,9 @@ def test_the_autosomal_median_splits_18915_genes_in_halves(e116):
 
 @needs_data
 def test_5_prime_ends_agree_with_the_published_tss_as_far_as_known(e116):
-    published = pd.read_csv(Path(DATA) / "e003_demo/demo_meta.csv").merge(e116[1], on="gene_id", suffixes=("", "_gtf"))
+    published = pd.read_csv(Path(DATA) / "e003_demo/demo_meta.csv").merge(
+        e116[1], on="gene_id", suffixes=("", "_gtf")
+    )
     assert len(published) == 100 and (published.strand == published.strand_gtf).all()
     assert ((published.start - published.tss).abs() <= 1000).sum() == 77
 

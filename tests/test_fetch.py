@@ -43,11 +43,33 @@ def ranges(served: Served) -> list[str | None]:
 
 
 @pytest.mark.parametrize("digest", [DIGEST, None], ids=["checksum known", "checksum not known"])
-@pytest.mark.parametrize("served", [
-    Served(CONTENT), Served(CONTENT, most=150_000), Served(CONTENT, most=150_000, stall=2), Served(CONTENT, most=150_000, ranges=False, times=2),
-    Served(CONTENT, status=[500, 503]), Served(CONTENT, status=[429], headers={"Retry-After": "0"}), Served(CONTENT, etag=None, most=150_000, times=1),
-    Served(CONTENT, etag='W/"1"', most=150_000, times=1), Served(CONTENT, length=False), Served(CONTENT, status=[416], most=200_000),
-], ids=["well-behaved", "truncates", "stalls", "no ranges", "500", "429", "no ETag", "weak ETag", "no length", "416"])  # fmt: skip
+@pytest.mark.parametrize(
+    "served",
+    [
+        Served(CONTENT),
+        Served(CONTENT, most=150_000),
+        Served(CONTENT, most=150_000, stall=2),
+        Served(CONTENT, most=150_000, ranges=False, times=2),
+        Served(CONTENT, status=[500, 503]),
+        Served(CONTENT, status=[429], headers={"Retry-After": "0"}),
+        Served(CONTENT, etag=None, most=150_000, times=1),
+        Served(CONTENT, etag='W/"1"', most=150_000, times=1),
+        Served(CONTENT, length=False),
+        Served(CONTENT, status=[416], most=200_000),
+    ],
+    ids=[
+        "well-behaved",
+        "truncates",
+        "stalls",
+        "no ranges",
+        "500",
+        "429",
+        "no ETag",
+        "weak ETag",
+        "no length",
+        "416",
+    ],
+)
 def test_a_download_survives(tmp_path, served, digest):
     served = Served(**{**vars(served), "asked": [], "status": list(served.status)})
     assert ask(tmp_path, served, digest).read_bytes() == CONTENT
@@ -67,18 +89,28 @@ def test_redirects_are_followed(tmp_path, hops):
     files = {"/end": Served(CONTENT, most=300_000)}
     with serving(files) as address:
         for hop in ("/begin", "/middle"):
-            files[hop] = Served(b"", status=[hops] * 9, headers={"Location": f"{address}{'/middle' if hop == '/begin' else '/end'}"})
+            files[hop] = Served(
+                b"",
+                status=[hops] * 9,
+                headers={"Location": f"{address}{'/middle' if hop == '/begin' else '/end'}"},
+            )
         download(DataFile("x", tmp_path / "x", f"{address}/begin", sha256=DIGEST), QUICK)
     assert (tmp_path / "x").read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("served, says", [
-    (Served(b"", status=[404]), ["404", "check the url"]), (Served(b"", status=[403]), ["403"]), (Served(b"", status=[410]), ["410"]),
-    (Served(b"", status=[500] * 9), ["500", "3 attempts in a row", "goes on from where"]),
-    (Served(CONTENT, most=1000, stall=0, ranges=False), ["broke off", "attempts in a row"]),
-    (Served(b"", status=[302] * 99, headers={"Location": "/track.bw"}), ["leads nowhere"]),
-    (Served(b"", status=[302], headers={"Location": "gopher://127.0.0.1/track"}), ["leads nowhere"]),
-], ids=["404", "403", "410", "500 for ever", "never whole", "redirects in a circle", "redirect elsewhere"])  # fmt: skip
+@pytest.mark.parametrize(
+    "served, says",
+    [
+        (Served(b"", status=[404]), ["404", "check the url"]),
+        (Served(b"", status=[403]), ["403"]),
+        (Served(b"", status=[410]), ["410"]),
+        (Served(b"", status=[500] * 9), ["500", "3 attempts in a row", "goes on from where"]),
+        (Served(CONTENT, most=1000, stall=0, ranges=False), ["broke off", "attempts in a row"]),
+        (Served(b"", status=[302] * 99, headers={"Location": "/track.bw"}), ["leads nowhere"]),
+        (Served(b"", status=[302], headers={"Location": "gopher://127.0.0.1/track"}), ["leads nowhere"]),
+    ],
+    ids=["404", "403", "410", "500 for ever", "never whole", "redirects in a circle", "redirect elsewhere"],
+)
 def test_a_download_that_cannot_succeed_is_explained(tmp_path, served, says):
     with pytest.raises(InputError) as error:
         ask(tmp_path, served)
@@ -108,14 +140,19 @@ def test_a_server_that_offers_another_size_is_found_before_the_download(tmp_path
 def begun(folder: Path, content: bytes, etag: str | None, url: str, total: int | None = None) -> None:
     "What an earlier attempt left."
     (folder / "track.bw.part").write_bytes(content)
-    (folder / "track.bw.part.json").write_text(json.dumps({"url": url, "total": total, "etag": etag, "modified": None}))
+    (folder / "track.bw.part.json").write_text(
+        json.dumps({"url": url, "total": total, "etag": etag, "modified": None})
+    )
 
 
 OLD = bytes(200_000)  # the beginning of another file
 
 
-@pytest.mark.parametrize("served", [Served(CONTENT, etag='"new"'), Served(CONTENT, etag='"new"', if_range=False)],
-                         ids=["If-Range known", "If-Range ignored"])  # fmt: skip
+@pytest.mark.parametrize(
+    "served",
+    [Served(CONTENT, etag='"new"'), Served(CONTENT, etag='"new"', if_range=False)],
+    ids=["If-Range known", "If-Range ignored"],
+)
 @pytest.mark.parametrize("digest", [DIGEST, None], ids=["checksum known", "checksum not known"])
 def test_halves_of_two_files_are_never_joined(tmp_path, served, digest):
     served.asked.clear()
@@ -125,7 +162,9 @@ def test_halves_of_two_files_are_never_joined(tmp_path, served, digest):
     assert (tmp_path / "track.bw").read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("etag, url", [(None, None), ('"1"', "http://elsewhere/track.bw")], ids=["no validator", "another url"])
+@pytest.mark.parametrize(
+    "etag, url", [(None, None), ('"1"', "http://elsewhere/track.bw")], ids=["no validator", "another url"]
+)
 def test_a_beginning_that_nobody_can_vouch_for_is_thrown_away(tmp_path, etag, url):
     with serving({"/track.bw": (served := Served(CONTENT, if_range=False))}) as address:
         begun(tmp_path, OLD, etag, url or f"{address}/track.bw")
@@ -140,7 +179,11 @@ def test_a_wrong_beginning_is_found_by_its_checksum_and_gets_one_fresh_start(tmp
     assert (tmp_path / "track.bw").read_bytes() == CONTENT and ranges(served) == ["bytes=200000-", None]
 
 
-@pytest.mark.parametrize("content, asked", [(CONTENT, ["bytes=400000-"]), (CONTENT + b"more", ["bytes=400004-", None])], ids=["whole", "too long"])
+@pytest.mark.parametrize(
+    "content, asked",
+    [(CONTENT, ["bytes=400000-"]), (CONTENT + b"more", ["bytes=400004-", None])],
+    ids=["whole", "too long"],
+)
 def test_416_is_understood(tmp_path, content, asked):
     with serving({"/track.bw": (served := Served(CONTENT))}) as address:
         begun(tmp_path, content, '"1"', f"{address}/track.bw")
@@ -150,14 +193,18 @@ def test_416_is_understood(tmp_path, content, asked):
 
 def test_a_whole_part_needs_no_server(tmp_path):
     (tmp_path / "track.bw.part").write_bytes(CONTENT)
-    found = download(DataFile("x", tmp_path / "track.bw", "http://127.0.0.1:9/track.bw", len(CONTENT), DIGEST), QUICK)
+    found = download(
+        DataFile("x", tmp_path / "track.bw", "http://127.0.0.1:9/track.bw", len(CONTENT), DIGEST), QUICK
+    )
     assert found["sha256"] == DIGEST and (tmp_path / "track.bw").read_bytes() == CONTENT
 
 
 def test_a_wrong_download_is_named_and_not_kept(tmp_path):
     with pytest.raises(InputError) as error:
         ask(tmp_path, Served(CONTENT[:-1] + b"?"))
-    assert all(text in str(error.value) for text in (str(tmp_path / "track.bw"), f"expected {DIGEST}", "found"))
+    assert all(
+        text in str(error.value) for text in (str(tmp_path / "track.bw"), f"expected {DIGEST}", "found")
+    )
     assert not list(tmp_path.iterdir())
 
 
@@ -172,7 +219,9 @@ def test_gits_hash_is_enforced(tmp_path):
 
 def test_two_processes_do_not_write_one_file(tmp_path):
     hold = "import fcntl, sys, time; f = open(sys.argv[1], 'ab'); fcntl.flock(f, fcntl.LOCK_EX); print('held', flush=True); time.sleep(30)"
-    with subprocess.Popen([sys.executable, "-c", hold, tmp_path / "track.bw.part"], stdout=subprocess.PIPE) as other:
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, tmp_path / "track.bw.part"], stdout=subprocess.PIPE
+    ) as other:
         try:
             assert other.stdout and other.stdout.readline() == b"held\n"
             with pytest.raises(InputError, match="another process"):
@@ -184,7 +233,12 @@ def test_two_processes_do_not_write_one_file(tmp_path):
 
 def test_a_file_compressed_on_the_way_is_refused_and_one_that_is_gzip_is_kept_as_it_is(tmp_path):
     zipped = gzip.compress(CONTENT)
-    with serving({"/t.bw": Served(zipped, more={"Content-Encoding": "gzip"}), "/t.gz": Served(zipped, more={"Content-Encoding": "x-gzip"})}) as address:
+    with serving(
+        {
+            "/t.bw": Served(zipped, more={"Content-Encoding": "gzip"}),
+            "/t.gz": Served(zipped, more={"Content-Encoding": "x-gzip"}),
+        }
+    ) as address:
         with pytest.raises(InputError, match="compressed"):
             download(DataFile("x", tmp_path / "t.bw", f"{address}/t.bw"), QUICK)
         download(DataFile("x", tmp_path / "t.gz", f"{address}/t.gz"), QUICK)
@@ -192,12 +246,19 @@ def test_a_file_compressed_on_the_way_is_refused_and_one_that_is_gzip_is_kept_as
 
 
 def test_a_doi_is_resolved_by_pooch_and_then_resumes(tmp_path):
-    with serving({"/7": (served := Served(CONTENT, most=150_000))}) as address, mock.patch("chromoformer.data.download.doi_to_repository") as repository:
+    with (
+        serving({"/7": (served := Served(CONTENT, most=150_000))}) as address,
+        mock.patch("chromoformer.data.download.doi_to_repository") as repository,
+    ):
         repository.return_value.download_url.return_value = f"{address}/7"
         download(DataFile("x", tmp_path / "x", "doi:10.6084/m9.figshare.1/model.pt", sha256=DIGEST), QUICK)
     repository.assert_called_with("10.6084/m9.figshare.1")
     repository.return_value.download_url.assert_called_with("model.pt")
-    assert (tmp_path / "x").read_bytes() == CONTENT and ranges(served) == [None, "bytes=150000-", "bytes=300000-"]
+    assert (tmp_path / "x").read_bytes() == CONTENT and ranges(served) == [
+        None,
+        "bytes=150000-",
+        "bytes=300000-",
+    ]
 
 
 def test_ftp_goes_through_pooch_and_its_failure_is_explained(tmp_path):
@@ -206,7 +267,12 @@ def test_ftp_goes_through_pooch_and_its_failure_is_explained(tmp_path):
         with pytest.raises(InputError, match="ftp://.*could not be downloaded.*refused"):
             download(file, QUICK)
     assert not list(tmp_path.iterdir())
-    with mock.patch("ftplib.FTP.connect"), mock.patch("ftplib.FTP.login"), mock.patch("ftplib.FTP.quit"), mock.patch("ftplib.FTP.retrbinary") as sent:
+    with (
+        mock.patch("ftplib.FTP.connect"),
+        mock.patch("ftplib.FTP.login"),
+        mock.patch("ftplib.FTP.quit"),
+        mock.patch("ftplib.FTP.retrbinary") as sent,
+    ):
         sent.side_effect = lambda _, write, **__: write(CONTENT)
         download(file, QUICK)
     assert file.path.read_bytes() == CONTENT
@@ -219,9 +285,17 @@ def test_ftp_goes_through_pooch_and_its_failure_is_explained(tmp_path):
 def served_toy(toy, tmp_path):
     "The toy on a server, and its manifest with urls instead of files; reads become tracks."
     content = yaml.safe_load((toy / "cellA.yaml").read_text())
-    files = {f"/{path.relative_to(toy)}": Served(path.read_bytes()) for path in toy.rglob("*") if path.is_file()}
+    files = {
+        f"/{path.relative_to(toy)}": Served(path.read_bytes()) for path in toy.rglob("*") if path.is_file()
+    }
     with serving(files) as address:
-        for entry in (content["chrom_sizes"], content["expression"], content["annotation"], content["contacts"], *content["channels"]):
+        for entry in (
+            content["chrom_sizes"],
+            content["expression"],
+            content["annotation"],
+            content["contacts"],
+            *content["channels"],
+        ):
             entry["url"] = f"{address}/{entry['path']}"
         for entry in content["channels"]:
             if entry["kind"] == "tagalign":
@@ -253,10 +327,19 @@ def test_fetch_then_build_gives_the_store_of_the_files_themselves(served_toy, to
     succeed("build", manifest, "--out", tmp_path / "cellA.h5", "--processes", 1)
     stores_agree(tmp_path / "cellA.h5", toy_store)
     lock = read_lock(manifest)
-    assert set(lock) == {entry["path"] for entry in (content["chrom_sizes"], content["expression"], content["annotation"], content["contacts"])} | {
-        entry.get("raw", entry)["path"] for entry in content["channels"]}  # fmt: skip
+    assert set(lock) == {
+        entry["path"]
+        for entry in (
+            content["chrom_sizes"],
+            content["expression"],
+            content["annotation"],
+            content["contacts"],
+        )
+    } | {entry.get("raw", entry)["path"] for entry in content["channels"]}
     again = succeed("fetch", manifest).out
-    assert "0 downloaded" in again and "0 tracks made" in again, "reads that became tracks are not fetched again"
+    assert "0 downloaded" in again and "0 tracks made" in again, (
+        "reads that became tracks are not fetched again"
+    )
 
 
 def test_files_may_lie_in_another_folder(served_toy, tmp_path):
@@ -271,20 +354,35 @@ def test_files_may_lie_in_another_folder(served_toy, tmp_path):
 def test_one_flipped_byte_in_any_input_is_named_by_fetch_and_by_build(served_toy, tmp_path):
     manifest, _, _ = served_toy
     fetch(manifest, patience=QUICK, progress=False)
-    files = [path for path in manifest.parent.rglob("*") if path.is_file() and path.suffix not in (".yaml", ".json")]
+    files = [
+        path
+        for path in manifest.parent.rglob("*")
+        if path.is_file() and path.suffix not in (".yaml", ".json")
+    ]
     assert len(files) == 13  # 11 downloaded, 2 made
     for path in files:
         whole = path.read_bytes()
         at = random.Random(path.name).randrange(len(whole))
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
         found, expected = sha256(path), hashlib.sha256(whole).hexdigest()
-        commands = [("fetch", manifest), ("fetch", manifest, "--offline"), ("build", manifest, "--out", tmp_path / "x.h5", "--processes", 1)]
-        for command in commands if "tagAlign" not in path.name else commands[:0]:  # a build reads tracks, not the reads that they were made of
+        commands = [
+            ("fetch", manifest),
+            ("fetch", manifest, "--offline"),
+            ("build", manifest, "--out", tmp_path / "x.h5", "--processes", 1),
+        ]
+        for command in (
+            commands if "tagAlign" not in path.name else commands[:0]
+        ):  # a build reads tracks, not the reads that they were made of
             result = chromoformer(*command)
-            assert result.status == 2 and all(text in result.err for text in (str(path), f"expected {expected}", f"found {found}")), (command, result)
+            assert result.status == 2 and all(
+                text in result.err for text in (str(path), f"expected {expected}", f"found {found}")
+            ), (command, result)
         assert sha256(path) == found, "nothing is overwritten"
         path.write_bytes(whole)
-    assert fetch(manifest, patience=QUICK, progress=False)["downloaded"] == 0 and not (tmp_path / "x.h5").exists()
+    assert (
+        fetch(manifest, patience=QUICK, progress=False)["downloaded"] == 0
+        and not (tmp_path / "x.h5").exists()
+    )
 
 
 def test_the_lock_is_enforced_when_the_source_changes(served_toy):
@@ -311,7 +409,11 @@ def test_a_failure_loses_nothing_that_is_made(served_toy):
     bad.status = [500] * 3
     with pytest.raises(InputError, match="500"):
         fetch(manifest, jobs=1, patience=QUICK, progress=False)
-    kept = [path for path in manifest.parent.rglob("*") if path.is_file() and path.suffix not in (".yaml", ".json", ".part")]
+    kept = [
+        path
+        for path in manifest.parent.rglob("*")
+        if path.is_file() and path.suffix not in (".yaml", ".json", ".part")
+    ]
     done = fetch(manifest, patience=QUICK, progress=False)
     assert done["here"] == len(kept) > 0
 
@@ -319,7 +421,11 @@ def test_a_failure_loses_nothing_that_is_made(served_toy):
 def test_offline_uses_what_is_there_and_lists_what_is_not(served_toy, toy):
     manifest, files, content = served_toy
     result = chromoformer("fetch", manifest, "--offline")
-    assert result.status == 2 and all(entry.get("raw", entry)["path"] in result.err for entry in content["channels"]) and "--offline" in result.err
+    assert (
+        result.status == 2
+        and all(entry.get("raw", entry)["path"] in result.err for entry in content["channels"])
+        and "--offline" in result.err
+    )
     for path in [path for path in files if not path.endswith(".yaml")]:
         (manifest.parent / path[1:]).parent.mkdir(parents=True, exist_ok=True)
         (manifest.parent / path[1:]).write_bytes((toy / path[1:]).read_bytes())
@@ -332,7 +438,11 @@ def test_the_user_is_asked_for_files_without_a_source(served_toy):
     content["expression"] |= {"url": None, "note": "RPKM of your cells, by Ensembl id"}
     manifest.write_text(yaml.safe_dump(content))
     result = chromoformer("fetch", manifest)
-    assert result.status == 2 and "RPKM of your cells" in result.err and content["expression"]["path"] in result.err
+    assert (
+        result.status == 2
+        and "RPKM of your cells" in result.err
+        and content["expression"]["path"] in result.err
+    )
     assert (manifest.parent / content["contacts"]["path"]).exists(), "all else is fetched"
     result = chromoformer("build", manifest, "--out", manifest.parent / "x.h5")
     assert result.status == 2 and "RPKM of your cells" in result.err
@@ -352,7 +462,10 @@ def test_the_plan_says_sizes_and_peak(served_toy):
     manifest, files, content = served_toy
     before = fetch_plan(manifest)
     wanted = sum(len(files[f"/{entry.get('raw', entry)['path']}"].content) for entry in content["channels"])
-    wanted += sum(len(files[f"/{content[key]['path']}"].content) for key in ("chrom_sizes", "expression", "annotation", "contacts"))
+    wanted += sum(
+        len(files[f"/{content[key]['path']}"].content)
+        for key in ("chrom_sizes", "expression", "annotation", "contacts")
+    )
     disk = disk_needed(before)
     assert disk["to download"] == wanted and disk["peak, reads dropped"] <= disk["peak, reads kept"]
     fetch(manifest, keep_reads=False, patience=QUICK, progress=False)
@@ -414,9 +527,18 @@ def test_a_download_killed_at_many_random_moments_gives_the_same_bytes(served_to
         served.slow = 0.05
     big = random.Random(1).randbytes(3_000_000)
     files["/big"] = Served(big, slow=0.01)
-    content["extra"] = {"big": {"path": "big", "url": content["chrom_sizes"]["url"].replace(content["chrom_sizes"]["path"], "big")}}
+    content["extra"] = {
+        "big": {
+            "path": "big",
+            "url": content["chrom_sizes"]["url"].replace(content["chrom_sizes"]["path"], "big"),
+        }
+    }
     manifest.write_text(yaml.safe_dump(content, sort_keys=False))
-    right = {path[1:]: hashlib.sha256(served.content).hexdigest() for path, served in files.items() if not path.endswith(".yaml")}
+    right = {
+        path[1:]: hashlib.sha256(served.content).hexdigest()
+        for path, served in files.items()
+        if not path.endswith(".yaml")
+    }
     undisturbed, start = tmp_path / "undisturbed", time.perf_counter()
     fetch(manifest, undisturbed, keep_reads=False, progress=False)
     needed = time.perf_counter() - start
@@ -436,8 +558,14 @@ def test_a_download_killed_at_many_random_moments_gives_the_same_bytes(served_to
 
     kill_at_random_moments(fetch_quietly, (manifest,), 0, 60, needed, check)
     assert "big.part" in begun, "no kill fell into the middle of a download"
-    made = {path.relative_to(undisturbed): path.read_bytes() for path in undisturbed.rglob("*") if path.is_file()}
-    found = {path.relative_to(manifest.parent): path.read_bytes() for path in manifest.parent.rglob("*") if path.is_file()}
+    made = {
+        path.relative_to(undisturbed): path.read_bytes() for path in undisturbed.rglob("*") if path.is_file()
+    }
+    found = {
+        path.relative_to(manifest.parent): path.read_bytes()
+        for path in manifest.parent.rglob("*")
+        if path.is_file()
+    }
     locked = {Path("cellA.yaml"), Path("cellA.lock.json")}
     assert set(found) - locked == set(made), "nothing is missing, and nothing is left behind"
     assert all(found[path] == made[path] for path in made if not path.name.endswith(".provenance.json"))
@@ -457,7 +585,9 @@ def test_a_store_build_killed_at_many_random_moments_gives_the_same_bytes(toy, t
 
     kill_at_random_moments(build_quietly, (toy / "cellA.yaml", out), 1, 40, needed, check)
     assert out.read_bytes() == whole and not list(tmp_path.glob(".*partial"))
-    assert chromoformer("build", toy / "cellA.yaml", "--out", out).status == 2, "a finished store is not replaced"
+    assert chromoformer("build", toy / "cellA.yaml", "--out", out).status == 2, (
+        "a finished store is not replaced"
+    )
 
 
 def build_quietly(manifest: Path, out: Path) -> None:
@@ -471,7 +601,9 @@ def test_a_store_without_its_record_is_made_anew_and_nothing_else_is(toy, toy_st
     assert out.read_bytes() == toy_store.read_bytes() and out.with_suffix(".provenance.json").exists()
     other = tmp_path / "notes.txt"
     other.write_text("mine")
-    assert chromoformer("build", toy / "cellA.yaml", "--out", other).status == 2 and other.read_text() == "mine"
+    assert (
+        chromoformer("build", toy / "cellA.yaml", "--out", other).status == 2 and other.read_text() == "mine"
+    )
 
 
 def test_every_input_of_a_store_is_read_once_for_its_hash(toy, tmp_path, monkeypatch):
@@ -481,5 +613,7 @@ def test_every_input_of_a_store_is_read_once_for_its_hash(toy, tmp_path, monkeyp
     monkeypatch.setattr(provenance, "sha256", lambda path: read.append(Path(path).resolve()) or sha256(path))
     build_quietly(toy / "cellA.yaml", tmp_path / "cellA.h5")
     inputs = provenance.read_record(tmp_path / "cellA.provenance.json")["inputs"]
-    assert len(inputs) > 9 and sorted(path for path in read if toy in path.parents) == sorted({Path(entry["path"]).resolve() for entry in inputs.values()})
+    assert len(inputs) > 9 and sorted(path for path in read if toy in path.parents) == sorted(
+        {Path(entry["path"]).resolve() for entry in inputs.values()}
+    )
     assert provenance.verify(tmp_path / "cellA.provenance.json") == []

@@ -15,18 +15,41 @@ from helpers import SMALL, write_toy_store
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from chromoformer import calibration, figures, plots, plots_compare
+from chromoformer import plots
 from chromoformer.data.store import Store
 from chromoformer.interpret.gene import explain_gene
 from chromoformer.model.network import Chromoformer
 
 STARTS = {"png": b"\x89PNG\r\n", "svg": b"<?xml", "pdf": b"%PDF-"}
-DRAWING = {f"{module.__name__}.{name}": getattr(module, name) for module in (plots, plots_compare, figures, calibration) for name in module.__all__
-           if inspect.isfunction(getattr(module, name)) and inspect.signature(getattr(module, name)).return_annotation is Axes and name != "new_axis"}  # fmt: skip
+DRAWING = {
+    f"{drawing.__module__}.{name}": drawing
+    for name, drawing in vars(plots).items()
+    if inspect.isfunction(drawing)
+    and inspect.signature(drawing).return_annotation is Axes
+    and name != "new_axis"
+}
 TABLES = {
-    figures.gains: pd.DataFrame({"fold": [1, "all"], "metric": "auc", "gain": [0.02, 0.01], "low": [0.0, 0.0], "high": [0.03, 0.02]}),
-    figures.transfer_map: pd.DataFrame({"trained": ["A", "A", "B", "B"], "tested": ["A", "B"] * 2, "value": [0.9, 0.8, 0.8, 0.9], "relative": [1.0, 0.9, 0.9, 1.0], "metric": "auc"}),
-    plots_compare.differences: pd.DataFrame({"model": ["no pCREs", "one resolution"], "metric": "auc", "value": [-0.02, 0.01], "low": [-0.03, -0.01], "high": [-0.01, 0.02]}),
+    plots.gains: pd.DataFrame(
+        {"fold": [1, "all"], "metric": "auc", "gain": [0.02, 0.01], "low": [0.0, 0.0], "high": [0.03, 0.02]}
+    ),
+    plots.transfer_map: pd.DataFrame(
+        {
+            "trained": ["A", "A", "B", "B"],
+            "tested": ["A", "B"] * 2,
+            "value": [0.9, 0.8, 0.8, 0.9],
+            "relative": [1.0, 0.9, 0.9, 1.0],
+            "metric": "auc",
+        }
+    ),
+    plots.forest: pd.DataFrame(
+        {
+            "model": ["no pCREs", "one resolution"],
+            "metric": "auc",
+            "value": [-0.02, 0.01],
+            "low": [-0.03, -0.01],
+            "high": [-0.01, 0.02],
+        }
+    ),
 }
 
 
@@ -40,7 +63,11 @@ def close_figures():
 def told(tmp_path_factory):
     store = Store(write_toy_store(tmp_path_factory.mktemp("figures") / "toy.h5"))
     torch.manual_seed(0)
-    return store, explain_gene(Chromoformer(SMALL).eval(), store, store.genes["gene_id"].iloc[int(np.diff(store.pcre_start).argmax())])
+    return store, explain_gene(
+        Chromoformer(SMALL).eval(),
+        store,
+        store.genes["gene_id"].iloc[int(np.diff(store.pcre_start).argmax())],
+    )
 
 
 @pytest.mark.parametrize("name", DRAWING)

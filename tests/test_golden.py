@@ -11,7 +11,7 @@ from chromoformer.data.batches import GeneDataset, loader
 from chromoformer.data.published import import_regions
 from chromoformer.data.store import Store
 from chromoformer.model.checkpoint import import_published
-from chromoformer.training import loss_of
+from chromoformer.training.fit import loss_of
 
 TASKS = {"clf": "classification", "reg": "regression"}
 
@@ -36,8 +36,12 @@ def task(request):
 @pytest.fixture
 def model(task, golden, tmp_path):
     shapes = dict(line.split(" ", 1) for line in golden[f"{task}_tensors"])
-    net = {name: torch.from_numpy(toy.seeded(name, tuple(int(n) for n in shape.strip("()").split(",") if n.strip())))
-           for name, shape in shapes.items()}  # fmt: skip
+    net = {
+        name: torch.from_numpy(
+            toy.seeded(name, tuple(int(n) for n in shape.strip("()").split(",") if n.strip()))
+        )
+        for name, shape in shapes.items()
+    }
     torch.save({"net": net, "epoch": 0}, tmp_path / "published.pt")
     return import_published(tmp_path / "published.pt")
 

@@ -15,7 +15,7 @@ from chromoformer.data.store import Store, write_store
 from chromoformer.errors import InputError
 from chromoformer.interpret.gene import explain_gene, withhold, withhold_each
 from chromoformer.model import checkpoint
-from chromoformer.model.network import BlockConfig, Chromoformer, random_batch, score
+from chromoformer.model.network import BlockConfig, Chromoformer, predicted_values, random_batch
 
 
 def assert_same(a, b):
@@ -65,10 +65,25 @@ def test_withholding_any_pcre_is_the_batch_of_a_store_that_never_had_it(tmp_path
 
     def written(name, contacts):  # depth that follows from where a region is, not from which others there are
         def signal_of(regions):
-            return np.concatenate([np.stack([np.arange(r.bins) + r.start % 97, np.arange(r.bins) * 2 + r.start % 89], 1) for r in regions.itertuples()])
+            return np.concatenate(
+                [
+                    np.stack([np.arange(r.bins) + r.start % 97, np.arange(r.bins) * 2 + r.start % 89], 1)
+                    for r in regions.itertuples()
+                ]
+            )
 
-        write_store(tmp_path / name, genes=genes, pcres=contacts, signal_of=signal_of, channels=MARKS, bin_sizes=(500, 100), window=4000,
-                    genome="toy", inputs={}, chrom_sizes=CHROMS)  # fmt: skip
+        write_store(
+            tmp_path / name,
+            genes=genes,
+            pcres=contacts,
+            signal_of=signal_of,
+            channels=MARKS,
+            bin_sizes=(500, 100),
+            window=4000,
+            genome="toy",
+            inputs={},
+            chrom_sizes=CHROMS,
+        )
         return GeneDataset(Store(tmp_path / name)).batch(np.arange(len(genes)))
 
     assert_same(withhold(written("whole.h5", pcres), lost), written("fewer.h5", left))
@@ -84,7 +99,9 @@ def test_withholding_nothing_changes_nothing(store):
 @given(seed=st.integers(0, 1000), data=st.data())
 def test_withheld_pcres_leave_the_other_genes_alone_and_equal_the_paper_form(seed, data):
     batch, model = random_batch(5, SMALL, seed), network()
-    mask = np.array(data.draw(st.lists(st.booleans(), min_size=len(batch.slot), max_size=len(batch.slot))), bool)
+    mask = np.array(
+        data.draw(st.lists(st.booleans(), min_size=len(batch.slot), max_size=len(batch.slot))), bool
+    )
     fewer = withhold(batch, mask)
     touched = set(batch.gene[torch.from_numpy(mask)].tolist())
     with torch.inference_mode():
@@ -109,17 +126,28 @@ def test_an_explanation_is_what_the_network_says_by_hand(store, runs, gene):
         none = model.explain(withhold(batch, range(1, 9)))
         each = [model.explain(withhold(batch, [rank])) for rank in batch.slot.tolist()]
     assert told.held_out and told.model.endswith(f"fold{told.gene['fold']}")
-    assert np.array_equal(told.output, by_hand.output[0]) and told.score == score(by_hand.output).item()
-    assert np.isclose(told.score_without, score(none.output).item(), atol=1e-12)
+    assert (
+        np.array_equal(told.output, by_hand.output[0])
+        and told.score == predicted_values(by_hand.output).item()
+    )
+    assert np.isclose(told.score_without, predicted_values(none.output).item(), atol=1e-12)
     assert np.array_equal(told.embedding, by_hand.embedding[0])
     assert np.allclose(told.embedding_without, none.embedding[0], atol=1e-12, rtol=0)
     assert len(told.pcres) == len(each)
     for (_, pcre), without in zip(told.pcres.iterrows(), each):
-        assert np.isclose(pcre["score_change"], (score(by_hand.output) - score(without.output)).item(), atol=1e-12)
+        assert np.isclose(
+            pcre["score_change"],
+            (predicted_values(by_hand.output) - predicted_values(without.output)).item(),
+            atol=1e-12,
+        )
         logit = by_hand.output.diff(dim=1) - without.output.diff(dim=1)
         assert np.isclose(pcre["effect"], logit.item(), atol=1e-12)
-        assert np.isclose(pcre["euclidean"], (by_hand.embedding - without.embedding).norm().item(), atol=1e-12)
-        assert np.isclose(pcre["cosine"], 1 - F.cosine_similarity(by_hand.embedding, without.embedding).item(), atol=1e-12)
+        assert np.isclose(
+            pcre["euclidean"], (by_hand.embedding - without.embedding).norm().item(), atol=1e-12
+        )
+        assert np.isclose(
+            pcre["cosine"], 1 - F.cosine_similarity(by_hand.embedding, without.embedding).item(), atol=1e-12
+        )
     for number, size in enumerate(SMALL.bin_sizes):
         assert np.array_equal(told.promoter_attention[size], by_hand.promoter[number][0])
         assert np.array_equal(told.regulation_attention[size], torch.stack(by_hand.regulation[number])[:, 0])
@@ -134,9 +162,14 @@ def test_an_explanation_is_what_the_network_says_by_hand(store, runs, gene):
 def test_the_table_says_where_each_pcre_is(store, runs, gene):
     told = explain_gene(runs, store, gene)
     expected = toy_tables()[1].query("gene_id == @gene").reset_index(drop=True)
-    assert told.pcres[["gene_id", "rank", "chrom", "start", "end"]].equals(expected[["gene_id", "rank", "chrom", "start", "end"]])
+    assert told.pcres[["gene_id", "rank", "chrom", "start", "end"]].equals(
+        expected[["gene_id", "rank", "chrom", "start", "end"]]
+    )
     assert np.allclose(told.pcres["contact"], expected["score"])
-    assert told.pcres["distance"].tolist() == ((expected["start"] + expected["end"]) // 2 - told.gene["tss"]).tolist()
+    assert (
+        told.pcres["distance"].tolist()
+        == ((expected["start"] + expected["end"]) // 2 - told.gene["tss"]).tolist()
+    )
 
 
 @pytest.mark.parametrize("strand", ["+", "-"])
@@ -204,7 +237,9 @@ def test_each_gene_is_explained_by_the_model_that_held_it_out(store, runs):
 def test_a_regressors_effect_is_the_change_of_its_prediction(store, gene):
     told = explain_gene(network(replace(SMALL, task="regression")), store, gene)
     assert told.output.shape == (1,) and told.score == told.output[0]
-    assert np.array_equal(told.pcres["effect"], told.pcres["score_change"]) and np.isclose(told.effect, told.score - told.score_without)
+    assert np.array_equal(told.pcres["effect"], told.pcres["score_change"]) and np.isclose(
+        told.effect, told.score - told.score_without
+    )
 
 
 def test_a_model_without_pcres_or_a_gene_without_any_has_nothing_to_withhold(store, gene):

@@ -27,8 +27,19 @@ from chromoformer.errors import InputError
 
 FOLDER = Path(__file__).resolve().parents[1] / "data_manifests"
 MANIFESTS = sorted(FOLDER.rglob("*.yaml"))
-TISSUES = {"E003": "H1", "E004": "ME", "E005": "TB", "E006": "MSC", "E007": "NPC", "E016": "H1", "E066": "LI11", "E087": "PA", "E114": "LG",
-           "E116": "GM", "E118": "LI11"}  # fmt: skip
+TISSUES = {
+    "E003": "H1",
+    "E004": "ME",
+    "E005": "TB",
+    "E006": "MSC",
+    "E007": "NPC",
+    "E016": "H1",
+    "E066": "LI11",
+    "E087": "PA",
+    "E114": "LG",
+    "E116": "GM",
+    "E118": "LI11",
+}
 READS = "https://egg2.wustl.edu/roadmap/data/byFileType/alignments/consolidated/{}-{}.tagAlign.gz"
 PICKLES = "https://dohlee-bioinfo.sgp1.digitaloceanspaces.com/chromoformer-data/"
 
@@ -38,12 +49,20 @@ def test_every_manifest_is_valid(path):
     manifest = read_manifest(path)
     assert manifest.name and manifest.channels
     table = fetch_plan(path, ask=False)
-    assert table["file"].is_unique and set(table["state"]) <= {"here", "begun", "to fetch", "made from reads", "to provide"}
+    assert table["file"].is_unique and set(table["state"]) <= {
+        "here",
+        "begun",
+        "to fetch",
+        "made from reads",
+        "to provide",
+    }
 
 
 def test_there_is_one_for_everything_that_is_promised():
     names = {path.stem for path in MANIFESTS}
-    assert set(TISSUES) | {"mESC", "E116.ctcf", "E116.compartments", "toy", "e003_demo", "gm12878_10kb"} <= names
+    assert (
+        set(TISSUES) | {"mESC", "E116.ctcf", "E116.compartments", "toy", "e003_demo", "gm12878_10kb"} <= names
+    )
     assert len(list((FOLDER / "templates").glob("*.yaml"))) >= 3
 
 
@@ -57,15 +76,34 @@ def test_ctcf_is_found_beside_the_manifest_of_its_cell_type(name):
 @pytest.mark.parametrize("cell", TISSUES)
 def test_a_cell_type_of_the_paper_is_as_published(cell):
     manifest = read_manifest(FOLDER / f"{cell}.yaml")
-    assert (manifest.name, manifest.genome, manifest.window, manifest.bin_sizes) == (cell, "hg19", 40_000, [2000, 500, 100])
+    assert (manifest.name, manifest.genome, manifest.window, manifest.bin_sizes) == (
+        cell,
+        "hg19",
+        40_000,
+        [2000, 500, 100],
+    )
     assert tuple(channel.name for channel in manifest.channels) == PUBLISHED_MARKS
     for channel in manifest.channels:
-        assert channel.raw and channel.raw.kind == "tagalign" and channel.raw.url == READS.format(cell, channel.name)
+        assert (
+            channel.raw
+            and channel.raw.kind == "tagalign"
+            and channel.raw.url == READS.format(cell, channel.name)
+        )
     assert manifest.expression and manifest.expression.column == cell
-    assert manifest.expression.url == "https://egg2.wustl.edu/roadmap/data/byDataType/rna/expression/57epigenomes.RPKM.pc.gz"
+    assert (
+        manifest.expression.url
+        == "https://egg2.wustl.edu/roadmap/data/byDataType/rna/expression/57epigenomes.RPKM.pc.gz"
+    )
     contacts = manifest.contacts
-    assert (contacts.kind, contacts.min_score, contacts.top, contacts.max_length) == ("pickles", 1.5, 8, 40_000)
-    assert contacts.url == {kind: f"{PICKLES}{TISSUES[cell]}_{kind}.pickle" for kind in ("frag2neighbors", "pair2score")}
+    assert (contacts.kind, contacts.min_score, contacts.top, contacts.max_length) == (
+        "pickles",
+        1.5,
+        8,
+        40_000,
+    )
+    assert contacts.url == {
+        kind: f"{PICKLES}{TISSUES[cell]}_{kind}.pickle" for kind in ("frag2neighbors", "pair2score")
+    }
     assert manifest.folds is None and not manifest.leave_out
 
 
@@ -77,7 +115,9 @@ def test_expression_has_a_column_for_each_cell_type(real_data):
 def test_cell_types_share_what_they_have_in_common():
     plans = pd.concat([fetch_plan(FOLDER / f"{cell}.yaml", ask=False) for cell in TISSUES])
     assert (plans.groupby("file")["url"].nunique(dropna=False) == 1).all(), "one path, one source"
-    assert plans["file"].nunique() == 11 * 14 + 3 + 2 * 9  # reads and tracks; genome, annotation, RPKM; two pickles a tissue
+    assert (
+        plans["file"].nunique() == 11 * 14 + 3 + 2 * 9
+    )  # reads and tracks; genome, annotation, RPKM; two pickles a tissue
     disk = disk_needed(fetch_plan(FOLDER / "E003.yaml", ask=False))
     assert disk["peak, reads dropped"] < disk["peak, reads kept"] < 3.5e9, "as `fetch --help` says"
 
@@ -111,29 +151,47 @@ def test_lists_of_files_are_those_of_the_public_sources(real_data):
     assert [file.git_sha1 for file in weights] == [public[str(file.url)]["git_blob_sha1"] for file in weights]
 
 
-@pytest.mark.parametrize("change, says", [
-    ("window: 40001", ["bin_sizes"]), ("extras: {}", ["extras", "spelling"]),
-    ("channels: [{name: a, kind: bigwig, path: [a, b], sha256: ['%s']}]" % ("a" * 64), ["channels.0", "1 given for 2 paths"]),
-    ("channels: [{name: a, kind: bigwig, path: a, sha256: xyz}]", ["channels.0", "64 hexadecimal"]),
-    ("channels: [{name: a, kind: bigwig, path: a, url: 'file:///a'}]", ["channels.0", "http"]),
-    ("channels: [{name: a, kind: bam, path: a, raw: {kind: bam, path: b}}]", ["raw"]),
-    ("channels: [{name: a, kind: regions, path: a}]", ["metadata"]),
-    ("channels: [{name: a, kind: regions, path: a}, {name: b, kind: bigwig, path: b}]", ["share one path"]),
-    ("channels: [{name: a, kind: bigwig, path: a, files: none.tsv}]", ["none.tsv", "beside the manifest"]),
-    ("channels: [{name: a, kind: bigwig, path: a, files: odd.tsv}]", ["odd.tsv", "column path"]),
-    ("channels: [{name: a, kind: bigwig, path: a, files: other.tsv}]", ["other.tsv", "source a"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        ("window: 40001", ["bin_sizes"]),
+        ("extras: {}", ["extras", "spelling"]),
+        (
+            "channels: [{name: a, kind: bigwig, path: [a, b], sha256: ['%s']}]" % ("a" * 64),
+            ["channels.0", "1 given for 2 paths"],
+        ),
+        ("channels: [{name: a, kind: bigwig, path: a, sha256: xyz}]", ["channels.0", "64 hexadecimal"]),
+        ("channels: [{name: a, kind: bigwig, path: a, url: 'file:///a'}]", ["channels.0", "http"]),
+        ("channels: [{name: a, kind: bam, path: a, raw: {kind: bam, path: b}}]", ["raw"]),
+        ("channels: [{name: a, kind: regions, path: a}]", ["metadata"]),
+        (
+            "channels: [{name: a, kind: regions, path: a}, {name: b, kind: bigwig, path: b}]",
+            ["share one path"],
+        ),
+        (
+            "channels: [{name: a, kind: bigwig, path: a, files: none.tsv}]",
+            ["none.tsv", "beside the manifest"],
+        ),
+        ("channels: [{name: a, kind: bigwig, path: a, files: odd.tsv}]", ["odd.tsv", "column path"]),
+        ("channels: [{name: a, kind: bigwig, path: a, files: other.tsv}]", ["other.tsv", "source a"]),
+    ],
+)
 def test_errors_name_file_key_and_remedy(tmp_path, change, says):
     key = change.split(":")[0]
-    content = {"name": "x", "genome": "x", "chrom_sizes": {"path": "x"}, "annotation": {"kind": "gtf", "path": "x"},
-               "channels": [{"name": "a", "kind": "bigwig", "path": "a"}]}  # fmt: skip
+    content = {
+        "name": "x",
+        "genome": "x",
+        "chrom_sizes": {"path": "x"},
+        "annotation": {"kind": "gtf", "path": "x"},
+        "channels": [{"name": "a", "kind": "bigwig", "path": "a"}],
+    }
     content.pop(key, None)
     (tmp_path / "odd.tsv").write_text("file\tsize\na\t1\n")
     (tmp_path / "other.tsv").write_text("source\tpath\nb\tb.bw\n")
     (tmp_path / "x.yaml").write_text(yaml.safe_dump(content) + change)
     with pytest.raises(InputError) as error:
         read_manifest(tmp_path / "x.yaml")
-    assert all(text in str(error.value) for text in [str(tmp_path), "What to do", *says]), error.value
+    assert all(text in str(error.value) for text in [str(tmp_path), "Fix", *says]), error.value
 
 
 # ---------------------------------------------------------------- real data, and files of the right formats, from a local server
@@ -160,45 +218,71 @@ def test_the_published_demo_from_fetch_to_predictions(real_data, demo_regions, d
     "The authors' checkpoints are stood in for by small random ones; their predictions are the published ones."
     manifest = read_manifest(FOLDER / "e003_demo.yaml")
     demo = real_data / "e003_demo"
-    content = {file.url: (demo_regions / file.path.name).read_bytes() for file in source_files("x", manifest.channels[0])}
-    content |= {manifest.annotation.url: (demo / "demo_meta.csv").read_bytes(), manifest.chrom_sizes.url: (real_data / "hg19.chrom.sizes").read_bytes(),
-                manifest.extra["classifier"].url: (demo / "reference_small_clf.pt").read_bytes(),
-                manifest.extra["regressor"].url: (demo / "reference_small_reg.pt").read_bytes(),
-                manifest.extra["published_predictions"].url: (demo / "published_predictions.csv").read_bytes()}  # fmt: skip
+    content = {
+        file.url: (demo_regions / file.path.name).read_bytes()
+        for file in source_files("x", manifest.channels[0])
+    }
+    content |= {
+        manifest.annotation.url: (demo / "demo_meta.csv").read_bytes(),
+        manifest.chrom_sizes.url: (real_data / "hg19.chrom.sizes").read_bytes(),
+        manifest.extra["classifier"].url: (demo / "reference_small_clf.pt").read_bytes(),
+        manifest.extra["regressor"].url: (demo / "reference_small_reg.pt").read_bytes(),
+        manifest.extra["published_predictions"].url: (demo / "published_predictions.csv").read_bytes(),
+    }
     files = {served_at(url): Served(data) for url, data in content.items()}
-    hashes = {kind: (manifest.extra[key].git_sha1, git_blob_sha1(demo / f"reference_small_{kind}.pt"))
-              for kind, key in (("clf", "classifier"), ("reg", "regressor"))}  # fmt: skip
+    hashes = {
+        kind: (manifest.extra[key].git_sha1, git_blob_sha1(demo / f"reference_small_{kind}.pt"))
+        for kind, key in (("clf", "classifier"), ("reg", "regressor"))
+    }
     with serving(files) as address:
         path = copied("e003_demo", tmp_path / "manifests", address, **hashes)
         assert "683 downloaded" in succeed("fetch", path).out
     assert set(json.loads(path.with_suffix(".lock.json").read_text())["files"]) == {
-        "hg19/hg19.chrom.sizes", "e003_demo/classifier.pt", "e003_demo/regressor.pt", "e003_demo/demo_meta.predicted.csv"}  # fmt: skip
+        "hg19/hg19.chrom.sizes",
+        "e003_demo/classifier.pt",
+        "e003_demo/regressor.pt",
+        "e003_demo/demo_meta.predicted.csv",
+    }
     succeed("build", path, "--out", tmp_path / "e003.h5")
     stores_agree(tmp_path / "e003.h5", demo_store)
     assert len(Store(tmp_path / "e003.h5").genes) == 100
     published = pd.read_csv(path.parent / "e003_demo" / "demo_meta.predicted.csv")
     for kind, key in (("clf", "classifier"), ("reg", "regressor")):
-        succeed("import-weights", path.parent / "e003_demo" / f"{key}.pt", "--out", tmp_path / key, "--fold", 1)
+        succeed(
+            "import-weights", path.parent / "e003_demo" / f"{key}.pt", "--out", tmp_path / key, "--fold", 1
+        )
         succeed("predict", tmp_path / key, tmp_path / "e003.h5", "--out", tmp_path / f"{key}.csv")
         ours, reference = pd.read_csv(tmp_path / f"{key}.csv"), np.load(demo / f"reference_small_{kind}.npz")
         assert ours["held_out"].all() and set(ours["gene_id"]) == set(published["gene_id"])
-        outputs = ours.set_index("gene_id").loc[published["gene_id"], [name for name in ours if name.startswith("output_")]].to_numpy()
+        outputs = (
+            ours.set_index("gene_id")
+            .loc[published["gene_id"], [name for name in ours if name.startswith("output_")]]
+            .to_numpy()
+        )
         expected = next(reference[name] for name in reference if reference[name].shape == outputs.shape)
-        assert np.allclose(outputs, expected, atol=1e-4), "one row of our table stands beside each row of theirs"
+        assert np.allclose(outputs, expected, atol=1e-4), (
+            "one row of our table stands beside each row of theirs"
+        )
     array = next((path.parent / "e003_demo" / "demo_data").iterdir())
     whole = array.read_bytes()
     array.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     for command in (("fetch", path, "--offline"), ("build", path, "--out", tmp_path / "again.h5")):
         result = chromoformer(*command)
-        assert result.status == 2 and all(text in result.err for text in (str(array), hashlib.sha256(whole).hexdigest(), "found"))
+        assert result.status == 2 and all(
+            text in result.err for text in (str(array), hashlib.sha256(whole).hexdigest(), "found")
+        )
 
 
 def looplist(bedpe: bytes) -> bytes:
     "Loops as HiCCUPS lists them: a header, chromosomes without chr, the observed count in column 8."
-    lines = ["chr1\tx1\tx2\tchr2\ty1\ty2\tcolor\to\te_bl\te_donut\te_h\te_v\tfdr_bl\tfdr_donut\tfdr_h\tfdr_v\tnum_collapsed\tcentroid1\tcentroid2\tradius"]
+    lines = [
+        "chr1\tx1\tx2\tchr2\ty1\ty2\tcolor\to\te_bl\te_donut\te_h\te_v\tfdr_bl\tfdr_donut\tfdr_h\tfdr_v\tnum_collapsed\tcentroid1\tcentroid2\tradius"
+    ]
     for line in gzip.decompress(bedpe).decode().splitlines():
         a, b, c, d, e, f, _, count = line.split("\t")
-        lines.append("\t".join([a[3:], b, c, d[3:], e, f, "0,255,255", count, *["1.0"] * 8, "1", b, e, "10000"]))
+        lines.append(
+            "\t".join([a[3:], b, c, d[3:], e, f, "0,255,255", count, *["1.0"] * 8, "1", b, e, "10000"])
+        )
     return gzip.compress("\n".join(lines).encode())
 
 
@@ -207,22 +291,31 @@ def test_gm12878_from_fetch_to_store(real_data, tmp_path):
     "The 110 files of counts are written anew from the tracks; that they are the public ones, their checksums say."
     import pyBigWig
 
-    manifest, local = read_manifest(FOLDER / "gm12878_10kb.yaml"), read_manifest(FOLDER / "gm12878_10kb_local.yaml", real_data)
-    content = {manifest.chrom_sizes.url: (real_data / "hg19.chrom.sizes").read_bytes(),
-               manifest.expression.url: (real_data / "57epigenomes.RPKM.pc.gz").read_bytes(),
-               manifest.annotation.url: (real_data / "gencode.v10.genes.hg19.gtf.gz").read_bytes(),
-               manifest.contacts.url: looplist((real_data / "gm12878" / "GM12878.loops.bedpe.gz").read_bytes())}  # fmt: skip
+    manifest, local = (
+        read_manifest(FOLDER / "gm12878_10kb.yaml"),
+        read_manifest(FOLDER / "gm12878_10kb_local.yaml", real_data),
+    )
+    content = {
+        manifest.chrom_sizes.url: (real_data / "hg19.chrom.sizes").read_bytes(),
+        manifest.expression.url: (real_data / "57epigenomes.RPKM.pc.gz").read_bytes(),
+        manifest.annotation.url: (real_data / "gencode.v10.genes.hg19.gtf.gz").read_bytes(),
+        manifest.contacts.url: looplist((real_data / "gm12878" / "GM12878.loops.bedpe.gz").read_bytes()),
+    }
     for channel, track in zip(manifest.channels, local.channels):
         with pyBigWig.open(track.path) as bigwig:
             for file in source_files(channel.name, channel.raw):
                 chrom = file.path.name.split("_")[0]
-                content[file.url] = "".join(f"{chrom}\t{a}\t{b}\t{value:.0f}\n" for a, b, value in bigwig.intervals(chrom)).encode()
+                content[file.url] = "".join(
+                    f"{chrom}\t{a}\t{b}\t{value:.0f}\n" for a, b, value in bigwig.intervals(chrom)
+                ).encode()
     with serving({served_at(url): Served(data) for url, data in content.items()}) as address:
         path = copied("gm12878_10kb", tmp_path / "manifests", address)
         assert "5 tracks made, 110 files of reads deleted" in succeed("fetch", path, "--drop-reads").out
     for name in ("gm12878_10kb", "gm12878_10kb_local"):
         source = path if name == "gm12878_10kb" else FOLDER / f"{name}.yaml"
-        build_store(source, tmp_path / f"{name}.h5", data=None if source is path else real_data, progress=False)
+        build_store(
+            source, tmp_path / f"{name}.h5", data=None if source is path else real_data, progress=False
+        )
     stores_agree(tmp_path / "gm12878_10kb.h5", tmp_path / "gm12878_10kb_local.h5")
     assert len(Store(tmp_path / "gm12878_10kb.h5").genes) == 18_915
 
@@ -234,14 +327,31 @@ def small_sources(cells: dict[str, str]) -> dict[str, bytes]:
     "Files for manifests of the paper, by url: few genes and reads, in the right formats."
     chance = random.Random(0)
     manifest = read_manifest(FOLDER / "E003.yaml")
-    genes = [(f"ENSG{number:011}", chrom, at) for number, (chrom, at) in enumerate((chrom, at) for chrom in CHROMS for at in range(30_000, 270_001, 40_000))]
+    genes = [
+        (f"ENSG{number:011}", chrom, at)
+        for number, (chrom, at) in enumerate(
+            (chrom, at) for chrom in CHROMS for at in range(30_000, 270_001, 40_000)
+        )
+    ]
     gtf = "".join(
         f'{chrom}\tHAVANA\t{kind}\t{at + 1}\t{at + 9000}\t.\t+\t.\tgene_id "{gene}.1"; transcript_id "{gene}.1"; gene_type "protein_coding"; '
-        f'gene_name "{gene}"; transcript_type "protein_coding";\n' for gene, chrom, at in genes for kind in ("gene", "transcript")
-    )  # fmt: skip
-    rpkm = "\t".join(["gene_id", *TISSUES]) + "\n" + "".join("\t".join([gene, *(f"{chance.random() * 9:.3f}" for _ in TISSUES)]) + "\t\n" for gene, _, _ in genes)
-    found = {manifest.chrom_sizes.url: "".join(f"{name}\t{size}\n" for name, size in CHROMS.items()).encode(),
-             manifest.annotation.url: gzip.compress(gtf.encode()), manifest.expression.url: gzip.compress(rpkm.encode())}  # fmt: skip
+        f'gene_name "{gene}"; transcript_type "protein_coding";\n'
+        for gene, chrom, at in genes
+        for kind in ("gene", "transcript")
+    )
+    rpkm = (
+        "\t".join(["gene_id", *TISSUES])
+        + "\n"
+        + "".join(
+            "\t".join([gene, *(f"{chance.random() * 9:.3f}" for _ in TISSUES)]) + "\t\n"
+            for gene, _, _ in genes
+        )
+    )
+    found = {
+        manifest.chrom_sizes.url: "".join(f"{name}\t{size}\n" for name, size in CHROMS.items()).encode(),
+        manifest.annotation.url: gzip.compress(gtf.encode()),
+        manifest.expression.url: gzip.compress(rpkm.encode()),
+    }
     for tissue in set(cells.values()):
         neighbours: dict[str, set] = {}
         scores = {}
@@ -250,11 +360,16 @@ def small_sources(cells: dict[str, str]) -> dict[str, bytes]:
             for a, b in ((promoter, other), (other, promoter)):
                 neighbours.setdefault(a, set()).add(b)
             scores[promoter, other] = scores[other, promoter] = np.float64(1.6 + chance.random())
-        found |= {f"{PICKLES}{tissue}_frag2neighbors.pickle": pickle.dumps(neighbours), f"{PICKLES}{tissue}_pair2score.pickle": pickle.dumps(scores)}
+        found |= {
+            f"{PICKLES}{tissue}_frag2neighbors.pickle": pickle.dumps(neighbours),
+            f"{PICKLES}{tissue}_pair2score.pickle": pickle.dumps(scores),
+        }
     for cell in cells:
         for mark in PUBLISHED_MARKS:
             reads = sorted((chance.choice(list(CHROMS)), chance.randrange(299_900)) for _ in range(2000))
-            found[READS.format(cell, mark)] = gzip.compress("".join(f"{c}\t{at}\t{at + 36}\tN\t1000\t+\n" for c, at in reads).encode())
+            found[READS.format(cell, mark)] = gzip.compress(
+                "".join(f"{c}\t{at}\t{at + 36}\tN\t1000\t+\n" for c, at in reads).encode()
+            )
     return found
 
 
@@ -284,9 +399,16 @@ def test_first_steps_of_the_papers_study_against_a_local_server(tmp_path):
 def test_the_papers_study_fetches_builds_and_trains_from_a_local_server(tmp_path, monkeypatch):
     "Two of its cell types, one fold, one task and a tiny network; manifests and all else as they are. The first time the server lacks some reads."
     monkeypatch.delenv("CHROMOFORMER_DATA", raising=False)
-    cells, study = {"E003": "H1", "E016": "H1"}, yaml.safe_load((FOLDER.parent / "workflow" / "studies" / "paper.yaml").read_text())
-    study |= yaml.safe_load(TINY) | {"cell_types": {cell: f"manifests/{cell}.yaml" for cell in cells}, "folds": [1], "tasks": ["classification"],
-                                     "analyses": {"train": study["analyses"]["train"]}}  # fmt: skip
+    cells, study = (
+        {"E003": "H1", "E016": "H1"},
+        yaml.safe_load((FOLDER.parent / "workflow" / "studies" / "paper.yaml").read_text()),
+    )
+    study |= yaml.safe_load(TINY) | {
+        "cell_types": {cell: f"manifests/{cell}.yaml" for cell in cells},
+        "folds": [1],
+        "tasks": ["classification"],
+        "analyses": {"train": study["analyses"]["train"]},
+    }
     (tmp_path / "paper.yaml").write_text(yaml.safe_dump(study))
     files = {served_at(url): Served(data) for url, data in small_sources(cells).items()}
     late = served_at(READS.format("E016", "H3K9ac"))
@@ -296,42 +418,69 @@ def test_the_papers_study_fetches_builds_and_trains_from_a_local_server(tmp_path
         for cell in cells:
             copied(cell, tmp_path / "manifests", address)
         result = chromoformer(*run)
-        assert result.status == 1 and "E016-H3K9ac.tagAlign.gz" in result.out + result.err and "404" in result.out + result.err
-        assert (out / "train/classification/E003/fold1/metrics.json").exists() and not (out / "stores/E016.h5").exists()
+        assert (
+            result.status == 1
+            and "E016-H3K9ac.tagAlign.gz" in result.out + result.err
+            and "404" in result.out + result.err
+        )
+        assert (out / "train/classification/E003/fold1/metrics.json").exists() and not (
+            out / "stores/E016.h5"
+        ).exists()
         offered[late] = files[late]
         succeed(*run)
-    assert {len(served.asked) for served in files.values()} == {1}, "each is fetched once, for both cell types together"
+    assert {len(served.asked) for served in files.values()} == {1}, (
+        "each is fetched once, for both cell types together"
+    )
     assert (out / "train/classification/E016/fold1/metrics.json").exists()
-    assert "Nothing to do" in succeed(*run).out and "all as recorded" in succeed("verify", out).out, "and no server is asked"
+    assert "Nothing to do" in succeed(*run).out and "all as recorded" in succeed("verify", out).out, (
+        "and no server is asked"
+    )
 
 
-@pytest.mark.skipif(shutil.which("awk") is None, reason="awk is not here: the templates' recipes are not tried")
+@pytest.mark.skipif(
+    shutil.which("awk") is None, reason="awk is not here: the templates' recipes are not tried"
+)
 def test_the_recipes_of_the_templates_give_contacts(tmp_path):
     "awk lines as the templates print them, on tables as CHiCAGO and FitHiChIP write them."
     from chromoformer.data.contacts import read_contacts
 
     tables = {
         "my_cells.ibed": "bait_chr\tbait_start\tbait_end\tbait_name\totherEnd_chr\totherEnd_start\totherEnd_end\totherEnd_name\tN_reads\tscore\n"
-                         "chr1\t1000\t5000\tA\tchr1\t9000\t12000\t.\t40\t7.5\n",
+        "chr1\t1000\t5000\tA\tchr1\t9000\t12000\t.\t40\t7.5\n",
         "loops.bed": "chr1\ts1\te1\tchr2\ts2\te2\tcc\tQ-Value_Bias\nchr1\t1000\t5000\tchr1\t9000\t12000\t7\t0.001\n",
-    }  # fmt: skip
+    }
     for name, text in tables.items():
         (tmp_path / name).write_text(text)
-    for template, kind, out, score in (("reads_chicago", "bedpe", "chicago.bedpe", 7.5), ("encode_hg38_hichip", "pairs", "pairs.tsv", 3.0)):
+    for template, kind, out, score in (
+        ("reads_chicago", "bedpe", "chicago.bedpe", 7.5),
+        ("encode_hg38_hichip", "pairs", "pairs.tsv", 3.0),
+    ):
         lines = (FOLDER / "templates" / f"{template}.yaml").read_text().splitlines()
         first = next(number for number, line in enumerate(lines) if line.startswith("#   awk"))
         last = next(number for number in range(first, len(lines)) if f"> {out}" in lines[number])
         recipe = "\n".join(line.lstrip("# ") for line in lines[first : last + 1])
         subprocess.run(recipe, shell=True, check=True, cwd=tmp_path)
         contacts = read_contacts(kind, tmp_path / out, {"chr1": 20_000})
-        assert contacts["score"].tolist() == [score] and files_of(read_manifest(FOLDER / "templates" / f"{template}.yaml").contacts.path)[0].endswith(out)
+        assert contacts["score"].tolist() == [score] and files_of(
+            read_manifest(FOLDER / "templates" / f"{template}.yaml").contacts.path
+        )[0].endswith(out)
 
 
 def test_pcres_are_no_longer_than_a_narrow_window_unless_it_is_said(tmp_path):
-    entry = {"name": "x", "genome": "g", "chrom_sizes": {"path": "s"}, "channels": [{"name": "a", "kind": "bigwig", "path": "a.bw"}],
-             "annotation": {"kind": "table", "path": "g.tsv"}, "contacts": {"kind": "bedpe", "path": "l.bedpe"}, "window": 20_000, "bin_sizes": [100]}  # fmt: skip
+    entry = {
+        "name": "x",
+        "genome": "g",
+        "chrom_sizes": {"path": "s"},
+        "channels": [{"name": "a", "kind": "bigwig", "path": "a.bw"}],
+        "annotation": {"kind": "table", "path": "g.tsv"},
+        "contacts": {"kind": "bedpe", "path": "l.bedpe"},
+        "window": 20_000,
+        "bin_sizes": [100],
+    }
     (tmp_path / "m.yaml").write_text(yaml.safe_dump(entry))
     assert read_manifest(tmp_path / "m.yaml").contacts.max_length == 20_000
-    (tmp_path / "m.yaml").write_text(yaml.safe_dump(entry | {"contacts": entry["contacts"] | {"max_length": 40_000}}))
+    (tmp_path / "m.yaml").write_text(
+        yaml.safe_dump(entry | {"contacts": entry["contacts"] | {"max_length": 40_000}})
+    )
     with pytest.raises(InputError, match="longer than the window"):
         read_manifest(tmp_path / "m.yaml")

@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from chromoformer.data.batches import GeneDataset
 from chromoformer.data.store import Store
 from chromoformer.errors import InputError
-from chromoformer.model.network import BlockConfig, Chromoformer, ChromoformerConfig, random_batch, score
+from chromoformer.model.network import (
+    BlockConfig,
+    Chromoformer,
+    ChromoformerConfig,
+    predicted_values,
+    random_batch,
+)
 
 
 def network(config, dtype=torch.float64, seed=0):
@@ -28,15 +34,28 @@ def configurations(draw):
 
     def block(layers):
         heads = draw(st.sampled_from([1, 2, 4]))
-        return BlockConfig(draw(st.integers(1, layers)), heads, width, heads * draw(st.integers(1, 5)), draw(st.integers(1, 20)))
+        return BlockConfig(
+            draw(st.integers(1, layers)),
+            heads,
+            width,
+            heads * draw(st.integers(1, 5)),
+            draw(st.integers(1, 20)),
+        )
 
     bins = draw(st.lists(st.sampled_from([100, 200, 400, 1000]), min_size=1, max_size=4, unique=True))
     bins = [size for size in bins if size % min(bins) == 0]
     return ChromoformerConfig(
-        channels=tuple("abcdefgh"[: draw(st.integers(1, 8))]), window=draw(st.sampled_from([2000, 4000, 10_000])), bin_sizes=tuple(bins),
-        max_pcres=draw(st.integers(0, 10)), contacts=draw(st.booleans()), task=draw(st.sampled_from(["classification", "regression"])),
-        embedding=block(3), pairwise=block(3), regulation=block(4), head_width=draw(st.integers(1, 9)),
-    )  # fmt: skip
+        channels=tuple("abcdefgh"[: draw(st.integers(1, 8))]),
+        window=draw(st.sampled_from([2000, 4000, 10_000])),
+        bin_sizes=tuple(bins),
+        max_pcres=draw(st.integers(0, 10)),
+        contacts=draw(st.booleans()),
+        task=draw(st.sampled_from(["classification", "regression"])),
+        embedding=block(3),
+        pairwise=block(3),
+        regulation=block(4),
+        head_width=draw(st.integers(1, 9)),
+    )
 
 
 @settings(max_examples=30, deadline=None)
@@ -118,24 +137,35 @@ def test_attention_weights_sum_to_one_and_ignore_padding():
     ],
 )
 def test_data_that_do_not_fit_are_refused(batch_config, message):
-    model, batch = network(SMALL), random_batch(3, ChromoformerConfig.from_dict({**SMALL.to_dict(), **batch_config}))
+    model, batch = (
+        network(SMALL),
+        random_batch(3, ChromoformerConfig.from_dict({**SMALL.to_dict(), **batch_config})),
+    )
     with pytest.raises(InputError, match=message):
         model(batch)
 
 
 @pytest.mark.parametrize(
     "values",
-    [{"bin_sizes": (3000,)}, {"bin_sizes": ()}, {"channels": ()}, {"task": "ranking"}, {"max_pcres": -1}, {"widow": 1},
-     {"promoter_window": 80_000}, {"embedding": {"layers": 1, "heads": 3, "width": 8, "attention_width": 8, "feed_forward_width": 8}}],
-)  # fmt: skip
+    [
+        {"bin_sizes": (3000,)},
+        {"bin_sizes": ()},
+        {"channels": ()},
+        {"task": "ranking"},
+        {"max_pcres": -1},
+        {"widow": 1},
+        {"promoter_window": 80_000},
+        {"embedding": {"layers": 1, "heads": 3, "width": 8, "attention_width": 8, "feed_forward_width": 8}},
+    ],
+)
 def test_impossible_configurations_are_refused(values):
     with pytest.raises(InputError, match="network configuration"):
         ChromoformerConfig.from_dict(values)
 
 
 def test_the_score_is_a_probability_or_the_output():
-    assert torch.allclose(score(torch.tensor([[0.3, 1.3]])), torch.sigmoid(torch.tensor([1.0])))
-    assert score(torch.tensor([[2.5]])).tolist() == [2.5]
+    assert torch.allclose(predicted_values(torch.tensor([[0.3, 1.3]])), torch.sigmoid(torch.tensor([1.0])))
+    assert predicted_values(torch.tensor([[2.5]])).tolist() == [2.5]
 
 
 def test_mixed_precision_trains_and_stays_near():

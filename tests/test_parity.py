@@ -19,7 +19,11 @@ def store(demo_store):
 @pytest.fixture(params=TASKS)
 def reference(request, real_data):
     folder = real_data / "e003_demo"
-    return request.param, np.load(folder / f"reference_small_{request.param}.npz"), folder / f"reference_small_{request.param}.pt"
+    return (
+        request.param,
+        np.load(folder / f"reference_small_{request.param}.npz"),
+        folder / f"reference_small_{request.param}.pt",
+    )
 
 
 def outputs(store, model, genes):
@@ -44,12 +48,18 @@ def test_float64_outputs_of_all_demo_genes_equal_the_reference(store, reference,
     "The promise: 1e-9 of the largest output. The classifier misses it at 1.05e-9, by one gene; the next test shows why."
     task, expected, checkpoint = reference
     if task == "clf":
-        request.applymarker(pytest.mark.xfail(strict=True, reason="gene 93: one logarithm of the reference is rounded the other way"))
+        request.applymarker(
+            pytest.mark.xfail(
+                strict=True, reason="gene 93: one logarithm of the reference is rounded the other way"
+            )
+        )
     output = outputs(store, import_published(checkpoint).double(), expected["gene_id"])
     assert largest_difference(output, expected["output_float64"]) < 1e-9
 
 
-def test_what_is_left_of_the_difference_in_float64_is_the_rounding_of_one_logarithm(store, reference, monkeypatch):
+def test_what_is_left_of_the_difference_in_float64_is_the_rounding_of_one_logarithm(
+    store, reference, monkeypatch
+):
     """99 genes agree to 1e-11; with one input rounded as the reference rounds it, all 100 do.
 
     The reference's float32 logarithm is not the nearest float32 number for a handful of the 470,899 inputs. One of them,
@@ -62,7 +72,9 @@ def test_what_is_left_of_the_difference_in_float64_is_the_rounding_of_one_logari
 
     nearest, argument = torch.log, np.float32(7.408)
     next_above = np.nextafter(np.float32(np.log(argument, dtype=np.float64)), np.float32(3))
-    monkeypatch.setattr("chromoformer.data.batches.torch.log", lambda x: torch.where(x == argument, next_above, nearest(x)))
+    monkeypatch.setattr(
+        "chromoformer.data.batches.torch.log", lambda x: torch.where(x == argument, next_above, nearest(x))
+    )
     output = outputs(store, import_published(checkpoint).double(), expected["gene_id"])
     assert largest_difference(output, expected["output_float64"]) < 1e-11
 
@@ -95,8 +107,11 @@ def test_five_adamw_steps_give_the_reference_losses_and_outputs(store, reference
     losses = []
     for batch in loader(data, list(expected["gene_id"]), batch_size=int(expected["batch_size"])):
         output = model(batch)
-        loss = (torch.nn.functional.cross_entropy(output, batch.target) if task == "clf"
-                else torch.nn.functional.mse_loss(output[:, 0], batch.target))  # fmt: skip
+        loss = (
+            torch.nn.functional.cross_entropy(output, batch.target)
+            if task == "clf"
+            else torch.nn.functional.mse_loss(output[:, 0], batch.target)
+        )
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -115,7 +130,9 @@ def test_a_published_checkpoint_survives_import_and_export(reference, tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters()))
     original = import_net(checkpoint)
     exported = import_net(tmp_path / "again.pt")
-    assert {name: tensor.shape for name, tensor in original.items()} == {name: tensor.shape for name, tensor in exported.items()}
+    assert {name: tensor.shape for name, tensor in original.items()} == {
+        name: tensor.shape for name, tensor in exported.items()
+    }
 
 
 def import_net(path):

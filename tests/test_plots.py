@@ -28,8 +28,15 @@ def close_figures():
 
 def predictions(target, score, held_out=True):
     number = len(target)
-    return pd.DataFrame({"gene_id": [f"g{i}" for i in range(number)], "fold": np.arange(number) % 4 + 1, "held_out": held_out,
-                         "target": np.asarray(target, float), "score": np.asarray(score, float)})  # fmt: skip
+    return pd.DataFrame(
+        {
+            "gene_id": [f"g{i}" for i in range(number)],
+            "fold": np.arange(number) % 4 + 1,
+            "held_out": held_out,
+            "target": np.asarray(target, float),
+            "score": np.asarray(score, float),
+        }
+    )
 
 
 def noisy(seed, strength, number=400):
@@ -44,7 +51,11 @@ def texts_on_texts(figure):
     found = []
     axes = [*figure.axes, *(child for ax in figure.axes for child in ax.child_axes)]
     for ax in dict.fromkeys(axes):
-        found += [*ax.texts, ax.title, ax._left_title, ax._right_title] if ax.axison or ax.texts or ax._left_title.get_text() else []
+        found += (
+            [*ax.texts, ax.title, ax._left_title, ax._right_title]
+            if ax.axison or ax.texts or ax._left_title.get_text()
+            else []
+        )
         if legend := ax.get_legend():
             found += legend.get_texts()
         if ax.axison:
@@ -54,7 +65,12 @@ def texts_on_texts(figure):
                 found += [axis.label, *(label for tick in inside for label in (tick.label1, tick.label2))]
     found = [text for text in dict.fromkeys(found) if text.get_visible() and text.get_text().strip()]
     boxes = [text.get_window_extent().shrunk(0.98, 0.9) for text in found]
-    return [(a.get_text(), b.get_text()) for i, a in enumerate(found) for j, b in enumerate(found[:i]) if boxes[i].overlaps(boxes[j])]
+    return [
+        (a.get_text(), b.get_text())
+        for i, a in enumerate(found)
+        for j, b in enumerate(found[:i])
+        if boxes[i].overlaps(boxes[j])
+    ]
 
 
 def panel(ax, label):
@@ -79,11 +95,17 @@ def gene_with(store, number, strand):
 
 DRAWINGS = {
     "roc": lambda ax: plots.roc({"with pCREs": noisy(0, 3), "without": noisy(1, 1)}, ax),
-    "precision_recall": lambda ax: plots.precision_recall({"with pCREs": noisy(0, 3), "without": noisy(1, 1)}, ax),
+    "precision_recall": lambda ax: plots.precision_recall(
+        {"with pCREs": noisy(0, 3), "without": noisy(1, 1)}, ax
+    ),
     "scatter": lambda ax: plots.scatter(predictions(np.arange(50) / 5, np.arange(50) / 6), ax),
-    "training_curves": lambda ax: plots.training_curves(pd.DataFrame({"epoch": [1, 2], "training_loss": [2.0, 1.0], "held_out_loss": [2.5, 2]}), ax),
+    "training_curves": lambda ax: plots.training_curves(
+        pd.DataFrame({"epoch": [1, 2], "training_loss": [2.0, 1.0], "held_out_loss": [2.5, 2]}), ax
+    ),
     "with_and_without": lambda ax: plots.with_and_without(noisy(0, 3), noisy(1, 1), ax, ceiling=0.99),
-    "planted_effects": lambda ax: plots.planted_effects(pd.DataFrame({"planted": [-1, 0, 1.0], "effect": [-0.5, 0.1, 0.4]}), ax),
+    "planted_effects": lambda ax: plots.planted_effects(
+        pd.DataFrame({"planted": [-1, 0, 1.0], "effect": [-0.5, 0.1, 0.4]}), ax
+    ),
 }
 
 
@@ -123,7 +145,9 @@ def test_precision_and_recall_are_those_of_scikit_learn():
     table = noisy(0, 2)
     precision, recall, _ = precision_recall_curve(table["target"], table["score"])
     line = plots.precision_recall(table).lines[1]
-    drawn = dict(zip(line.get_xdata().round(9), line.get_ydata()))  # the last, lowest precision at each recall
+    drawn = dict(
+        zip(line.get_xdata().round(9), line.get_ydata())
+    )  # the last, lowest precision at each recall
     lowest = {}
     for p, r in zip(precision[::-1], recall[::-1].round(9)):
         lowest[r] = p
@@ -139,7 +163,10 @@ def test_the_scatter_draws_every_gene_and_many_genes_as_a_density():
 
 
 def test_training_curves_draw_each_run_and_their_mean():
-    runs = {name: pd.DataFrame({"epoch": [1, 2, 3], "held_out_auc": [0.5, 0.6, top]}) for name, top in (("a", 0.7), ("b", 0.9))}
+    runs = {
+        name: pd.DataFrame({"epoch": [1, 2, 3], "held_out_auc": [0.5, 0.6, top]})
+        for name, top in (("a", 0.7), ("b", 0.9))
+    }
     ax = plots.training_curves(runs, measure="auc")
     assert [line.get_ydata()[-1] for line in ax.lines] == pytest.approx([0.7, 0.9, 0.8])
     with pytest.raises(InputError, match="have no loss"):
@@ -150,16 +177,25 @@ def test_the_gain_is_the_difference_of_the_two_models_scores_in_each_fold():
     a, b = noisy(0, 3), noisy(1, 1)
     ax = plots.with_and_without(a, b)
     for fold, text in zip((1, 2, 3, 4), ax.texts):
-        auc = [evaluate_scores(t["target"], t["score"], "classification")["auc"]["value"] for t in (a[a["fold"] == fold], b[b["fold"] == fold])]
+        auc = [
+            evaluate_scores(t["target"], t["score"], "classification")["auc"]["value"]
+            for t in (a[a["fold"] == fold], b[b["fold"] == fold])
+        ]
         assert text.get_text() == plots.signed(auc[0] - auc[1], 3)
     with pytest.raises(InputError, match="different genes"):
         plots.with_and_without(a, b.iloc[1:])
 
 
 def test_planted_effects_count_the_signs_that_were_found():
-    table = pd.DataFrame({"planted": [1.0, 2.0, 3.0, 1.5, -1.0, -2.0, 0.0], "effect": [0.1, 0.2, 0.3, -0.1, -0.2, -0.1, 0.0]})
+    table = pd.DataFrame(
+        {"planted": [1.0, 2.0, 3.0, 1.5, -1.0, -2.0, 0.0], "effect": [0.1, 0.2, 0.3, -0.1, -0.2, -0.1, 0.0]}
+    )
     labels = [text.get_text() for text in plots.planted_effects(table).get_legend().get_texts()]
-    assert labels == ["no effect planted (1)", "planted to raise (4, 75.0% with this sign)", "planted to lower (2, 100.0% with this sign)"]
+    assert labels == [
+        "no effect planted (1)",
+        "planted to raise (4, 75.0% with this sign)",
+        "planted to lower (2, 100.0% with this sign)",
+    ]
 
 
 @pytest.mark.parametrize("number, strand", [(8, "+"), (8, "-"), (3, "-"), (1, "+"), (0, "-")])
@@ -170,7 +206,10 @@ def test_the_gene_figure_shows_depth_contacts_attention_and_effects(store, model
     tracks = panel(ax, "H3K27ac 0").patches[0].get_data()
     promoter = store.promoter_region[store.gene_rows([told.gene["gene_id"]])[0]]
     assert np.allclose(tracks.values, np.nan_to_num(store.region_depth(promoter)[:, 1]))
-    assert tracks.edges[0] == told.window.start and panel(ax, "H3K27ac 0").get_xlim() == (told.window.start, told.window.end)
+    assert tracks.edges[0] == told.window.start and panel(ax, "H3K27ac 0").get_xlim() == (
+        told.window.start,
+        told.window.end,
+    )
     for pcre in range(number):
         assert panel(ax, f"H3K4me3 {pcre + 1}").get_xlim() == tuple(told.pcres.loc[pcre, ["start", "end"]])
     strips = panel(ax, "attention 0").collections
@@ -192,7 +231,10 @@ def test_columns_of_the_gene_figure_stand_in_the_order_of_the_chromosome(store, 
     told = explain_gene(model, store, gene_with(store, 8, "+"))
     ax = plots.gene(store, told)
     columns = sorted(range(9), key=lambda column: panel(ax, f"genes {column}").get_position().x0)
-    middles = [int(told.gene["tss"]) if column == 0 else told.pcres.loc[column - 1, ["start", "end"]].sum() / 2 for column in columns]
+    middles = [
+        int(told.gene["tss"]) if column == 0 else told.pcres.loc[column - 1, ["start", "end"]].sum() / 2
+        for column in columns
+    ]
     assert middles == sorted(middles)
 
 
@@ -200,7 +242,14 @@ def test_exons_are_drawn_where_they_are(store, model):
     name = gene_with(store, 0, "+")
     told = explain_gene(model, store, name)
     tss = int(told.gene["tss"])
-    exons = pd.DataFrame({"chrom": [told.window.chrom, "chrZ"], "start": [tss, tss], "end": [tss + 300, tss + 900], "gene_id": [name, name]})
+    exons = pd.DataFrame(
+        {
+            "chrom": [told.window.chrom, "chrZ"],
+            "start": [tss, tss],
+            "end": [tss + 300, tss + 900],
+            "gene_id": [name, name],
+        }
+    )
     boxes = panel(plots.gene(store, told, exons=exons), "genes 0").collections
     assert [box.get_paths()[0].get_extents().intervalx.tolist() for box in boxes] == [[tss, tss + 300]]
 
@@ -222,8 +271,12 @@ def test_every_figure_of_a_notebook_is_shown_whoever_draws_the_first():
     import nbclient
     import nbformat
 
-    draw = "plots.scatter(pd.DataFrame({'held_out': True, 'target': [0.0, 1, 2, 3], 'score': [0.0, 2, 1, 3]}));"
+    draw = (
+        "plots.scatter(pd.DataFrame({'held_out': True, 'target': [0.0, 1, 2, 3], 'score': [0.0, 2, 1, 3]}));"
+    )
     cells = ["import pandas as pd\nfrom chromoformer import plots", draw, draw]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     nbclient.NotebookClient(notebook, kernel_name="python3").execute()
-    assert [sum(output.output_type == "display_data" for output in cell.outputs) for cell in notebook.cells] == [0, 1, 1]
+    assert [
+        sum(output.output_type == "display_data" for output in cell.outputs) for cell in notebook.cells
+    ] == [0, 1, 1]

@@ -26,18 +26,18 @@ from chromoformer.data.predicted_contacts import (
     average_contacts,
     contacts_of,
     element_contacts,
-    enrichment,
     find_elements,
     read_elements,
     recovered,
+    relative_signal,
 )
 from chromoformer.data.store import Store
 from chromoformer.data.tracks import coverage
 from chromoformer.errors import InputError
 from chromoformer.genome import read_chrom_sizes
-from chromoformer.jobs import jobs_of
 from chromoformer.provenance import sha256
-from chromoformer.studies import read_study
+from chromoformer.studies.definition import read_study
+from chromoformer.studies.jobs import jobs_of
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZES = {"chr1": 2_000_000}
@@ -89,57 +89,102 @@ def test_planted_elements_are_found_and_hardly_anything_else(toy, described, toy
     for channel in described.channels:
         tracks[channel.name] = [channel.path]
         if channel.kind == "tagalign":
-            tracks[channel.name] = [coverage(channel.path, toy_sizes, tmp_path / f"{channel.name}.bigWig", progress=False)]
+            tracks[channel.name] = [
+                coverage(channel.path, toy_sizes, tmp_path / f"{channel.name}.bigWig", progress=False)
+            ]
     planted = pd.read_parquet(toy / "truth" / "elements.parquet")
     shown = planted[(planted["activity"] > 0) | (planted["h3k4me1"] > 0)]
-    elements = find_elements({mark: tracks[mark] for kind in KINDS for mark in kind}, KINDS, toy_genes, toy_sizes)
+    elements = find_elements(
+        {mark: tracks[mark] for kind in KINDS for mark in kind}, KINDS, toy_genes, toy_sizes
+    )
     found, there = elements.assign(gene_id="all"), shown.assign(gene_id="all")
-    assert recovered(found, there[there["activity"] > 0])["recall"] > 0.9 and recovered(found, there)["precision"] > 0.85
+    assert (
+        recovered(found, there[there["activity"] > 0])["recall"] > 0.9
+        and recovered(found, there)["precision"] > 0.85
+    )
     both = elements.merge(planted, on="chrom", suffixes=("", "_planted"))
-    both = both[(both["start"] + both["end"]) // 2 // 1000 == (both["start_planted"] + both["end_planted"]) // 2 // 1000]
+    both = both[
+        (both["start"] + both["end"]) // 2 // 1000
+        == (both["start_planted"] + both["end_planted"]) // 2 // 1000
+    ]
     active = both[both["activity_planted"] > 0]
-    assert (active["kind"] == active["kind_planted"].map({"enhancer": "H3K27ac+H3K4me1", "silencer": "H3K27me3"})).all()
+    assert (
+        active["kind"] == active["kind_planted"].map({"enhancer": "H3K27ac+H3K4me1", "silencer": "H3K27me3"})
+    ).all()
     primed = both[(both["kind_planted"] == "enhancer") & (both["activity_planted"] == 0)]
     lowest = active.loc[active["kind_planted"] == "enhancer", "activity"].min()
-    assert len(primed) > 5 and (primed["activity"] < lowest).mean() > 0.9  # but for one that lies beside an active one
+    assert (
+        len(primed) > 5 and (primed["activity"] < lowest).mean() > 0.9
+    )  # but for one that lies beside an active one
 
 
 @pytest.mark.parametrize(("scale", "bin_size"), [(1, 200), (0.01, 200), (300, 200), (1, 100), (1, 500)])
-def test_neither_the_depth_of_sequencing_nor_the_width_of_bins_changes_what_is_found(tmp_path, scale, bin_size):
+def test_neither_the_depth_of_sequencing_nor_the_width_of_bins_changes_what_is_found(
+    tmp_path, scale, bin_size
+):
     peaks = [(300_000, 302_000, 30), (700_000, 701_000, 12), (1_200_000, 1_203_000, 3.5)]
-    found = find_elements({"mark": track(tmp_path / "mark.bigWig", peaks, scale=scale)}, [["mark"]], gene_table(G=1_900_000), SIZES, bin_size=bin_size)
-    assert [round(middle, -3) for middle in middles(found)] == [301_000, 700_000] or np.allclose(middles(found), [301_000, 700_500], atol=bin_size)
+    found = find_elements(
+        {"mark": track(tmp_path / "mark.bigWig", peaks, scale=scale)},
+        [["mark"]],
+        gene_table(G=1_900_000),
+        SIZES,
+        bin_size=bin_size,
+    )
+    assert [round(middle, -3) for middle in middles(found)] == [301_000, 700_000] or np.allclose(
+        middles(found), [301_000, 700_500], atol=bin_size
+    )
     assert found["activity"].iloc[0] / found["activity"].iloc[1] == pytest.approx(30 / 12, rel=0.1)
     assert found["activity"].median() == pytest.approx(1)
 
 
 def test_enrichment_is_over_the_surroundings_and_nothing_where_nothing_is_covered(tmp_path):
     files = track(tmp_path / "one.bigWig", [(500_000, 1_000_000, 5), (700_000, 701_000, 50)], background=1.0)
-    ratio = enrichment(files, "chr1", SIZES)
-    assert ratio[3600] == pytest.approx(1) and ratio.max() == pytest.approx(10)  # inside of the wide domain, and the peak on it
+    ratio = relative_signal(files, "chr1", SIZES)
+    assert ratio[3600] == pytest.approx(1) and ratio.max() == pytest.approx(
+        10
+    )  # inside of the wide domain, and the peak on it
     write_bigwig(tmp_path / "none.bigWig", SIZES, [("chr1", np.array([0]), np.array([10]), np.array([1.0]))])
-    assert np.count_nonzero(enrichment([tmp_path / "none.bigWig"], "chr1", SIZES)) <= 10
+    assert np.count_nonzero(relative_signal([tmp_path / "none.bigWig"], "chr1", SIZES)) <= 10
     tiny = track(tmp_path / "tiny.bigWig", [(500, 700, 40)], size=1500)
-    assert len(enrichment(tiny, "chr1", {"chr1": 1500})) == 8  # the last bin is a half
+    assert len(relative_signal(tiny, "chr1", {"chr1": 1500})) == 8  # the last bin is a half
 
 
-@pytest.mark.parametrize(("tss", "number"), [(499_000, 1), (498_049, 1), (498_050, 0), (501_000, 0), (503_050, 0), (503_051, 1)])
+@pytest.mark.parametrize(
+    ("tss", "number"), [(499_000, 1), (498_049, 1), (498_050, 0), (501_000, 0), (503_050, 0), (503_051, 1)]
+)
 def test_a_peak_near_any_tss_is_a_promoter_and_no_element(tmp_path, tss, number):
     files = {"mark": track(tmp_path / "mark.bigWig", [(500_000, 501_000, 20)])}
-    found = find_elements(files, [["mark"]], gene_table(G=1_000_000, other=tss), SIZES, bin_size=100, clear_of_tss=1000 if tss == 499_000 else 2500)
-    assert len(found) == number  # its middle is at 500,550, the middle of a bin; the slopes of a promoter's peak are none
+    found = find_elements(
+        files,
+        [["mark"]],
+        gene_table(G=1_000_000, other=tss),
+        SIZES,
+        bin_size=100,
+        clear_of_tss=1000 if tss == 499_000 else 2500,
+    )
+    assert (
+        len(found) == number
+    )  # its middle is at 500,550, the middle of a bin; the slopes of a promoter's peak are none
 
 
 def test_elements_stay_inside_the_chromosome_and_apart_from_each_other(tmp_path):
     blocks = [(0, 1200, 9), (60_000, 61_000, 20), (62_000, 63_000, 30), (1_999_000, 2_000_000, 8)]
-    found = find_elements({"mark": track(tmp_path / "mark.bigWig", blocks)}, [["mark"]], gene_table(G=1_000_000), SIZES, width=4000)
+    found = find_elements(
+        {"mark": track(tmp_path / "mark.bigWig", blocks)},
+        [["mark"]],
+        gene_table(G=1_000_000),
+        SIZES,
+        width=4000,
+    )
     assert (found["start"] >= 0).all() and (found["end"] <= 2_000_000).all() and len(found) == 3
     assert 62_000 <= middles(found)[1] < 63_000  # of two within one width, the higher
 
 
 def test_a_bed_file_of_peaks_gives_the_elements(tmp_path):
     with gzip.open(tmp_path / "dnase.narrowPeak.gz", "wt") as text:
-        text.write("1\t300000\t300400\tpeak\t600\t.\t8.1\t12\t9\t200\nchr1\t700000\t700200\tpeak\t500\t.\t4.1\t7\t5\t90\nchrM\t1\t90\tx\t1\t.\t1\t1\t1\t5\n")
+        text.write(
+            "1\t300000\t300400\tpeak\t600\t.\t8.1\t12\t9\t200\nchr1\t700000\t700200\tpeak\t500\t.\t4.1\t7\t5\t90\nchrM\t1\t90\tx\t1\t.\t1\t1\t1\t5\n"
+        )
     with pytest.warns(UserWarning, match="chrM"):
         given = read_elements(tmp_path / "dnase.narrowPeak.gz", SIZES)
     tracks = {"H3K27ac": track(tmp_path / "mark.bigWig", [(299_500, 301_000, 20), (900_000, 901_000, 50)])}
@@ -150,7 +195,12 @@ def test_a_bed_file_of_peaks_gives_the_elements(tmp_path):
 
 @pytest.mark.parametrize(
     ("line", "says"),
-    [("chr1\t10\t3000000", "line 2.*chromosome"), ("chr1\t90\t90", "line 2.*ends at or before its start"), ("chr1\tten\t90", "line 2.*whole number"), ("chr9\t1\t5", None)],
+    [
+        ("chr1\t10\t3000000", "line 2.*chromosome"),
+        ("chr1\t90\t90", "line 2.*ends at or before its start"),
+        ("chr1\tten\t90", "line 2.*whole number"),
+        ("chr9\t1\t5", None),
+    ],
 )
 def test_a_wrong_line_of_peaks_is_named(tmp_path, line, says):
     (tmp_path / "peaks.bed").write_text(f"chr1\t100\t200\n{line}\n")
@@ -160,7 +210,9 @@ def test_a_wrong_line_of_peaks_is_named(tmp_path, line, says):
         return
     with pytest.raises(InputError) as caught:
         read_elements(tmp_path / "peaks.bed", SIZES)
-    assert re.search(says, str(caught.value).replace("\n", " ")) or all(part in str(caught.value) for part in says.split(".*"))
+    assert re.search(says, str(caught.value).replace("\n", " ")) or all(
+        part in str(caught.value) for part in says.split(".*")
+    )
 
 
 # -- scores ----------------------------------------------------------------------------------------------------------
@@ -171,20 +223,40 @@ def test_every_gene_meets_the_elements_within_reach_at_the_score_of_the_equation
     random = np.random.default_rng(0)
     genes = gene_table(**{f"g{i}": int(tss) for i, tss in enumerate(random.integers(0, 2_000_000, 15))})
     start = np.sort(random.integers(0, 1_996_000, 40))
-    elements = pd.DataFrame({"chrom": "chr1", "start": start, "end": start + random.integers(200, 4000, 40), "activity": random.lognormal(size=40)}).sample(frac=1, random_state=0)
+    elements = pd.DataFrame(
+        {
+            "chrom": "chr1",
+            "start": start,
+            "end": start + random.integers(200, 4000, 40),
+            "activity": random.lognormal(size=40),
+        }
+    ).sample(frac=1, random_state=0)
     expected = set()
     for tss in genes["tss"]:
         for row in elements.itertuples():
             distance = abs((row.start + row.end) // 2 - tss)
             if distance <= max_distance:
-                expected.add((tss, row.start, round(np.log(1 + row.activity * (max_distance / max(distance, 5000)) ** exponent), 9)))
+                expected.add(
+                    (
+                        tss,
+                        row.start,
+                        round(np.log(1 + row.activity * (max_distance / max(distance, 5000)) ** exponent), 9),
+                    )
+                )
     table = element_contacts(genes, elements, exponent, max_distance)
     assert {(row.start_a, row.start_b, round(row.score, 9)) for row in table.itertuples()} == expected
     assert (table["end_a"] - table["start_a"] == 1).all() and len(table) == len(expected)
 
 
 def test_what_lies_in_the_promoters_window_is_left_out_and_an_element_is_nobodys_promoter():
-    elements = pd.DataFrame({"chrom": "chr1", "start": [99_000, 130_000, 400_000], "end": [103_000, 134_000, 404_000], "activity": 1.0})
+    elements = pd.DataFrame(
+        {
+            "chrom": "chr1",
+            "start": [99_000, 130_000, 400_000],
+            "end": [103_000, 134_000, 404_000],
+            "activity": 1.0,
+        }
+    )
     genes = gene_table(near=100_000, inside=401_000)
     pcres = select_pcres(genes, element_contacts(genes, elements), min_score=0, min_distance=20_000)
     assert pcres[pcres["gene_id"] == "near"]["start"].tolist() == [130_000, 400_000]
@@ -194,8 +266,15 @@ def test_what_lies_in_the_promoters_window_is_left_out_and_an_element_is_nobodys
 def test_the_most_active_win_by_activity_and_the_nearest_by_distance(tmp_path):
     peaks = [(1_030_000, 1_031_000, 6), (1_100_000, 1_101_000, 60)]
     tracks, genes = {"H3K27ac": track(tmp_path / "mark.bigWig", peaks)}, gene_table(G=1_000_000)
-    first = {kind: select_pcres(genes, contacts_of(Contacts(kind=kind, marks=["H3K27ac"]), genes, SIZES, tracks), min_score=0, top=1)["start"].iloc[0]
-             for kind in ("activity", "distance")}  # fmt: skip
+    first = {
+        kind: select_pcres(
+            genes,
+            contacts_of(Contacts(kind=kind, marks=["H3K27ac"]), genes, SIZES, tracks),
+            min_score=0,
+            top=1,
+        )["start"].iloc[0]
+        for kind in ("activity", "distance")
+    }
     assert first["activity"] > 1_090_000 and first["distance"] < 1_040_000
 
 
@@ -211,8 +290,13 @@ def test_the_mean_counts_what_is_missing_as_nothing_and_does_not_care_which_side
     two = contact_table((500, 600, 0, 100, 2.0))
     three = contact_table((0, 100, 500, 600, 9.0))
     pcres = select_pcres(gene_table(G=50), average_contacts([one, two, three]), min_score=0)
-    assert pcres[["start", "score"]].values.tolist() == [[500, 5.0], [800, 1.0]]  # listed twice: the higher counts
-    assert select_pcres(gene_table(G=50), average_contacts([one]), min_score=0).equals(select_pcres(gene_table(G=50), one, min_score=0))
+    assert pcres[["start", "score"]].values.tolist() == [
+        [500, 5.0],
+        [800, 1.0],
+    ]  # listed twice: the higher counts
+    assert select_pcres(gene_table(G=50), average_contacts([one]), min_score=0).equals(
+        select_pcres(gene_table(G=50), one, min_score=0)
+    )
 
 
 def test_scores_of_one_direction_alone_stay_in_it():
@@ -228,20 +312,36 @@ def test_cell_types_without_a_contact_in_common_are_reported():
 
 def test_averaged_maps_give_the_pcres_of_the_averaged_pairs(tmp_path):
     random = np.random.default_rng(0)
-    bins = pd.DataFrame({"chrom": "chr1", "start": np.arange(200) * 10_000, "end": np.arange(1, 201) * 10_000})
+    bins = pd.DataFrame(
+        {"chrom": "chr1", "start": np.arange(200) * 10_000, "end": np.arange(1, 201) * 10_000}
+    )
     first, second = np.triu_indices(200, 1)
     entries: dict = {"cool": [], "pairs": []}
     for name in ("one", "two"):
         counts = random.poisson(30 / (second - first))
         seen = counts > 0
-        cooler.create_cooler(str(tmp_path / f"{name}.cool"), bins, pd.DataFrame({"bin1_id": first[seen], "bin2_id": second[seen], "count": counts[seen]}))
-        lines = [f"chr1:{i}0000-{i + 1}0000\tchr1:{j}0000-{j + 1}0000\t{count}\n" for i, j, count in zip(first[seen], second[seen], counts[seen])]
+        cooler.create_cooler(
+            str(tmp_path / f"{name}.cool"),
+            bins,
+            pd.DataFrame({"bin1_id": first[seen], "bin2_id": second[seen], "count": counts[seen]}),
+        )
+        lines = [
+            f"chr1:{i}0000-{i + 1}0000\tchr1:{j}0000-{j + 1}0000\t{count}\n"
+            for i, j, count in zip(first[seen], second[seen], counts[seen])
+        ]
         (tmp_path / f"{name}.tsv").write_text("fragment_a\tfragment_b\tscore\n" + "".join(lines))
         entries["cool"].append({"kind": "cool", "path": str(tmp_path / f"{name}.cool"), "balance": False})
         entries["pairs"].append({"kind": "pairs", "path": str(tmp_path / f"{name}.tsv")})
     genes = gene_table(G=505_000, H=1_212_000)
-    found = {kind: select_pcres(genes, contacts_of(Contacts(kind="average", of=of, min_distance=20_000), genes, SIZES, {}), min_score=1.5, min_distance=20_000)
-             for kind, of in entries.items()}  # fmt: skip
+    found = {
+        kind: select_pcres(
+            genes,
+            contacts_of(Contacts(kind="average", of=of, min_distance=20_000), genes, SIZES, {}),
+            min_score=1.5,
+            min_distance=20_000,
+        )
+        for kind, of in entries.items()
+    }
     assert found["cool"].equals(found["pairs"]) and len(found["cool"]) == 16
 
 
@@ -250,15 +350,28 @@ def test_averaged_maps_give_the_pcres_of_the_averaged_pairs(tmp_path):
 
 @pytest.mark.parametrize(
     ("contacts", "says"),
-    [({"kind": "activity", "marks": ["H3K79me2"]}, ["H3K79me2", "H3K27ac"]), ({"kind": "activity", "marks": ["H3K27ac"], "exponant": 1}, ["contacts.exponant", "spelling"]),
-     ({"kind": "activity", "tss_distance": 500}, ["tss_distance"]), ({"kind": "distance", "width": 50_000}, ["width", "40000"]),
-     ({"kind": "distance", "max_distance": 10_000}, ["max_distance", "20000"]), ({"kind": "activity", "path": ["one.bed", "two.bed"]}, ["one file"]),
-     ({"kind": "pairs", "path": "cellA/contacts.tsv.gz", "exponent": 2.0}, ["exponent", "kind pairs"]), ({"kind": "pairs"}, ["path is missing"]),
-     ({"kind": "average"}, ["of:"]), ({"kind": "average", "of": [{"kind": "activity"}]}, ["of:", "measured"]),
-     ({"kind": "average", "of": [{"kind": "pairs", "path": "x", "min_score": 3}]}, ["min_score", "beside"]),
-     ({"kind": "average", "of": [{"kind": "pears", "path": "x"}]}, ["contacts.of.0.kind", "pears"]),
-     ({"kind": "average", "of": [{"kind": "pairs", "path": "gone.tsv"}]}, ["gone.tsv", "no such file", "contacts.1"])],
-)  # fmt: skip
+    [
+        ({"kind": "activity", "marks": ["H3K79me2"]}, ["H3K79me2", "H3K27ac"]),
+        ({"kind": "activity", "marks": ["H3K27ac"], "exponant": 1}, ["contacts.exponant", "spelling"]),
+        ({"kind": "activity", "tss_distance": 500}, ["tss_distance"]),
+        ({"kind": "distance", "width": 50_000}, ["width", "40000"]),
+        ({"kind": "distance", "max_distance": 10_000}, ["max_distance", "20000"]),
+        ({"kind": "activity", "path": ["one.bed", "two.bed"]}, ["one file"]),
+        ({"kind": "pairs", "path": "cellA/contacts.tsv.gz", "exponent": 2.0}, ["exponent", "kind pairs"]),
+        ({"kind": "pairs"}, ["path is missing"]),
+        ({"kind": "average"}, ["of:"]),
+        ({"kind": "average", "of": [{"kind": "activity"}]}, ["of:", "measured"]),
+        (
+            {"kind": "average", "of": [{"kind": "pairs", "path": "x", "min_score": 3}]},
+            ["min_score", "beside"],
+        ),
+        ({"kind": "average", "of": [{"kind": "pears", "path": "x"}]}, ["contacts.of.0.kind", "pears"]),
+        (
+            {"kind": "average", "of": [{"kind": "pairs", "path": "gone.tsv"}]},
+            ["gone.tsv", "no such file", "contacts.1"],
+        ),
+    ],
+)
 def test_contacts_that_do_not_fit_are_refused_by_name(toy, tmp_path, contacts, says):
     content = yaml.safe_load((toy / "cellA.yaml").read_text()) | {"contacts": contacts}
     file = toy / "wrong.yaml"
@@ -271,7 +384,9 @@ def test_contacts_that_do_not_fit_are_refused_by_name(toy, tmp_path, contacts, s
 
 def test_without_the_marks_of_enhancers_they_have_to_be_named(toy, toy_genes, toy_sizes, tmp_path):
     content = yaml.safe_load((toy / "cellA.yaml").read_text()) | {"contacts": {"kind": "activity"}}
-    content["channels"] = [channel for channel in content["channels"] if channel["name"] not in ("H3K27ac", "H3K4me1")]
+    content["channels"] = [
+        channel for channel in content["channels"] if channel["name"] not in ("H3K27ac", "H3K4me1")
+    ]
     (tmp_path / "few.yaml").write_text(yaml.safe_dump(content))
     with pytest.raises(InputError, match="neither H3K27ac nor H3K4me1"):
         read_manifest(tmp_path / "few.yaml", toy)
@@ -287,66 +402,134 @@ def test_a_store_is_built_from_predicted_contacts_and_records_all_it_was_made_of
     shutil.copytree(toy, mine)
     planted = pd.read_parquet(mine / "truth" / "elements.parquet")
     planted[["chrom", "start", "end"]].to_csv(mine / "peaks.bed", sep="\t", header=False, index=False)
-    (mine / "B.tsv").write_bytes(gzip.decompress((mine / "cellA" / "contacts.tsv.gz").read_bytes()).replace(b".", b".1"))
+    (mine / "B.tsv").write_bytes(
+        gzip.decompress((mine / "cellA" / "contacts.tsv.gz").read_bytes()).replace(b".", b".1")
+    )
     kinds = {
-        "activity": {"kind": "activity", "marks": KINDS}, "distance": {"kind": "distance", "path": "peaks.bed", "width": 2000, "top": 5},
-        "average": {"kind": "average", "of": [{"kind": "pairs", "path": "cellA/contacts.tsv.gz"}, {"kind": "pairs", "path": "B.tsv"}]},
-    }  # fmt: skip
+        "activity": {"kind": "activity", "marks": KINDS},
+        "distance": {"kind": "distance", "path": "peaks.bed", "width": 2000, "top": 5},
+        "average": {
+            "kind": "average",
+            "of": [{"kind": "pairs", "path": "cellA/contacts.tsv.gz"}, {"kind": "pairs", "path": "B.tsv"}],
+        },
+    }
     for name, contacts in kinds.items():
         (mine / f"{name}.yaml").write_text(yaml.safe_dump(content | {"name": "cellA", "contacts": contacts}))
         succeed("build", mine / f"{name}.yaml", "--out", tmp_path / f"{name}.h5", "--processes", 1)
-    plain, (activity, distance, average) = Store(toy_store), (Store(tmp_path / f"{name}.h5") for name in kinds)
+    plain, (activity, distance, average) = (
+        Store(toy_store),
+        (Store(tmp_path / f"{name}.h5") for name in kinds),
+    )
     assert activity.genes.equals(plain.genes) and set(activity.inputs) == set(plain.inputs) - {"contacts"}
     assert distance.inputs["contacts"]["sha256"] == sha256(mine / "peaks.bed")
-    assert average.inputs["contacts.1"] == plain.inputs["contacts"] and average.inputs["contacts.2"]["sha256"] == sha256(mine / "B.tsv")
-    assert json.loads((tmp_path / "activity.provenance.json").read_text())["parameters"]["contacts"]["marks"] == KINDS
+    assert average.inputs["contacts.1"] == plain.inputs["contacts"] and average.inputs["contacts.2"][
+        "sha256"
+    ] == sha256(mine / "B.tsv")
+    assert (
+        json.loads((tmp_path / "activity.provenance.json").read_text())["parameters"]["contacts"]["marks"]
+        == KINDS
+    )
     widths = (distance.regions["end"] - distance.regions["start"]).iloc[distance.pcres["region"].unique()]
     assert set(widths) == {2000} and distance.pcres.groupby("gene").size().max() == 5
-    for store in (activity, distance, average):  # promoters hold what they held; the signal of reads is that of the plain store
+    for store in (
+        activity,
+        distance,
+        average,
+    ):  # promoters hold what they held; the signal of reads is that of the plain store
         at, there = store.promoter_region[7], plain.promoter_region[7]
         assert np.array_equal(store.region_depth(at), plain.region_depth(there))
-    content["contacts"] = kinds["average"] | {"of": [kinds["average"]["of"][0], {"kind": "pairs", "path": "B.tsv", "sha256": "0" * 64}]}
+    content["contacts"] = kinds["average"] | {
+        "of": [kinds["average"]["of"][0], {"kind": "pairs", "path": "B.tsv", "sha256": "0" * 64}]
+    }
     (mine / "average.yaml").write_text(yaml.safe_dump(content))
-    refused(tmp_path, "build", mine / "average.yaml", "--out", tmp_path / "again.h5", says=["B.tsv", "sha256: expected 0000"])
+    refused(
+        tmp_path,
+        "build",
+        mine / "average.yaml",
+        "--out",
+        tmp_path / "again.h5",
+        says=["B.tsv", "sha256: expected 0000"],
+    )
 
 
-def test_reads_and_the_track_made_of_them_predict_the_same_contacts(described, toy_sizes, toy_genes, tmp_path):
+def test_reads_and_the_track_made_of_them_predict_the_same_contacts(
+    described, toy_sizes, toy_genes, tmp_path
+):
     marks = {"kind": "activity", "marks": ["H3K27me3"]}
     channel = next(channel for channel in described.channels if channel.name == "H3K27me3")
-    made = channel.model_copy(update={"kind": "bigwig", "path": str(coverage(channel.path, toy_sizes, tmp_path / "k27.bigWig", progress=False))})
+    made = channel.model_copy(
+        update={
+            "kind": "bigwig",
+            "path": str(coverage(channel.path, toy_sizes, tmp_path / "k27.bigWig", progress=False)),
+        }
+    )
     track = described.model_copy(update={"channels": [made]})
-    found = [pcres_of(with_contacts(manifest, **marks), toy_genes, toy_sizes) for manifest in (described, track)]
+    found = [
+        pcres_of(with_contacts(manifest, **marks), toy_genes, toy_sizes) for manifest in (described, track)
+    ]
     assert found[0].equals(found[1]) and len(found[0]) > 100
 
 
 def test_what_an_average_is_made_of_is_fetched_and_is_an_input_of_the_study(toy, tmp_path):
     content = yaml.safe_load((toy / "cellA.yaml").read_text())
-    of = [{"kind": "pairs", "path": f"{name}.tsv", "url": f"https://example.org/{name}.tsv", "size": 9} for name in ("B", "C")]
+    of = [
+        {"kind": "pairs", "path": f"{name}.tsv", "url": f"https://example.org/{name}.tsv", "size": 9}
+        for name in ("B", "C")
+    ]
     (toy / "fetched.yaml").write_text(yaml.safe_dump(content | {"contacts": {"kind": "average", "of": of}}))
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump({"name": "one", "out": "runs", "cell_types": {"cellA": str(toy / "fetched.yaml")}, "analyses": {"train": {}}}))
+    (tmp_path / "study.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "name": "one",
+                "out": "runs",
+                "cell_types": {"cellA": str(toy / "fetched.yaml")},
+                "analyses": {"train": {}},
+            }
+        )
+    )
     plan = fetch_plan(toy / "fetched.yaml", ask=False).set_index("role")
     made = jobs_of(read_study(tmp_path / "study.yaml"), tmp_path / "study.yaml", ROOT / "nbs" / "analyses")
     (toy / "fetched.yaml").unlink()
-    assert [Path(plan.loc[role, "file"]).name for role in ("contacts.1", "contacts.2")] == ["B.tsv", "C.tsv"] and plan.loc["contacts.1", "state"] == "to fetch"
-    assert {Path(made["stores/cellA.h5"].inputs[name]).name for name in ("contacts.1", "contacts.2")} == {"B.tsv", "C.tsv"} and "fetch/cellA" in made
+    assert [Path(plan.loc[role, "file"]).name for role in ("contacts.1", "contacts.2")] == [
+        "B.tsv",
+        "C.tsv",
+    ] and plan.loc["contacts.1", "state"] == "to fetch"
+    assert {Path(made["stores/cellA.h5"].inputs[name]).name for name in ("contacts.1", "contacts.2")} == {
+        "B.tsv",
+        "C.tsv",
+    } and "fetch/cellA" in made
 
 
 def test_the_graph_model_takes_averages_and_refuses_predictions(toy, described):
     path = str(toy / "cellA" / "contacts.tsv.gz")
     nodes = nodes_of(described, 10_000)
-    alone, mean = (node_contacts(with_contacts(described, **entry), nodes, 10) for entry in
-                   ({"kind": "pairs", "path": path}, {"kind": "average", "of": [{"kind": "pairs", "path": path}] * 2}))  # fmt: skip
+    alone, mean = (
+        node_contacts(with_contacts(described, **entry), nodes, 10)
+        for entry in (
+            {"kind": "pairs", "path": path},
+            {"kind": "average", "of": [{"kind": "pairs", "path": path}] * 2},
+        )
+    )
     assert (alone != mean).nnz == 0
     with pytest.raises(InputError, match="no measured contacts"):
         node_contacts(with_contacts(described, kind="activity"), nodes, 10)
 
 
 def test_an_analysis_of_one_cell_type_may_look_at_the_manifests_of_all(tmp_path):
-    study = {"name": "two", "out": "runs", "simulate": {"genes": 60}, "cell_types": {"cellA": "cellA.yaml", "cellB": "cellB.yaml"}, "analyses": {"contacts": {"cell_types": ["cellA"]}}}
+    study = {
+        "name": "two",
+        "out": "runs",
+        "simulate": {"genes": 60},
+        "cell_types": {"cellA": "cellA.yaml", "cellB": "cellB.yaml"},
+        "analyses": {"contacts": {"cell_types": ["cellA"]}},
+    }
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
     made = jobs_of(read_study(tmp_path / "study.yaml"), tmp_path / "study.yaml", ROOT / "nbs" / "analyses")
     [key] = [key for key in made if key.startswith("contacts")]
-    assert key == "contacts/classification/cellA" and made[key].parameters["manifests"] == {"cellA": "toy/cellA.yaml", "cellB": "toy/cellB.yaml"}
+    assert key == "contacts/classification/cellA" and made[key].parameters["manifests"] == {
+        "cellA": "toy/cellA.yaml",
+        "cellB": "toy/cellB.yaml",
+    }
 
 
 # -- real data -------------------------------------------------------------------------------------------------------
@@ -358,10 +541,17 @@ def test_real_loops_end_at_predicted_elements_more_often_than_beside_them(real_d
     genes = read_genes("gtf", real_data / "gencode.v10.genes.hg19.gtf.gz", sizes, gene_type="protein_coding")
     genes = genes[genes["chrom"] == "chr1"]
     tracks = {"H3K4me1": [real_data / "gm12878" / "E116-H3K4me1.counts10kb.bigWig"]}
-    elements = find_elements(tracks, [["H3K4me1"]], genes, sizes, width=10_000, bin_size=10_000, least=2.0, clear_of_tss=10_000)
-    loops = read_pcres(genes, sizes, "bedpe", real_data / "gm12878" / "GM12878.loops.bedpe.gz", tss_distance=10_000)
+    elements = find_elements(
+        tracks, [["H3K4me1"]], genes, sizes, width=10_000, bin_size=10_000, least=2.0, clear_of_tss=10_000
+    )
+    loops = read_pcres(
+        genes, sizes, "bedpe", real_data / "gm12878" / "GM12878.loops.bedpe.gz", tss_distance=10_000
+    )
     found = recovered(elements.assign(gene_id="all"), loops.assign(gene_id="all"))["recall"]
-    moved = [elements.assign(gene_id="all", start=elements["start"] + shift, end=elements["end"] + shift) for shift in (-300_000, -150_000, 150_000, 300_000)]
+    moved = [
+        elements.assign(gene_id="all", start=elements["start"] + shift, end=elements["end"] + shift)
+        for shift in (-300_000, -150_000, 150_000, 300_000)
+    ]
     beside = [recovered(table, loops.assign(gene_id="all"))["recall"] for table in moved]
     assert len(elements) > 300 and found > 1.3 * max(beside)
 
@@ -372,30 +562,71 @@ def test_real_loops_end_at_predicted_elements_more_often_than_beside_them(real_d
 @pytest.mark.slow
 def test_the_notebook_compares_all_selections_and_says_which_it_cannot(toy, toy_store, tmp_path):
     small = {"layers": 1, "heads": 2, "width": 8, "attention_width": 8, "feed_forward_width": 8}
-    common = {"manifest": str(toy / "cellA.yaml"), "truth": str(toy / "truth"), "network": {"embedding": small, "pairwise": small, "regulation": small, "head_width": 8},
-              "recipe": {"epochs": 1, "batch_size": 8}, "held_out": [1, 2], "processes": 1, "draws": 20, "predicted": {"marks": KINDS}}  # fmt: skip
+    common = {
+        "manifest": str(toy / "cellA.yaml"),
+        "truth": str(toy / "truth"),
+        "network": {"embedding": small, "pairwise": small, "regulation": small, "head_width": 8},
+        "recipe": {"epochs": 1, "batch_size": 8},
+        "held_out": [1, 2],
+        "processes": 1,
+        "draws": 20,
+        "predicted": {"marks": KINDS},
+    }
 
     def run(out, **parameters):
         out.mkdir()
-        papermill.execute_notebook(ROOT / "nbs" / "analyses" / "contacts.ipynb", out / "notebook.ipynb", common | parameters | {"out": str(out)}, progress_bar=False, cwd=ROOT)
+        papermill.execute_notebook(
+            ROOT / "nbs" / "analyses" / "contacts.ipynb",
+            out / "notebook.ipynb",
+            common | parameters | {"out": str(out)},
+            progress_bar=False,
+            cwd=ROOT,
+        )
         return json.loads((out / "metrics.json").read_text())
 
     (tmp_path / "cellB.tsv").write_bytes(gzip.decompress((toy / "cellA" / "contacts.tsv.gz").read_bytes()))
-    content = yaml.safe_load((toy / "cellA.yaml").read_text()) | {"name": "cellB", "contacts": {"kind": "pairs", "path": str(tmp_path / "cellB.tsv")}}
+    content = yaml.safe_load((toy / "cellA.yaml").read_text()) | {
+        "name": "cellB",
+        "contacts": {"kind": "pairs", "path": str(tmp_path / "cellB.tsv")},
+    }
     (toy / "neighbour.yaml").write_text(yaml.safe_dump(content))
     names = {"cellA": str(toy / "cellA.yaml"), "cellB": str(toy / "neighbour.yaml")}
     results = run(tmp_path / "all", store=str(toy_store), manifests=names, seeds=2)
     (toy / "neighbour.yaml").unlink()
-    assert {row["model"] for row in results["means"]} == {"measured", "other cell types", "activity and distance", "distance alone", "none"}
-    assert results["refused"] == {} and results["averaged"] == ["cellB"] and len(list((tmp_path / "all" / "runs").glob("*/fold*/metrics.json"))) == 20
-    assert results["recall of planted, both, measured"]["value"] == results["recall of planted, both, other cell types"]["value"] == 1
+    assert {row["model"] for row in results["means"]} == {
+        "measured",
+        "other cell types",
+        "activity and distance",
+        "distance alone",
+        "none",
+    }
+    assert (
+        results["refused"] == {}
+        and results["averaged"] == ["cellB"]
+        and len(list((tmp_path / "all" / "runs").glob("*/fold*/metrics.json"))) == 20
+    )
+    assert (
+        results["recall of planted, both, measured"]["value"]
+        == results["recall of planted, both, other cell types"]["value"]
+        == 1
+    )
     assert 0.4 < results["recall of planted, both, activity and distance"]["value"] < 1
     table = pd.read_parquet(tmp_path / "all" / "predictions.parquet")
-    assert set(table["fold"]) == {1, 2} and not table.duplicated(["model", "gene_id"]).any() and len(list((tmp_path / "all" / "figures").glob("*.png"))) == 2
+    assert (
+        set(table["fold"]) == {1, 2}
+        and not table.duplicated(["model", "gene_id"]).any()
+        and len(list((tmp_path / "all" / "figures").glob("*.png"))) == 2
+    )
 
     bare = yaml.safe_load((toy / "cellA.yaml").read_text()) | {"contacts": {"kind": "none"}}
     (tmp_path / "bare.yaml").write_text(yaml.safe_dump(bare))
     build_store(read_manifest(tmp_path / "bare.yaml", toy), tmp_path / "bare.h5", progress=False)
-    results = run(tmp_path / "bare", store=str(tmp_path / "bare.h5"), manifest=str(tmp_path / "bare.yaml"), data=str(toy), truth="")
+    results = run(
+        tmp_path / "bare",
+        store=str(tmp_path / "bare.h5"),
+        manifest=str(tmp_path / "bare.yaml"),
+        data=str(toy),
+        truth="",
+    )
     assert set(results["refused"]) == {"measured", "other cell types"} and results["recovery"] == []
     assert {row["reference"] for row in results["differences"]} == {"none"}

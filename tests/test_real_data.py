@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from chromoformer.baselines import SHALLOW, gene_body_features, genome_bin_features, out_of_fold
+from chromoformer.baselines.shallow import SHALLOW, gene_body_features, genome_bin_features, out_of_fold
 from chromoformer.data.build import build_store
 from chromoformer.data.manifest import read_manifest
 from chromoformer.data.store import Store
@@ -41,7 +41,11 @@ def test_stored_depth_is_that_of_the_track(store, real_data):
         depth = store.region_depth(store.promoter_region[gene])
         for column, channel in enumerate(store.channels):
             with pyBigWig.open(tracks[channel]) as track:
-                values = np.nan_to_num(track.values(region["chrom"], int(region["inside_start"]), int(region["inside_end"]), numpy=True))
+                values = np.nan_to_num(
+                    track.values(
+                        region["chrom"], int(region["inside_start"]), int(region["inside_end"]), numpy=True
+                    )
+                )
             whole = np.full(region["end"] - region["start"], np.nan)
             whole[region["inside_start"] - region["start"] : region["inside_end"] - region["start"]] = values
             expected = np.nanmean(whole.reshape(-1, store.bin_size), axis=1)
@@ -52,9 +56,16 @@ def test_stored_depth_is_that_of_the_track(store, real_data):
 def test_shallow_models_are_no_weaker_than_known(store, real_data):
     "Known from elsewhere for these features; aligned to the strand as they are here, the models do better by 0.006 to 0.02."
     described = read_manifest(MANIFEST, real_data)
-    features = genome_bin_features({c.name: c.path for c in described.channels}, store.genes, read_chrom_sizes(described.chrom_sizes.path))
+    features = genome_bin_features(
+        {c.name: c.path for c in described.channels},
+        store.genes,
+        read_chrom_sizes(described.chrom_sizes.path),
+    )
     label, fold = store.genes["label"].to_numpy(), store.genes["fold"].to_numpy()
-    known = {"gradient-boosted trees": [0.930, 0.933, 0.937, 0.918], "logistic regression": [0.915, 0.922, 0.927, 0.904]}
+    known = {
+        "gradient-boosted trees": [0.930, 0.933, 0.937, 0.918],
+        "logistic regression": [0.915, 0.922, 0.927, 0.904],
+    }
     for name, expected in known.items():
         scores = out_of_fold(SHALLOW["classification"][name], features, label, fold)
         found = [roc_auc_score(label[fold == k], scores[fold == k]) for k in (1, 2, 3, 4)]
@@ -65,7 +76,11 @@ def test_shallow_models_are_no_weaker_than_known(store, real_data):
 def test_the_gene_body_is_worth_what_is_known(store, real_data):
     "Known from elsewhere: a mean AUC of 0.959 over the four folds."
     described = read_manifest(MANIFEST, real_data)
-    given = {c.name: c.path for c in described.channels}, store.genes, read_chrom_sizes(described.chrom_sizes.path)
+    given = (
+        {c.name: c.path for c in described.channels},
+        store.genes,
+        read_chrom_sizes(described.chrom_sizes.path),
+    )
     features = np.c_[genome_bin_features(*given), gene_body_features(*given)]
     label, fold = store.genes["label"].to_numpy(), store.genes["fold"].to_numpy()
     scores = out_of_fold(SHALLOW["classification"]["gradient-boosted trees"], features, label, fold)

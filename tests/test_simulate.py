@@ -12,7 +12,7 @@ import pytest
 import yaml
 from sklearn.metrics import roc_auc_score
 
-from chromoformer.baselines import SHALLOW, out_of_fold, pcre_features, promoter_features
+from chromoformer.baselines.shallow import SHALLOW, out_of_fold, pcre_features, promoter_features
 from chromoformer.data.batches import GeneDataset
 from chromoformer.data.build import build_store
 from chromoformer.data.contacts import read_pcres
@@ -21,10 +21,10 @@ from chromoformer.data.store import Store
 from chromoformer.data.tracks import read_coverage
 from chromoformer.errors import InputError
 from chromoformer.genome import chromosome_fold, read_chrom_sizes
-from chromoformer.simulate import HG19, HUMAN_RULES, simulate
-from chromoformer.simulate_cell import compartment_of_bins, make_cell
-from chromoformer.simulate_files import balance
-from chromoformer.simulate_rules import MARKS, TOY_FOLDS, chroms_of, make_genome
+from chromoformer.simulate.cell import compartment_of_bins, make_cell
+from chromoformer.simulate.epigenome import HG19, HUMAN_RULES, simulate
+from chromoformer.simulate.files import balance
+from chromoformer.simulate.rules import MARKS, TOY_FOLDS, chroms_of, make_genome
 
 
 @pytest.fixture(scope="module")
@@ -52,13 +52,18 @@ def mean_depth(folder, cell_type, mark, regions):
                 depth[chrom][start:end] = value
     else:
         with pyBigWig.open(str(folder / cell_type / f"{mark}.bigWig")) as track:
-            depth = {chrom: np.nan_to_num(track.values(chrom, 0, size, numpy=True)) for chrom, size in sizes.items()}
+            depth = {
+                chrom: np.nan_to_num(track.values(chrom, 0, size, numpy=True))
+                for chrom, size in sizes.items()
+            }
     return np.array([depth[r.chrom][r.start : r.end].mean() for r in regions.itertuples()])
 
 
 def test_equal_seeds_give_equal_bytes_and_other_seeds_others(tmp_path):
     few = dict(genes=16, cell_types=["cellA", "other"], progress=False)
-    one, two, three = (simulate(tmp_path / name, seed=seed, **few) for name, seed in (("1", 7), ("2", 7), ("3", 8)))
+    one, two, three = (
+        simulate(tmp_path / name, seed=seed, **few) for name, seed in (("1", 7), ("2", 7), ("3", 8))
+    )
     files = sorted(path.relative_to(one) for path in one.rglob("*") if path.is_file())
     assert files == sorted(path.relative_to(two) for path in two.rglob("*") if path.is_file())
     assert [file for file in files if (one / file).read_bytes() != (two / file).read_bytes()] == []
@@ -68,10 +73,18 @@ def test_equal_seeds_give_equal_bytes_and_other_seeds_others(tmp_path):
 @pytest.mark.parametrize("cell_type", ["cellA", "cellB", "other"])
 def test_expression_follows_the_equation_and_nothing_else(folder, cell_type):
     genes, links = truth(folder, "genes", cell_type), truth(folder, "links", cell_type)
-    rules = json.loads((folder / "truth/rules.json").read_text())["rules"]["other" if cell_type == "other" else "toy"]
+    rules = json.loads((folder / "truth/rules.json").read_text())["rules"][
+        "other" if cell_type == "other" else "toy"
+    ]
     enhancer = links["kind"].eq("enhancer") * rules["enhancer"] * links["activity"] * links["frequency"]
     silencer = links["kind"].eq("silencer") * rules["silencer"] * links["activity"] * links["frequency"]
-    distal = (enhancer - silencer).groupby(links["gene_id"]).sum().reindex(genes["gene_id"], fill_value=0).to_numpy()
+    distal = (
+        (enhancer - silencer)
+        .groupby(links["gene_id"])
+        .sum()
+        .reindex(genes["gene_id"], fill_value=0)
+        .to_numpy()
+    )
     own = rules["promoter"] * (genes["promoter"] - 0.5) + rules["body"] * (genes["body"] - 0.5)
     assert np.allclose(rules["baseline"] + own + distal, genes["log2_expected"])
     error = genes["log2_rpkm"] - genes["log2_expected"]
@@ -88,7 +101,9 @@ def test_silencers_lower_enhancers_raise_and_decoys_do_nothing(folder):
     assert ((in_contact["h3k4me1"] > 0) & (in_contact["activity"] == 0)).any()  # touched, primed
     assert ((decoys["frequency"] == 0) & (decoys["activity"] > 0)).any()  # marked, hardly touched
     marked = elements[elements["activity"] > 0]
-    assert not marked["element_id"].isin(links.loc[links["effect"] != 0, "element_id"]).all()  # marked, acting on nobody
+    assert (
+        not marked["element_id"].isin(links.loc[links["effect"] != 0, "element_id"]).all()
+    )  # marked, acting on nobody
 
 
 def test_neither_distance_nor_score_tells_which_contacts_act():
@@ -105,8 +120,12 @@ def test_the_truth_predicts_well_and_the_gene_alone_does_not():
         genome = make_genome("toy", dict.fromkeys(chroms_of(TOY_FOLDS)), TOY_FOLDS, seed=seed)
         genes = make_cell(genome, "cellA", seed=seed).genes
         label = genes["log2_rpkm"] >= genes["log2_rpkm"].median()
-        scores.append([roc_auc_score(label, genes[terms].sum(axis=1)) for terms in
-                       (["log2_expected"], ["promoter_term", "body_term"])])  # fmt: skip
+        scores.append(
+            [
+                roc_auc_score(label, genes[terms].sum(axis=1))
+                for terms in (["log2_expected"], ["promoter_term", "body_term"])
+            ]
+        )
         assert genes.groupby("compartment")["log2_rpkm"].mean().diff().iloc[-1] > 0  # A above B
     whole, own = np.mean(scores, axis=0)
     assert 0.93 < whole < 0.97 and 0.80 < own < 0.90
@@ -115,9 +134,22 @@ def test_the_truth_predicts_well_and_the_gene_alone_does_not():
 def test_manifests_have_the_documented_form_and_name_files_that_exist(folder):
     for name in ("cellA", "cellB", "other"):
         content = manifest(folder, name)
-        assert list(content) == ["name", "genome", "chrom_sizes", "channels", "expression", "annotation", "contacts", "folds", "window", "bin_sizes"]
+        assert list(content) == [
+            "name",
+            "genome",
+            "chrom_sizes",
+            "channels",
+            "expression",
+            "annotation",
+            "contacts",
+            "folds",
+            "window",
+            "bin_sizes",
+        ]
         assert tuple(channel["name"] for channel in content["channels"]) == MARKS
-        parts = [content[key] for key in ("chrom_sizes", "expression", "annotation", "contacts")] + content["channels"]
+        parts = [content[key] for key in ("chrom_sizes", "expression", "annotation", "contacts")] + content[
+            "channels"
+        ]
         assert all((folder / part["path"]).is_file() for part in parts)
         genes = truth(folder, "genes", name)
         folds = [chromosome_fold(chrom, content["folds"]) for chrom in genes["chrom"]]
@@ -135,7 +167,11 @@ def test_the_annotation_gives_back_genes_and_tss(folder):
         read = read_gtf_genes(folder / f"genomes/{genome}.gtf.gz", sizes)
         assert set(read["gene_id"]) == set(planted["gene_id"])  # versions and non-coding genes are gone
         both = read.merge(planted, on=["gene_id", "chrom", "strand"], suffixes=("", "_planted"))
-        assert len(both) == len(planted) and (both["tss"] == both["tss_planted"]).all() and (both["gene_end"] == both["end"]).all()
+        assert (
+            len(both) == len(planted)
+            and (both["tss"] == both["tss_planted"]).all()
+            and (both["gene_end"] == both["end"]).all()
+        )
 
 
 def test_exons_lie_in_order_inside_their_transcripts(folder):
@@ -148,13 +184,17 @@ def test_exons_lie_in_order_inside_their_transcripts(folder):
     assert (exons["start"] > exons.groupby(name)["end"].shift(fill_value=0)).all()
     whole = exons.groupby(name).agg(start=("start", "min"), end=("end", "max"))
     transcripts = table[table["feature"] == "transcript"]
-    named = transcripts.set_index(transcripts["attributes"].str.extract('transcript_id "([^"]+)"')[0])[["start", "end"]]
+    named = transcripts.set_index(transcripts["attributes"].str.extract('transcript_id "([^"]+)"')[0])[
+        ["start", "end"]
+    ]
     assert (whole == named.reindex(whole.index)).all(axis=None)
 
 
 def test_the_matrix_has_the_roadmap_layout(folder):
     header, *rows = gzip.decompress((folder / "genomes/toy.RPKM.pc.gz").read_bytes()).decode().splitlines()
-    assert header == "gene_id\tcellA\tcellB" and all(row.endswith("\t") and row.count("\t") == 3 for row in rows)
+    assert header == "gene_id\tcellA\tcellB" and all(
+        row.endswith("\t") and row.count("\t") == 3 for row in rows
+    )
     planted = truth(folder, "genes")
     assert [row.split("\t")[0] for row in rows] == planted["gene_id"].tolist()
     assert np.allclose([float(row.split("\t")[1]) for row in rows], 2 ** planted["log2_rpkm"], atol=5e-4)
@@ -169,7 +209,9 @@ def test_fragment_pairs_give_back_the_planted_contacts(folder):
         links = truth(folder, "links", cell_type)
         planted = links[links["frequency"] > 0]
         both = found.merge(planted, on=["gene_id", "chrom", "start", "end"])
-        assert len(both) == len(found) == len(planted) and np.allclose(both["score_x"], both["score_y"], atol=1e-4)
+        assert len(both) == len(found) == len(planted) and np.allclose(
+            both["score_x"], both["score_y"], atol=1e-4
+        )
         assert planted["distance"].between(25_000, 500_000).all()
         assert (links.loc[links["frequency"] == 0, "score"] < 1.5).all()
 
@@ -177,16 +219,24 @@ def test_fragment_pairs_give_back_the_planted_contacts(folder):
 def test_marks_lie_where_they_were_planted(folder):
     for cell_type in ("cellA", "cellB"):
         genes, elements = truth(folder, "genes", cell_type), truth(folder, "elements", cell_type)
-        at_tss = pd.DataFrame({"chrom": genes["chrom"], "start": genes["tss"] - 1000, "end": genes["tss"] + 1000})
+        at_tss = pd.DataFrame(
+            {"chrom": genes["chrom"], "start": genes["tss"] - 1000, "end": genes["tss"] + 1000}
+        )
         for mark in ("H3K4me3", "H3K27ac", "H3K9ac"):
             assert np.corrcoef(mean_depth(folder, cell_type, mark, at_tss), genes["promoter"])[0, 1] > 0.9
         body = genes[["chrom", "start", "end"]]
         assert np.corrcoef(mean_depth(folder, cell_type, "H3K36me3", body), genes["body"])[0, 1] > 0.8
-        for mark, kind, level in (("H3K27ac", "enhancer", "activity"), ("H3K4me1", "enhancer", "h3k4me1"), ("H3K27me3", "silencer", "activity")):
+        for mark, kind, level in (
+            ("H3K27ac", "enhancer", "activity"),
+            ("H3K4me1", "enhancer", "h3k4me1"),
+            ("H3K27me3", "silencer", "activity"),
+        ):
             planted = elements[level].where(elements["kind"] == kind, 0)
             depth = mean_depth(folder, cell_type, mark, elements)
             assert depth[planted > 0].mean() > 5 * depth[planted == 0].mean()
-    domains = pd.read_parquet(folder / "truth/compartments.parquet").query("genome == 'toy' and bin_size == 50000")
+    domains = pd.read_parquet(folder / "truth/compartments.parquet").query(
+        "genome == 'toy' and bin_size == 50000"
+    )
     assert np.corrcoef(mean_depth(folder, "cellA", "H3K9me3", domains), domains["compartment"])[0, 1] < -0.8
 
 
@@ -194,11 +244,16 @@ def test_depth_is_like_that_of_real_experiments(folder):
     for mark in (*MARKS, "CTCF"):
         sizes = read_chrom_sizes(folder / "genomes/toy.chrom.sizes")
         whole = pd.DataFrame({"chrom": list(sizes), "start": 0, "end": list(sizes.values())})
-        assert 0.15 < mean_depth(folder, "cellA", mark, whole).mean() < 0.5  # 30 million reads of 36 bp in human: 0.35
+        assert (
+            0.15 < mean_depth(folder, "cellA", mark, whole).mean() < 0.5
+        )  # 30 million reads of 36 bp in human: 0.35
 
 
 def test_contact_maps_agree_across_resolutions_and_are_balanced(folder):
-    maps = {size: cooler.Cooler(f"{folder}/cellA/hic.mcool::/resolutions/{size}") for size in (10_000, 50_000, 100_000)}
+    maps = {
+        size: cooler.Cooler(f"{folder}/cellA/hic.mcool::/resolutions/{size}")
+        for size in (10_000, 50_000, 100_000)
+    }
     assert len({int(opened.info["sum"]) for opened in maps.values()}) == 1
     for opened in maps.values():
         for chrom in opened.chromnames:
@@ -210,12 +265,16 @@ def test_contact_maps_agree_across_resolutions_and_are_balanced(folder):
 
 def test_balance_equals_that_of_cooler(folder):
     uri = f"{folder}/cellA/hic.mcool::/resolutions/10000"
-    theirs, _ = cooler.balance_cooler(cooler.Cooler(uri), cis_only=True, mad_max=0, min_nnz=0, tol=1e-10, max_iters=1000)
+    theirs, _ = cooler.balance_cooler(
+        cooler.Cooler(uri), cis_only=True, mad_max=0, min_nnz=0, tol=1e-10, max_iters=1000
+    )
     opened = cooler.Cooler(uri)
     for chrom in opened.chromnames:
         counts = np.triu(opened.matrix(balance=False).fetch(chrom))
         ours, extent = balance(counts), opened.extent(chrom)
-        assert np.allclose(ours / np.nanmean(ours), theirs[slice(*extent)] / np.nanmean(theirs[slice(*extent)]), rtol=1e-3)
+        assert np.allclose(
+            ours / np.nanmean(ours), theirs[slice(*extent)] / np.nanmean(theirs[slice(*extent)]), rtol=1e-3
+        )
 
 
 def test_planted_contacts_stand_out_in_the_contact_map(folder):
@@ -257,7 +316,9 @@ def test_each_manifest_makes_a_store(folder, tmp_path):
         build_store(folder / f"{name}.yaml", tmp_path / f"{name}.h5", progress=False)
         store = Store(tmp_path / f"{name}.h5")
         assert len(store.channels) == channels and len(store.genes) == (48 if name == "other" else 80)
-        assert sorted(store.genes["fold"].unique()) == [1, 2, 3, 4] and len(store.pcres["score"]) > 2 * len(store.genes)
+        assert sorted(store.genes["fold"].unique()) == [1, 2, 3, 4] and len(store.pcres["score"]) > 2 * len(
+            store.genes
+        )
 
 
 def test_wrong_wishes_are_refused_and_leave_nothing(tmp_path):
@@ -271,7 +332,15 @@ def test_wrong_wishes_are_refused_and_leave_nothing(tmp_path):
 
 
 def test_only_what_is_asked_for_is_written(tmp_path):
-    folder = simulate(tmp_path / "toy", genes=16, cell_types=["cellA"], marks=["H3K4me3"], tagalign=(), hic=False, progress=False)
+    folder = simulate(
+        tmp_path / "toy",
+        genes=16,
+        cell_types=["cellA"],
+        marks=["H3K4me3"],
+        tagalign=(),
+        hic=False,
+        progress=False,
+    )
     assert sorted(path.name for path in folder.glob("*.yaml")) == ["cellA.yaml"]
     assert sorted(path.name for path in (folder / "cellA").iterdir()) == ["H3K4me3.bigWig", "contacts.tsv.gz"]
     assert not (folder / "orthologs.tsv").exists()
@@ -280,7 +349,14 @@ def test_only_what_is_asked_for_is_written(tmp_path):
 @pytest.mark.slow
 def test_human_scale_has_human_chromosomes(tmp_path):
     sparse = replace(HUMAN_RULES, background=0.003)
-    folder = simulate(tmp_path / "human", genes=600, scale="human", marks=["H3K4me3", "H3K27ac"], rules=sparse, progress=False)
+    folder = simulate(
+        tmp_path / "human",
+        genes=600,
+        scale="human",
+        marks=["H3K4me3", "H3K27ac"],
+        rules=sparse,
+        progress=False,
+    )
     assert read_chrom_sizes(folder / "genomes/human.chrom.sizes") == HG19
     build_store(folder / "cellA.yaml", tmp_path / "human.h5", progress=False)
     assert len(Store(tmp_path / "human.h5").genes) == 600
@@ -297,8 +373,12 @@ def test_compartments_can_be_found_again(tmp_path):
         opened = cooler.Cooler(f"{folder}/cellA/hic.mcool::/resolutions/{size}")
         density = opened.bins()[["chrom", "start", "end"]][:]
         genes = truth(folder, "genes")
-        density["genes"] = genes.groupby([genes["chrom"], genes["tss"] // size * size]).size().reindex(
-            pd.MultiIndex.from_frame(density[["chrom", "start"]]), fill_value=0).to_numpy(float)  # fmt: skip
+        density["genes"] = (
+            genes.groupby([genes["chrom"], genes["tss"] // size * size])
+            .size()
+            .reindex(pd.MultiIndex.from_frame(density[["chrom", "start"]]), fill_value=0)
+            .to_numpy(float)
+        )
         _, found = cooltools.eigs_cis(opened, phasing_track=density, n_eigs=1)  # the sign from gene density
         both = found.merge(planted[planted["bin_size"] == size], on=["chrom", "start", "end"])
         for _, here in both.groupby("chrom"):
@@ -317,14 +397,20 @@ def test_the_toy_is_neither_too_easy_nor_too_hard(tmp_path):
         means, distal = promoter_features(data), pcre_features(data)
         logistic, trees = SHALLOW["classification"].values()
         shuffled = np.random.default_rng(seed).permutation(label)
-        rows.append({
-            "means": roc_auc_score(label, out_of_fold(logistic, means, label, fold)),
-            "parts": roc_auc_score(label, out_of_fold(logistic, promoter_features(data, 20), label, fold)),
-            "trees": roc_auc_score(label, out_of_fold(trees, means, label, fold)),
-            "trees with pCREs": roc_auc_score(label, out_of_fold(trees, np.c_[means, distal], label, fold)),
-            "shuffled": roc_auc_score(shuffled, out_of_fold(logistic, means, shuffled, fold)),
-            "truth": roc_auc_score(label, genes["log2_expected"]),
-        })  # fmt: skip
+        rows.append(
+            {
+                "means": roc_auc_score(label, out_of_fold(logistic, means, label, fold)),
+                "parts": roc_auc_score(
+                    label, out_of_fold(logistic, promoter_features(data, 20), label, fold)
+                ),
+                "trees": roc_auc_score(label, out_of_fold(trees, means, label, fold)),
+                "trees with pCREs": roc_auc_score(
+                    label, out_of_fold(trees, np.c_[means, distal], label, fold)
+                ),
+                "shuffled": roc_auc_score(shuffled, out_of_fold(logistic, means, shuffled, fold)),
+                "truth": roc_auc_score(label, genes["log2_expected"]),
+            }
+        )
     scores = pd.DataFrame(rows)
     print(scores.round(3))
     assert scores[["means", "parts"]].stack().between(0.75, 0.90).all()

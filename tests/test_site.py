@@ -31,7 +31,12 @@ stage = of_docs("stage")
 
 def listed():
     contents = yaml.safe_load((DOCS / "contents.yaml").read_text())
-    return [page for section in contents.values() for pages in [section.get("pages", []), *section.get("groups", {}).values()] for page in pages]
+    return [
+        page
+        for section in contents.values()
+        for pages in [section.get("pages", []), *section.get("groups", {}).values()]
+        for page in pages
+    ]
 
 
 # ---- contents ----
@@ -45,14 +50,18 @@ def test_every_notebook_stands_once_in_the_table_of_contents():
 
 @pytest.mark.parametrize("page", stage.notebooks())
 def test_every_page_has_a_title_a_line_on_what_it_is_and_links_that_lead_somewhere(page):
-    title, summary = stage.title_and_summary(stage.stage(page, stage.Links()))  # a link that leads nowhere ends it
+    title, summary = stage.title_and_summary(
+        stage.stage(page, stage.Links())
+    )  # a link that leads nowhere ends it
     assert title and summary.endswith((".", "?"))
 
 
 def test_texts_link_to_what_is_there():
     for file in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"):
         for link in re.findall(r"\]\(([^)\s]+)\)", file.read_text()):
-            assert re.match(r"https?:|#", link) or (ROOT / link.partition("#")[0]).exists(), f"{file.name} links to {link}"
+            assert re.match(r"https?:|#", link) or (ROOT / link.partition("#")[0]).exists(), (
+                f"{file.name} links to {link}"
+            )
 
 
 def test_the_readme_is_that_of_the_notebook_and_fits_two_screens():
@@ -65,23 +74,33 @@ def test_the_readme_is_that_of_the_notebook_and_fits_two_screens():
 
 
 def test_numbers_of_the_readme_are_those_of_the_results():
-    results = json.loads((ROOT / "benchmarks" / "results" / "gm12878.benchmark.json").read_text())["tasks"]["classification"]
+    results = json.loads((ROOT / "benchmarks" / "results" / "gm12878.benchmark.json").read_text())["tasks"][
+        "classification"
+    ]
     found = next(row for row in results["means"] if (row["model"], row["metric"]) == ("Chromoformer", "auc"))
-    assert f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})" in (ROOT / "README.md").read_text(), "make readme"
+    assert (
+        f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
+        in (ROOT / "README.md").read_text()
+    ), "make readme"
 
 
 def test_the_citation_names_the_method_of_lee_yang_and_kim():
     cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     method = cited["references"][0]
-    assert [author["family-names"] for author in method["authors"]] == ["Lee", "Yang", "Kim"] and method["doi"] == "10.1038/s41467-022-34152-5"
-    assert cited["version"] == importlib.import_module("chromoformer").__version__ and cited["license"] == "Apache-2.0"
+    assert [author["family-names"] for author in method["authors"]] == ["Lee", "Yang", "Kim"] and method[
+        "doi"
+    ] == "10.1038/s41467-022-34152-5"
+    assert (
+        cited["version"] == importlib.import_module("chromoformer").__version__
+        and cited["license"] == "Apache-2.0"
+    )
 
 
 # ---- staging ----
 
 
 def test_the_reference_says_shapes_units_and_defaults_of_what_is_public():
-    source = '''
+    source = """
 def depth(
     reads: list[int],  # starts, bp
     length: int = 36,  # bp
@@ -93,21 +112,36 @@ def depth(
 
 def _hidden():
     pass
-'''
+"""
     text = of_docs("api").entries(source, "chromoformer.data.depth")
-    assert "{py:function} chromoformer.data.depth.depth(reads, length=36, *, scale=1.0)" in text and "_hidden" not in text
-    assert "| `length` | `int` | `36` | bp |" in text and "(bins,) float32" in text and "Reads over every base." in text
+    assert (
+        "{py:function} chromoformer.data.depth.depth(reads, length=36, *, scale=1.0)" in text
+        and "_hidden" not in text
+    )
+    assert (
+        "| `length` | `int` | `36` | bp |" in text
+        and "(bins,) float32" in text
+        and "Reads over every base." in text
+    )
 
 
 def test_every_public_name_is_in_the_reference():
     module = nbformat.read(ROOT / "nbs" / "model" / "attention.ipynb", as_version=4)
-    public = re.findall(r"^(?:def|class) ([A-Za-z]\w*)", "\n".join(cell.source for cell in module.cells if "#| export" in cell.source), re.M)
+    public = re.findall(
+        r"^(?:def|class) ([A-Za-z]\w*)",
+        "\n".join(cell.source for cell in module.cells if "#| export" in cell.source),
+        re.M,
+    )
     text = "\n".join(cell.source for cell in stage.stage("model/attention", stage.Links()).cells)
-    assert "RegulationTransformer" in public and all(f"chromoformer.model.attention.{name}" in text for name in public)
+    assert "RegulationTransformer" in public and all(
+        f"chromoformer.model.attention.{name}" in text for name in public
+    )
 
 
 def test_a_link_that_leads_nowhere_is_found(tmp_path):
-    (tmp_path / "a.html").write_text('<a href="b.html#there">x</a><a href="b.html#gone">x</a><a href="c.html">x</a><a href="https://example.org">x</a>')
+    (tmp_path / "a.html").write_text(
+        '<a href="b.html#there">x</a><a href="b.html#gone">x</a><a href="c.html">x</a><a href="https://example.org">x</a>'
+    )
     (tmp_path / "b.html").write_text('<h1 id="there">B</h1>')
     assert of_docs("check_links").broken_links(tmp_path) == ["a.html: b.html#gone", "a.html: c.html"]
 
@@ -138,7 +172,9 @@ def test_the_hook_refuses_a_notebook_that_is_not_in_step(tmp_path):
     (tmp_path / ".githooks").mkdir()
     shutil.copy(ROOT / ".githooks" / "pre-commit", tmp_path / ".githooks")
     (tmp_path / "tests").mkdir()
-    (tmp_path / "tests" / "in_step.py").write_text("import sys\nfrom pathlib import Path\nsys.exit('bad' in Path('nbs/a.ipynb').read_text())\n")
+    (tmp_path / "tests" / "in_step.py").write_text(
+        "import sys\nfrom pathlib import Path\nsys.exit('bad' in Path('nbs/a.ipynb').read_text())\n"
+    )
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "python").symlink_to(sys.executable)
     (tmp_path / "bin" / "ruff").write_text("#!/bin/sh\nexit 0\n")
@@ -146,7 +182,12 @@ def test_the_hook_refuses_a_notebook_that_is_not_in_step(tmp_path):
 
     def git(*arguments):
         settings = ["-c", "core.hooksPath=.githooks", "-c", "user.name=A", "-c", "user.email=a@example.org"]
-        return subprocess.run(["git", *settings, *arguments], cwd=tmp_path, capture_output=True, env={"PATH": "/usr/bin:/bin", "VENV": str(tmp_path), "HOME": str(tmp_path)}).returncode
+        return subprocess.run(
+            ["git", *settings, *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            env={"PATH": "/usr/bin:/bin", "VENV": str(tmp_path), "HOME": str(tmp_path)},
+        ).returncode
 
     (tmp_path / "nbs").mkdir()
     (tmp_path / "nbs" / "a.ipynb").write_text("good")
@@ -170,7 +211,10 @@ def test_workflows_run_what_a_person_runs(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("words", "page"), [("RegulationTransformer", "model/attention.html"), ("capture Hi-C", "data/contacts.html")])
+@pytest.mark.parametrize(
+    ("words", "page"),
+    [("RegulationTransformer", "model/attention.html"), ("capture Hi-C", "data/contacts.html")],
+)
 def test_the_search_finds(words, page):
     from urllib.parse import quote
 
@@ -178,7 +222,17 @@ def test_the_search_finds(words, page):
     html = DOCS / "_build" / "html"
     if browser is None or not (html / "search.html").exists():
         pytest.skip("this needs a browser (chromium) and the site: make docs")
-    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files", "--virtual-time-budget=20000", "--dump-dom"]
-    shown = subprocess.run([*command, f"file://{html}/search.html?q={quote(words)}"], capture_output=True, text=True, timeout=120).stdout
+    command = [
+        browser,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--allow-file-access-from-files",
+        "--virtual-time-budget=20000",
+        "--dump-dom",
+    ]
+    shown = subprocess.run(
+        [*command, f"file://{html}/search.html?q={quote(words)}"], capture_output=True, text=True, timeout=120
+    ).stdout
     found = re.findall(r'<a href="([^"#?]+)', shown[shown.index('id="search-results"') :])
     assert page in found, found[:20]

@@ -44,14 +44,19 @@ def test_a_window_that_leaves_its_chromosome_keeps_the_tss_at_its_centre(path):
     region = store.regions.iloc[store.promoter_region[0]]
     assert (region["start"], region["inside_start"], region["end"]) == (-750, 0, 3250)
     depth = store.region_depth(store.promoter_region[0])
-    assert np.isnan(depth[:7]).all() and np.isfinite(depth[7:]).all()  # bin 7 covers bases -50 to 50: half of it is data
+    assert (
+        np.isnan(depth[:7]).all() and np.isfinite(depth[7:]).all()
+    )  # bin 7 covers bases -50 to 50: half of it is data
     assert (GeneDataset(store).batch([0]).promoter_features(100)[1][0].sum().item()) == 7
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda g, p: (g.assign(tss=g["tss"].where(g.index != 3, 500_000)), p), "TSS chr1:500000 lies outside"),
+        (
+            lambda g, p: (g.assign(tss=g["tss"].where(g.index != 3, 500_000)), p),
+            "TSS chr1:500000 lies outside",
+        ),
         (lambda g, p: (g.assign(tss=g["tss"].where(g.index != 3, -5)), p), "gene gene3"),
         (lambda g, p: (g.assign(gene_id=g["gene_id"].replace("gene1", "gene0")), p), "more than once: gene0"),
         (lambda g, p: (g, p.assign(end=p["end"].where(p.index != 5, 400_001))), "leaves its chromosome"),
@@ -72,7 +77,7 @@ def test_a_store_that_was_cut_short_is_refused(path, tmp_path, keep):
     whole = path.read_bytes()
     broken = tmp_path / "cut.h5"
     broken.write_bytes(whole[: int(keep if keep > 1 else keep * len(whole))])
-    with pytest.raises(InputError, match=r"(?s)cut\.h5.*What to do"):
+    with pytest.raises(InputError, match=r"(?s)cut\.h5.*Fix"):
         Store(broken)
 
 
@@ -108,4 +113,6 @@ def test_unknown_genes_are_named(path):
 def test_stretches_of_bins_are_those_of_the_whole_signal(path):
     store = Store(path)
     whole, places = store.signal(), [(3, 50), (700, 1300), (0, 1), (store.bins - 2, None)]
-    assert np.array_equal(store.stretches(places), np.concatenate([whole[start:end] for start, end in places]))
+    assert np.array_equal(
+        store.stretches(places), np.concatenate([whole[start:end] for start, end in places])
+    )

@@ -8,29 +8,39 @@ import yaml
 from command_line import refused, succeed
 
 from chromoformer.errors import InputError
-from chromoformer.jobs import jobs_of
-from chromoformer.studies import parameters_of, read_study
+from chromoformer.studies.definition import parameters_of, read_study
+from chromoformer.studies.jobs import jobs_of
 
 ROOT = Path(__file__).resolve().parents[1]
 STUDIES = ROOT / "workflow" / "studies"
 STUDY = {
-    "name": "small", "out": "small", "simulate": {"genes": 60}, "cell_types": {"cellA": "cellA.yaml", "cellB": "cellB.yaml"}, "folds": [1, 2],
-    "tasks": ["classification", "regression"], "analyses": {"train": {}, "compare": {"parameters": {"epochs": 5}}, "report": {}},
-}  # fmt: skip
+    "name": "small",
+    "out": "small",
+    "simulate": {"genes": 60},
+    "cell_types": {"cellA": "cellA.yaml", "cellB": "cellB.yaml"},
+    "folds": [1, 2],
+    "tasks": ["classification", "regression"],
+    "analyses": {"train": {}, "compare": {"parameters": {"epochs": 5}}, "report": {}},
+}
 PARAMETERS = {
     "train": "out: str = ''\nstore: str = ''\ntask: str = ''\nfold: int = 1\nnetwork: dict = {}\nseed: int = 0",
     "compare": "out: str = ''\ncell_type: str = ''\nruns: list = []\nepochs: int = 3  # passes over the genes\nrate: float = 0.1\nquick: bool = False",
     "cross": "out: str = ''\nstores: dict = {}\nall_runs: dict = {}\ntask: str = ''",
     "raw": "out: str = ''\nmanifest: str = ''\ntruth: str = ''",
     "report": "out: str = ''\nstudy: str = ''",
-}  # fmt: skip
+}
 
 
 def notebook(folder: Path, name: str, parameters: str, *code: str) -> Path:
     "A notebook with a parameters cell."
-    cells = [nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]}), *map(nbformat.v4.new_code_cell, code)]
+    cells = [
+        nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]}),
+        *map(nbformat.v4.new_code_cell, code),
+    ]
     kernel = {"name": "python3", "display_name": "python3", "language": "python"}
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), folder / f"{name}.ipynb")
+    nbformat.write(
+        nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), folder / f"{name}.ipynb"
+    )
     return folder / f"{name}.ipynb"
 
 
@@ -53,47 +63,90 @@ def jobs(folder: Path, **changes):
 def test_a_notebook_makes_one_job_for_each_level_that_it_asks_for(folder):
     made = jobs(folder, analyses=STUDY["analyses"] | {"cross": {}, "raw": {}})
     kinds = [job.kind for job in made.values()]
-    assert {kind: kinds.count(kind) for kind in kinds} == {"toy": 1, "stores": 2, "train": 8, "compare": 2, "cross": 2, "raw": 2, "report": 1}
-    assert {key for key in made if key.startswith("train/regression")} == {f"train/regression/{cell}/fold{k}" for cell in ("cellA", "cellB") for k in (1, 2)}
+    assert {kind: kinds.count(kind) for kind in kinds} == {
+        "toy": 1,
+        "stores": 2,
+        "train": 8,
+        "compare": 2,
+        "cross": 2,
+        "raw": 2,
+        "report": 1,
+    }
+    assert {key for key in made if key.startswith("train/regression")} == {
+        f"train/regression/{cell}/fold{k}" for cell in ("cellA", "cellB") for k in (1, 2)
+    }
     assert {"compare/cellA", "cross/classification", "raw/cellB", "report"} <= set(made)
 
 
 def test_every_job_comes_after_those_it_needs(folder):
-    made = jobs(folder, analyses={"report": {}, "cross": {}, "compare": {}, "train": {}})  # written the wrong way round
+    made = jobs(
+        folder, analyses={"report": {}, "cross": {}, "compare": {}, "train": {}}
+    )  # written the wrong way round
     order = list(made)
     assert all(order.index(need) < order.index(key) for key, job in made.items() for need in job.needs)
     assert order[-1] == "report" and set(made["report"].needs) == set(order[:-1])
 
 
 def test_what_a_study_fills_in_is_where_the_jobs_before_leave_it(folder):
-    made = jobs(folder, analyses={"train": {}, "compare": {}, "cross": {"cell_types": ["cellB"]}, "raw": {}}, seed=7)
+    made = jobs(
+        folder, analyses={"train": {}, "compare": {}, "cross": {"cell_types": ["cellB"]}, "raw": {}}, seed=7
+    )
     train = made["train/regression/cellB/fold2"].parameters
-    assert train == {"out": "train/regression/cellB/fold2", "store": "stores/cellB.h5", "task": "regression", "fold": 2, "network": {}, "seed": 7}
+    assert train == {
+        "out": "train/regression/cellB/fold2",
+        "store": "stores/cellB.h5",
+        "task": "regression",
+        "fold": 2,
+        "network": {},
+        "seed": 7,
+    }
     runs = ["train/classification/cellA/fold1", "train/classification/cellA/fold2"]
     assert made["compare/cellA"].parameters == {"out": "compare/cellA", "cell_type": "cellA", "runs": runs}
     assert made["cross/regression"].parameters["stores"] == {"cellB": "stores/cellB.h5"}
     assert list(made["cross/regression"].parameters["all_runs"]) == ["cellB"]
-    assert made["raw/cellA"].parameters == {"out": "raw/cellA", "manifest": "toy/cellA.yaml", "truth": "toy/truth"} and made["raw/cellA"].needs == ("toy",)
+    assert made["raw/cellA"].parameters == {
+        "out": "raw/cellA",
+        "manifest": "toy/cellA.yaml",
+        "truth": "toy/truth",
+    } and made["raw/cellA"].needs == ("toy",)
 
 
 def test_one_notebook_serves_two_analyses_and_settings_are_merged(folder):
     narrow = {"regulation": {"layers": 2, "heads": 4}}
-    analyses = {"train": {}, "shallow": {"notebook": "train", "network": {"regulation": {"layers": 1}}, "folds": [2], "tasks": ["regression"]}}
+    analyses = {
+        "train": {},
+        "shallow": {
+            "notebook": "train",
+            "network": {"regulation": {"layers": 1}},
+            "folds": [2],
+            "tasks": ["regression"],
+        },
+    }
     made = jobs(folder, analyses=analyses, network=narrow)
     [key] = [key for key in made if key.startswith("shallow") if made[key].cell_type == "cellA"]
-    assert key == "shallow/regression/cellA/fold2" and made[key].parameters["network"] == {"regulation": {"layers": 1, "heads": 4}}
+    assert key == "shallow/regression/cellA/fold2" and made[key].parameters["network"] == {
+        "regulation": {"layers": 1, "heads": 4}
+    }
     assert made["train/regression/cellA/fold2"].parameters["network"] == narrow
 
 
 def test_only_stores_that_are_needed_are_built(folder):
-    assert [key for key in jobs(folder, analyses={"train": {"cell_types": ["cellB"]}}) if key.startswith("stores")] == ["stores/cellB.h5"]
+    assert [
+        key for key in jobs(folder, analyses={"train": {"cell_types": ["cellB"]}}) if key.startswith("stores")
+    ] == ["stores/cellB.h5"]
 
 
 def test_a_store_that_exists_is_taken_as_it_is(folder):
     (folder / "mine.h5").write_bytes(b"store")
-    changes = {key: STUDY[key] for key in ("name", "out")} | {"simulate": None, "cell_types": {"mine": "mine.h5"}, "analyses": {"train": {}}}
+    changes = {key: STUDY[key] for key in ("name", "out")} | {
+        "simulate": None,
+        "cell_types": {"mine": "mine.h5"},
+        "analyses": {"train": {}},
+    }
     made = jobs(folder, **changes)
-    assert {job.kind for job in made.values()} == {"train"} and next(iter(made.values())).inputs == {"store.mine": str(folder / "mine.h5")}
+    assert {job.kind for job in made.values()} == {"train"} and next(iter(made.values())).inputs == {
+        "store.mine": str(folder / "mine.h5")
+    }
 
 
 # ---- refusals ----
@@ -101,42 +154,92 @@ def test_a_store_that_exists_is_taken_as_it_is(folder):
 
 @pytest.mark.parametrize(
     ("changes", "says"),
-    [({"analises": {}}, ["analises", "spelling"]), ({"folds": ["one"]}, ["folds.0", "integer"]), ({"tasks": ["guess"]}, ["tasks.0", "guess"]),
-     ({"analyses": {"train": {"cell_types": ["cellC"]}}}, ["analyses.train.cell_types", "cellC", "cellA"]),
-     ({"analyses": {"train": {"parameter": {}}}}, ["analyses.train.parameter"]),
-     ({"analyses": {"trian": {}}}, ["trian.ipynb", "no such notebook"]),
-     ({"analyses": {"stores": {}}}, ["stores", "folder of the study itself"]),
-     ({"analyses": {"compare": {}}}, ["analyses.compare", "needs training runs"]),
-     ({"analyses": {"train": {}, "compare": {"parameters": {"epoch": 5}}}}, ["analyses.compare.parameters", "epoch", "epochs (int)"]),
-     ({"analyses": {"train": {}, "compare": {"parameters": {"runs": []}}}}, ["'runs' is filled in by the study"]),
-     ({"analyses": {"train": {}, "compare": {"parameters": {"epochs": "5"}}}}, ["analyses.compare.parameters.epochs", "'5' is not int", "passes"]),
-     ({"analyses": {"train": {}, "compare": {"parameters": {"epochs": 5.5}}}}, ["5.5 is not int"]),
-     ({"analyses": {"train": {}, "compare": {"parameters": {"epochs": True}}}}, ["True is not int"]),
-     ({"analyses": {"train": {}, "compare": {"parameters": {"quick": "true"}}}}, ["'true' is not bool"]),
-     ({"analyses": {"train": {}, "compare": {"parameters": {"rate": "1e-3"}}}}, ["'1e-3' is not float", "1.0e-3"]),
-     ({"analyses": {"train": {"cell_types": ["cellA"]}, "compare": {"cell_types": ["cellB"]}}}, ["no model is trained for cellB"]),
-     ({"network": {"wdith": 3}}, ["wdith"]), ({"network": {"regulation": {"layer": 3}}}, ["regulation.layer"]), ({"recipe": {"epoch": 3}}, ["epoch"]),
-     ({"analyses": {"train": {"recipe": {"epochs": "many"}, "notebook": "learn"}}}, ["epochs", "many"])],
-)  # fmt: skip
+    [
+        ({"analises": {}}, ["analises", "spelling"]),
+        ({"folds": ["one"]}, ["folds.0", "integer"]),
+        ({"tasks": ["guess"]}, ["tasks.0", "guess"]),
+        ({"analyses": {"train": {"cell_types": ["cellC"]}}}, ["analyses.train.cell_types", "cellC", "cellA"]),
+        ({"analyses": {"train": {"parameter": {}}}}, ["analyses.train.parameter"]),
+        ({"analyses": {"trian": {}}}, ["trian.ipynb", "no such notebook"]),
+        ({"analyses": {"stores": {}}}, ["stores", "folder of the study itself"]),
+        ({"analyses": {"compare": {}}}, ["analyses.compare", "needs training runs"]),
+        (
+            {"analyses": {"train": {}, "compare": {"parameters": {"epoch": 5}}}},
+            ["analyses.compare.parameters", "epoch", "epochs (int)"],
+        ),
+        (
+            {"analyses": {"train": {}, "compare": {"parameters": {"runs": []}}}},
+            ["'runs' is filled in by the study"],
+        ),
+        (
+            {"analyses": {"train": {}, "compare": {"parameters": {"epochs": "5"}}}},
+            ["analyses.compare.parameters.epochs", "'5' is not int", "passes"],
+        ),
+        ({"analyses": {"train": {}, "compare": {"parameters": {"epochs": 5.5}}}}, ["5.5 is not int"]),
+        ({"analyses": {"train": {}, "compare": {"parameters": {"epochs": True}}}}, ["True is not int"]),
+        ({"analyses": {"train": {}, "compare": {"parameters": {"quick": "true"}}}}, ["'true' is not bool"]),
+        (
+            {"analyses": {"train": {}, "compare": {"parameters": {"rate": "1e-3"}}}},
+            ["'1e-3' is not float", "1.0e-3"],
+        ),
+        (
+            {"analyses": {"train": {"cell_types": ["cellA"]}, "compare": {"cell_types": ["cellB"]}}},
+            ["no model is trained for cellB"],
+        ),
+        ({"network": {"wdith": 3}}, ["wdith"]),
+        ({"network": {"regulation": {"layer": 3}}}, ["regulation.layer"]),
+        ({"recipe": {"epoch": 3}}, ["epoch"]),
+        ({"analyses": {"train": {"recipe": {"epochs": "many"}, "notebook": "learn"}}}, ["epochs", "many"]),
+    ],
+)
 def test_what_does_not_fit_is_refused_before_anything_starts(folder, monkeypatch, changes, says):
     notebook(folder, "learn", PARAMETERS["train"] + "\nrecipe: dict = {}")
     (folder / "study.yaml").write_text(yaml.safe_dump(STUDY | changes))
     monkeypatch.chdir(folder)
     for command in ("run", "plan"):
-        refused(folder, command, "study.yaml", "--notebooks", folder, says=["study.yaml" if "trian" not in str(changes) else "trian", *says])
+        refused(
+            folder,
+            command,
+            "study.yaml",
+            "--notebooks",
+            folder,
+            says=["study.yaml" if "trian" not in str(changes) else "trian", *says],
+        )
 
 
-def test_a_file_that_the_study_names_and_nobody_makes_is_asked_for_before_anything_starts(folder, monkeypatch):
+def test_a_file_that_the_study_names_and_nobody_makes_is_asked_for_before_anything_starts(
+    folder, monkeypatch
+):
     notebook(folder, "sets", "out: str = ''\nfiles: list = []\nmore: dict = {}")
-    content = STUDY | {"analyses": {"sets": {"parameters": {"files": ["{here}/a.gmt", "{here}/b.gmt"], "more": {"ctcf": {"path": "{here}/c.bed"}}}}}}
+    content = STUDY | {
+        "analyses": {
+            "sets": {
+                "parameters": {
+                    "files": ["{here}/a.gmt", "{here}/b.gmt"],
+                    "more": {"ctcf": {"path": "{here}/c.bed"}},
+                }
+            }
+        }
+    }
     (folder / "study.yaml").write_text(yaml.safe_dump(content))
     (folder / "a.gmt").write_text("set\t\tgene")
     monkeypatch.chdir(folder)
-    refused(folder, "run", "study.yaml", "--notebooks", folder, says=[folder / "b.gmt", folder / "c.bed", "provide them"])
+    refused(
+        folder,
+        "run",
+        "study.yaml",
+        "--notebooks",
+        folder,
+        says=[folder / "b.gmt", folder / "c.bed", "provide them"],
+    )
     said = succeed("plan", "study.yaml", "--notebooks", folder).out
     assert str(folder / "b.gmt") in said and str(folder / "a.gmt") not in said
     made = jobs_of(read_study(folder / "study.yaml"), folder / "study.yaml", folder)["sets"]
-    assert made.parameters["files"][0] == str(folder / "a.gmt") and set(made.inputs) == {"parameter.files.1", "parameter.files.2", "parameter.more"}
+    assert made.parameters["files"][0] == str(folder / "a.gmt") and set(made.inputs) == {
+        "parameter.files.1",
+        "parameter.files.2",
+        "parameter.more",
+    }
 
 
 def test_a_study_that_is_no_yaml_or_missing_is_named(tmp_path):
@@ -159,8 +262,21 @@ def test_a_parameter_that_is_no_plain_value_is_named(tmp_path):
 def manifests(folder: Path, names) -> None:
     "Manifests of cell types whose files are to be fetched."
     for name in names:
-        content = {"name": name, "genome": "hg19", "chrom_sizes": {"path": "hg19.chrom.sizes"}, "annotation": {"kind": "gtf", "path": "genes.gtf.gz"},
-                   "channels": [{"name": "H3K4me3", "kind": "tagalign", "path": f"{name}.tagAlign.gz", "url": f"https://x.invalid/{name}", "size": 10**9}]}  # fmt: skip
+        content = {
+            "name": name,
+            "genome": "hg19",
+            "chrom_sizes": {"path": "hg19.chrom.sizes"},
+            "annotation": {"kind": "gtf", "path": "genes.gtf.gz"},
+            "channels": [
+                {
+                    "name": "H3K4me3",
+                    "kind": "tagalign",
+                    "path": f"{name}.tagAlign.gz",
+                    "url": f"https://x.invalid/{name}",
+                    "size": 10**9,
+                }
+            ],
+        }
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(content))
 
 
@@ -168,8 +284,16 @@ def test_the_study_of_the_paper_plans_its_jobs_in_order_without_any_data(tmp_pat
     monkeypatch.delenv("CHROMOFORMER_DATA", raising=False)
     content = yaml.safe_load((STUDIES / "paper.yaml").read_text())
     cells = [f"E{number:03}" for number in (3, 4, 5, 6, 7, 16, 66, 87, 114, 116, 118)]
-    trained = content["analyses"]["train"].get("cell_types") or list(content["cell_types"]) if content["analyses"]["train"] else list(content["cell_types"])
-    assert trained == cells and content["tasks"] == ["classification", "regression"] and content["folds"] == [1, 2, 3, 4]
+    trained = (
+        content["analyses"]["train"].get("cell_types") or list(content["cell_types"])
+        if content["analyses"]["train"]
+        else list(content["cell_types"])
+    )
+    assert (
+        trained == cells
+        and content["tasks"] == ["classification", "regression"]
+        and content["folds"] == [1, 2, 3, 4]
+    )
     content["analyses"] = {"train": content["analyses"]["train"]}  # other notebooks have their own tests
     manifests(tmp_path, content["cell_types"])
     content["cell_types"] = {name: f"{name}.yaml" for name in content["cell_types"]}
@@ -177,9 +301,13 @@ def test_the_study_of_the_paper_plans_its_jobs_in_order_without_any_data(tmp_pat
     made = jobs_of(read_study(tmp_path / "paper.yaml"), tmp_path / "paper.yaml", ROOT / "nbs" / "analyses")
     kinds = [job.kind for job in made.values()]
     assert (kinds.count("train"), kinds.count("stores"), kinds.count("fetch")) == (11 * 4 * 2, 11, 11)
-    assert made["stores/E003.h5"].needs == ("fetch/E003",) and made["train/regression/E116/fold4"].needs == ("stores/E116.h5",)
+    assert made["stores/E003.h5"].needs == ("fetch/E003",) and made["train/regression/E116/fold4"].needs == (
+        "stores/E116.h5",
+    )
     said = succeed("plan", tmp_path / "paper.yaml", "--out", tmp_path / "out", "--cores", 8).out
-    assert "E003: 1 files to fetch, about 1.0 GB" in said and " 110" in said and not (tmp_path / "out").exists()
+    assert (
+        "E003: 1 files to fetch, about 1.0 GB" in said and " 110" in said and not (tmp_path / "out").exists()
+    )
 
 
 @pytest.mark.parametrize("name", ["toy", "paper", "gm12878"])
@@ -193,11 +321,20 @@ def test_every_analysis_notebook_has_parameters_with_types_and_help(name):
     assert all(parameter.fits(parameter.default) for parameter in found.values())
 
 
-BY_HAND = {"gm12878"}  # on data that a clone lacks; what they leave is kept under benchmarks/results and says on what it was made
+BY_HAND = {
+    "gm12878"
+}  # on data that a clone lacks; what they leave is kept under benchmarks/results and says on what it was made
 
 
-@pytest.mark.parametrize("name", sorted({path.stem for path in (ROOT / "nbs" / "analyses").glob("*.ipynb")} - BY_HAND))
+@pytest.mark.parametrize(
+    "name", sorted({path.stem for path in (ROOT / "nbs" / "analyses").glob("*.ipynb")} - BY_HAND)
+)
 def test_no_analysis_writes_the_time_or_the_machine_into_its_metrics(name):
     "They are the record's business: the same job done again must leave the same."
     cells = nbformat.read(ROOT / "nbs" / "analyses" / f"{name}.ipynb", as_version=4).cells
-    assert not [word for word in ("Stopwatch", "perf_counter", "machine()", "code_state()") for cell in cells if word in cell.source]
+    assert not [
+        word
+        for word in ("Stopwatch", "perf_counter", "machine()", "code_version()")
+        for cell in cells
+        if word in cell.source
+    ]

@@ -29,9 +29,13 @@ def test_gzip_is_known_by_content_whatever_the_name(tmp_path):
         assert handle.read() == "a\n"
 
 
-def test_trailing_tab_windows_line_ends_byte_order_mark_blank_lines_comments_and_spaces_do_not_matter(tmp_path):
+def test_trailing_tab_windows_line_ends_byte_order_mark_blank_lines_comments_and_spaces_do_not_matter(
+    tmp_path,
+):
     path = tmp_path / "t.tsv"
-    path.write_bytes(b"\xef\xbb\xbf## made by hand\r\n# gene is a symbol\r\n\r\ngene\tx\r\n A \t1\t\r\n\r\n#B\t5\r\nC\t2\r\n")
+    path.write_bytes(
+        b"\xef\xbb\xbf## made by hand\r\n# gene is a symbol\r\n\r\ngene\tx\r\n A \t1\t\r\n\r\n#B\t5\r\nC\t2\r\n"
+    )
     table = read_table(path, ["gene", "x"])
     assert table.gene.tolist() == ["A", "C"] and table.x.tolist() == ["1", "2"]
     assert table.index.tolist() == [5, 8] and place_of(table, 1) == "line 8"
@@ -71,14 +75,17 @@ def test_parquet_keeps_types_and_counts_rows(tmp_path):
         ("gene\tx\tx\nA\t1\t1\n", r"column 'x' is there twice"),
         ("gene\tx\n", r"no rows"),
         ("", r"this file is empty"),
-        ('gene\tx\nA\t"1\nB\t2\n', r"line 2: this line cannot be read \(a field goes on over several lines\)"),
+        (
+            'gene\tx\nA\t"1\nB\t2\n',
+            r"line 2: this line cannot be read \(a field goes on over several lines\)",
+        ),
         ('gene\tx\n"A\t1\n"B"\t2\n', r"line 2: this line cannot be read"),
     ],
 )
 def test_errors_name_file_line_and_remedy(tmp_path, text, message):
     with pytest.raises(InputError, match=message) as caught:
         read_table(write(tmp_path / "t.tsv", text), ["gene", "x"])
-    assert caught.value.remedy
+    assert caught.value.fix
 
 
 def test_missing_truncated_and_binary_files_are_said_to_be_so(tmp_path):
@@ -103,7 +110,10 @@ def test_numbers_are_exact_and_everything_else_is_refused(tmp_path):
     values = [*random.uniform(0, 1e4, 500).round(3), *random.normal(size=500)]
     table = pd.DataFrame({"x": [repr(float(value)) for value in values]})
     assert (numbers(table, "x") == np.array(values)).all()
-    assert numbers(pd.DataFrame({"x": ["1e+05", "-3"]}), "x", whole=True).tolist() == [100_000, -3]  # as R writes it
+    assert numbers(pd.DataFrame({"x": ["1e+05", "-3"]}), "x", whole=True).tolist() == [
+        100_000,
+        -3,
+    ]  # as R writes it
     for text in ("abc", "", "nan", "NA", "inf", "-inf", "1,5", "0x1"):
         with pytest.raises(InputError, match=f"row 0: x '{text}' is not a finite number"):
             numbers(pd.DataFrame({"x": [text]}), "x")

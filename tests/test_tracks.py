@@ -41,7 +41,13 @@ def random_reads(seed=0, number=400):
     for chrom, size in SIZES.items():
         starts = random.integers(0, size - 36, number)
         reads += [(chrom, int(start), int(start) + int(random.integers(20, 37))) for start in starts]
-        reads += [(chrom, 0, 36), (chrom, 0, 36), (chrom, size - 36, size), (chrom, size - 1, size), (chrom, 0, size)]
+        reads += [
+            (chrom, 0, 36),
+            (chrom, 0, 36),
+            (chrom, size - 36, size),
+            (chrom, size - 1, size),
+            (chrom, 0, size),
+        ]
     return [reads[place] for place in random.permutation(len(reads))]
 
 
@@ -62,7 +68,10 @@ def depth_of_runs(runs):
 
 def depth_of_bigwig(path):
     with pyBigWig.open(str(path)) as track:
-        return {chrom: np.nan_to_num(track.values(chrom, 0, size, numpy=True)) for chrom, size in track.chroms().items()}
+        return {
+            chrom: np.nan_to_num(track.values(chrom, 0, size, numpy=True))
+            for chrom, size in track.chroms().items()
+        }
 
 
 def assert_equal_depth(found, expected):
@@ -81,7 +90,9 @@ def write_text(path, text):
 
 
 def write_tagalign(path, reads):
-    return write_text(path, "".join(f"{chrom}\t{start}\t{end}\tN\t1000\t{'+-'[start % 2]}\n" for chrom, start, end in reads))
+    return write_text(
+        path, "".join(f"{chrom}\t{start}\t{end}\tN\t1000\t{'+-'[start % 2]}\n" for chrom, start, end in reads)
+    )
 
 
 def write_bed(path, reads):
@@ -95,7 +106,11 @@ def write_bam(path, alignments, sizes=SIZES, unmapped=0):
     with pysam.AlignmentFile(str(path), "wb", header=header) as bam:
         for number, (chrom, start, cigar, flag) in enumerate(alignments):
             read = pysam.AlignedSegment(bam.header)
-            read.query_name, read.reference_id, read.reference_start = f"read{number}", names.index(chrom), start
+            read.query_name, read.reference_id, read.reference_start = (
+                f"read{number}",
+                names.index(chrom),
+                start,
+            )
             read.cigarstring, read.flag, read.mapping_quality = cigar, flag, 30
             read.query_sequence = "A" * read.infer_query_length()
             bam.write(read)
@@ -107,12 +122,18 @@ def write_bam(path, alignments, sizes=SIZES, unmapped=0):
 
 
 def chrom_sizes_file(folder, sizes=SIZES):
-    return write_text(folder / "toy.chrom.sizes", "".join(f"{chrom}\t{size}\n" for chrom, size in sizes.items()))
+    return write_text(
+        folder / "toy.chrom.sizes", "".join(f"{chrom}\t{size}\n" for chrom, size in sizes.items())
+    )
 
 
 def write_reads(folder, kind, reads):
     if kind == "bam":
-        return write_bam(folder / "reads.bam", [(chrom, start, f"{end - start}M", 0) for chrom, start, end in reads], unmapped=3)
+        return write_bam(
+            folder / "reads.bam",
+            [(chrom, start, f"{end - start}M", 0) for chrom, start, end in reads],
+            unmapped=3,
+        )
     return {"tagalign": write_tagalign, "bed": write_bed}[kind](folder / f"reads.{kind}.gz", reads)
 
 
@@ -145,7 +166,9 @@ def test_depth_of_every_base_equals_a_count_by_hand(tmp_path, kind):
 def bedtools_depth(*arguments):
     if not shutil.which("bedtools"):
         pytest.skip("bedtools is not installed")
-    text = subprocess.run(["bedtools", "genomecov", "-bga", *map(str, arguments)], capture_output=True, text=True, check=True)
+    text = subprocess.run(
+        ["bedtools", "genomecov", "-bga", *map(str, arguments)], capture_output=True, text=True, check=True
+    )
     depth = {chrom: np.full(size, -1) for chrom, size in SIZES.items()}
     for line in text.stdout.splitlines():
         chrom, start, end, value = line.split("\t")
@@ -164,10 +187,19 @@ def test_coverage_equals_bedtools_genomecov_base_for_base(tmp_path, kind, seed):
 
 
 ALIGNMENTS = [
-    ("chr1", 0, "36M", 0), ("chr1", 0, "36M", 1024), ("chr1", 10, "5S20M5S", 16), ("chr1", 50, "10M5D10M", 0),
-    ("chr1", 60, "10M7I10M", 256), ("chr1", 100, "10M200N10M", 0), ("chr1", 400, "3H4=1X5=", 2048), ("chr1", 500, "5M2D5M2I5M9N5M", 0),
-    ("chr1", 964, "36M", 512), ("chr10", 0, "400M", 0), ("chr2", 20, "10M2D", 0), ("chr2", 59, "1M", 0),
-]  # fmt: skip
+    ("chr1", 0, "36M", 0),
+    ("chr1", 0, "36M", 1024),
+    ("chr1", 10, "5S20M5S", 16),
+    ("chr1", 50, "10M5D10M", 0),
+    ("chr1", 60, "10M7I10M", 256),
+    ("chr1", 100, "10M200N10M", 0),
+    ("chr1", 400, "3H4=1X5=", 2048),
+    ("chr1", 500, "5M2D5M2I5M9N5M", 0),
+    ("chr1", 964, "36M", 512),
+    ("chr10", 0, "400M", 0),
+    ("chr2", 20, "10M2D", 0),
+    ("chr2", 59, "1M", 0),
+]
 
 
 def test_bam_alignments_cover_what_bedtools_says(tmp_path):
@@ -179,21 +211,33 @@ def test_bam_alignments_cover_what_bedtools_says(tmp_path):
 def test_bam_alignments_cover_matches_and_introns_but_no_deletions(tmp_path):
     path = write_bam(tmp_path / "reads.bam", ALIGNMENTS)
     depth = depth_of_runs(read_coverage(path, SIZES, progress=False))["chr1"]
-    assert depth[0:10].tolist() == [2] * 10 and depth[10:30].tolist() == [3] * 20  # a duplicate counts; clipped bases do not
-    assert depth[50:60].tolist() == [1] * 10 and depth[65:75].tolist() == [2] * 10  # 60-65 is deleted in one, matched in another
+    assert (
+        depth[0:10].tolist() == [2] * 10 and depth[10:30].tolist() == [3] * 20
+    )  # a duplicate counts; clipped bases do not
+    assert (
+        depth[50:60].tolist() == [1] * 10 and depth[65:75].tolist() == [2] * 10
+    )  # 60-65 is deleted in one, matched in another
     assert depth[60:65].tolist() == [1] * 5
     assert (depth[100:320] == 1).all() and depth[99] == depth[320] == 0
 
 
 def test_replicates_add_up_and_kinds_mix(tmp_path):
     reads = random_reads(5)
-    paths = [write_tagalign(tmp_path / "a.tagAlign.gz", reads[:300]), write_bed(tmp_path / "b.bed", reads[300:500]),
-             write_reads(tmp_path, "bam", reads[500:])]  # fmt: skip
+    paths = [
+        write_tagalign(tmp_path / "a.tagAlign.gz", reads[:300]),
+        write_bed(tmp_path / "b.bed", reads[300:500]),
+        write_reads(tmp_path, "bam", reads[500:]),
+    ]
     assert_equal_depth(depth_of_runs(read_coverage(paths, SIZES, progress=False)), depth_by_hand(reads))
 
 
 def test_runs_are_maximal_positive_and_in_genome_order(tmp_path):
-    reads = [("chr2", 0, 10), ("chr1", 0, 10), ("chr1", 10, 20), ("chr1", 30, 40)]  # one read ends where the next starts
+    reads = [
+        ("chr2", 0, 10),
+        ("chr1", 0, 10),
+        ("chr1", 10, 20),
+        ("chr1", 30, 40),
+    ]  # one read ends where the next starts
     runs = list(read_coverage(write_bed(tmp_path / "x.bed", reads), SIZES, progress=False))
     assert [(chrom, *(column.tolist() for column in columns)) for chrom, *columns in runs] == [
         ("chr1", [0, 30], [20, 40], [1, 1]),
@@ -202,7 +246,13 @@ def test_runs_are_maximal_positive_and_in_genome_order(tmp_path):
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.tuples(st.integers(0, 59), st.integers(1, 60)).map(lambda x: (x[0], min(60, sum(x)))), min_size=1, max_size=40))
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 59), st.integers(1, 60)).map(lambda x: (x[0], min(60, sum(x)))),
+        min_size=1,
+        max_size=40,
+    )
+)
 def test_runs_rebuild_any_depth(reads):
     starts, ends = np.array(reads).T
     expected = depth_by_hand([("chr2", start, end) for start, end in reads])["chr2"]
@@ -236,18 +286,26 @@ def test_text_as_people_write_it(tmp_path, text, ending):
 
 def test_gzip_members_in_a_row_and_bgzip_are_read_to_the_end(tmp_path):
     reads = random_reads(7)
-    half = write_bed(tmp_path / "half.bed", reads[:600]).read_bytes(), write_bed(tmp_path / "rest.bed", reads[600:]).read_bytes()
+    half = (
+        write_bed(tmp_path / "half.bed", reads[:600]).read_bytes(),
+        write_bed(tmp_path / "rest.bed", reads[600:]).read_bytes(),
+    )
     (tmp_path / "joined.bed.gz").write_bytes(b"".join(map(gzip.compress, half)))
     (tmp_path / "all.bed").write_bytes(b"".join(half))
     pysam.tabix_compress(str(tmp_path / "all.bed"), str(tmp_path / "bgzip.bed.gz"))
     for name in ("joined.bed.gz", "bgzip.bed.gz"):
-        assert_equal_depth(depth_of_runs(read_coverage(tmp_path / name, SIZES, progress=False)), depth_by_hand(reads))
+        assert_equal_depth(
+            depth_of_runs(read_coverage(tmp_path / name, SIZES, progress=False)), depth_by_hand(reads)
+        )
 
 
 @pytest.mark.parametrize("block", [1, 7, 50, 1000])
 def test_the_size_of_blocks_does_not_matter(tmp_path, monkeypatch, block):
     reads = random_reads(9, number=20)
-    path = write_text(tmp_path / "x.bed.gz", "# a comment\n" + "".join(f"{chrom}\t{start}\t{end}\n" for chrom, start, end in reads) + "# the end")
+    path = write_text(
+        tmp_path / "x.bed.gz",
+        "# a comment\n" + "".join(f"{chrom}\t{start}\t{end}\n" for chrom, start, end in reads) + "# the end",
+    )
     monkeypatch.setattr(tracks, "BLOCK", block)
     assert_equal_depth(depth_of_runs(read_coverage(path, SIZES, progress=False)), depth_by_hand(reads))
 
@@ -257,7 +315,9 @@ def test_reads_on_unknown_chromosomes_are_counted_in_one_warning(tmp_path):
     with pytest.warns(UserWarning) as caught:
         found = depth_of_runs(read_coverage(write_bed(tmp_path / "x.bed", reads), SIZES, progress=False))
     assert len(caught) == 1
-    assert "4 records on 2 chromosomes" in str(caught[0].message) and "chrM, chrUn_7" in str(caught[0].message)
+    assert "4 records on 2 chromosomes" in str(caught[0].message) and "chrM, chrUn_7" in str(
+        caught[0].message
+    )
     assert_equal_depth(found, depth_by_hand(reads[:1]))
 
 
@@ -293,7 +353,7 @@ def test_a_bad_read_is_named_by_file_and_line(tmp_path, monkeypatch, line, probl
     path = write_text(tmp_path / f"x{ending}", "# comment\n" + GOOD * 5 + line + GOOD)
     with pytest.raises(InputError, match="line 7") as caught:
         coverage(path, SIZES, tmp_path / "out.bigWig", progress=False)
-    assert problem in str(caught.value) and caught.value.file == path and caught.value.remedy
+    assert problem in str(caught.value) and caught.value.file == path and caught.value.fix
     assert no_leftovers(tmp_path, path.name)
 
 
@@ -338,14 +398,16 @@ def test_files_that_hold_no_reads(tmp_path, name, data, problem):
     path.write_bytes(data)
     with pytest.raises(InputError, match=problem) as caught:
         list(read_coverage(path, SIZES, progress=False))
-    assert str(path) in str(caught.value) and caught.value.remedy
+    assert str(path) in str(caught.value) and caught.value.fix
 
 
 def test_missing_files_and_unknown_kinds(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         list(read_coverage(tmp_path / "x.bed", SIZES, progress=False))
     with pytest.raises(InputError, match="kind 'sam' is unknown"):
-        list(read_coverage(write_bed(tmp_path / "x.bed", [("chr1", 0, 5)]), SIZES, kind="sam", progress=False))
+        list(
+            read_coverage(write_bed(tmp_path / "x.bed", [("chr1", 0, 5)]), SIZES, kind="sam", progress=False)
+        )
 
 
 def test_kind_can_be_given(tmp_path):
@@ -375,10 +437,16 @@ def test_a_bam_of_another_assembly_cut_short_or_past_the_end(tmp_path):
 def test_a_bedgraph_in_any_order_becomes_a_bigwig(tmp_path, ending):
     text = "track type=bedGraph\nchr10\t5\t6\t1e2\nchr1\t20\t30\t2.5\nchr1\t10\t20\t0\nchr1\t0\t10\t1\n"
     path = write_text(tmp_path / f"x{ending}", text)
-    runs = [(chrom, *(column.tolist() for column in columns)) for chrom, *columns in bedgraph_intervals(path, SIZES, progress=False)]
+    runs = [
+        (chrom, *(column.tolist() for column in columns))
+        for chrom, *columns in bedgraph_intervals(path, SIZES, progress=False)
+    ]
     assert runs == [("chr1", [0, 20], [10, 30], [1.0, 2.5]), ("chr10", [5], [6], [100.0])]
     depth = depth_of_bigwig(coverage(path, SIZES, tmp_path / "out.bigWig", progress=False))
-    assert depth["chr1"][:31].tolist() == [1.0] * 10 + [0] * 10 + [2.5] * 10 + [0] and depth["chr10"].sum() == 100
+    assert (
+        depth["chr1"][:31].tolist() == [1.0] * 10 + [0] * 10 + [2.5] * 10 + [0]
+        and depth["chr10"].sum() == 100
+    )
 
 
 @pytest.mark.parametrize(
@@ -424,14 +492,23 @@ def test_both_libraries_read_back_what_was_written(tmp_path):
 def test_equal_reads_make_equal_bytes_whatever_their_order(tmp_path):
     reads = random_reads(3)
     first = coverage(write_bed(tmp_path / "x.bed", reads), SIZES, tmp_path / "first.bigWig", progress=False)
-    again = coverage(write_tagalign(tmp_path / "y.tagAlign.gz", reads[::-1]), dict(reversed(SIZES.items())),
-                     tmp_path / "again.bigWig", progress=False)  # fmt: skip
+    again = coverage(
+        write_tagalign(tmp_path / "y.tagAlign.gz", reads[::-1]),
+        dict(reversed(SIZES.items())),
+        tmp_path / "again.bigWig",
+        progress=False,
+    )
     assert first.read_bytes() == again.read_bytes()
 
 
 def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
     path = write_bed(tmp_path / "x.bed", random_reads(3))
-    monkeypatch.setattr(bigwig, "open", lambda path, mode: open("/dev/full", "wb", buffering=0), raising=False)  # noqa: SIM115
+    monkeypatch.setattr(
+        bigwig,
+        "open",
+        lambda path, mode: open("/dev/full", "wb", buffering=0),
+        raising=False,  # noqa: SIM115
+    )
     with pytest.raises(InputError, match="disk is full") as caught:
         coverage(path, SIZES, tmp_path / "out.bigWig", progress=False)
     assert caught.value.file == tmp_path / "out.bigWig" and no_leftovers(tmp_path, "x.bed")
@@ -454,8 +531,15 @@ def region_table(*rows):
     return pd.DataFrame(rows, columns=["chrom", "start", "end"])
 
 
-SIGNAL = [("chr1", 0, 7, 2), ("chr1", 7, 20, 0.5), ("chr1", 33, 34, 0.25), ("chr1", 90, 130, 3), ("chr1", 995, 1000, 8),
-          ("chr10", 100, 399, 1.75), ("chr2", 0, 60, 1000)]  # fmt: skip
+SIGNAL = [
+    ("chr1", 0, 7, 2),
+    ("chr1", 7, 20, 0.5),
+    ("chr1", 33, 34, 0.25),
+    ("chr1", 90, 130, 3),
+    ("chr1", 995, 1000, 8),
+    ("chr10", 100, 399, 1.75),
+    ("chr2", 0, 60, 1000),
+]
 
 
 def depth_of_signal(signal=SIGNAL, sizes=SIZES):
@@ -484,9 +568,15 @@ def test_sums_and_means_of_random_regions_equal_numpy(signal_file, rows, bin_siz
     expected = oracle_sums(depth_of_signal(), regions, bin_size)
     sums = bin_sums(signal_file, regions, bin_size, SIZES)
     assert sums.dtype == np.float32 and np.array_equal(sums, expected)
-    bases = np.concatenate([[min(bin_size, end - first) for first in range(start, end, bin_size)]
-                            for _, start, end in regions.itertuples(index=False)])  # fmt: skip
-    assert np.array_equal(bin_means(signal_file, regions, bin_size, SIZES), expected / bases.astype(np.float32))
+    bases = np.concatenate(
+        [
+            [min(bin_size, end - first) for first in range(start, end, bin_size)]
+            for _, start, end in regions.itertuples(index=False)
+        ]
+    )
+    assert np.array_equal(
+        bin_means(signal_file, regions, bin_size, SIZES), expected / bases.astype(np.float32)
+    )
     counts, found_bases = bins_of(regions, bin_size)
     assert np.array_equal(found_bases, bases) and counts.sum() == len(sums)
 
@@ -495,7 +585,10 @@ values = st.floats(0, 2.0**80, width=32, allow_subnormal=False)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 30), values), min_size=1, max_size=20), st.integers(1, 50))
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.integers(1, 30), values), min_size=1, max_size=20),
+    st.integers(1, 50),
+)
 def test_sums_of_any_float_values_are_rounded_once(tmp_path, steps, bin_size):
     signal, at = [], 0
     for gap, length, value in steps:
@@ -533,7 +626,9 @@ def test_it_does_not_matter_who_wrote_the_bigwig(tmp_path, writer):
         write_library_bigwig(path, signal, zooms=10 if writer == "zooms" else 0)
     regions = region_table(("chr1", -20, 333), ("chr1", 3, 1000))
     for bin_size in (1, 7, 100, 400):
-        assert np.array_equal(bin_sums(path, regions, bin_size, SIZES), oracle_sums(depth_of_signal(signal), regions, bin_size))
+        assert np.array_equal(
+            bin_sums(path, regions, bin_size, SIZES), oracle_sums(depth_of_signal(signal), regions, bin_size)
+        )
 
 
 def test_many_blocks_and_long_regions(tmp_path):
@@ -557,7 +652,9 @@ def test_the_order_of_regions_is_kept_and_its_index_ignored(signal_file):
     regions = region_table(("chr2", 0, 20), ("chr1", 90, 110), ("chr1", 0, 10))
     regions.index = [7, 7, 3]
     assert bin_sums(signal_file, regions, 10, SIZES).tolist() == [10_000, 10_000, 30, 30, 15.5]
-    assert bin_sums(signal_file, regions.astype({"start": np.int32, "chrom": "category"}), 10, SIZES)[-1] == 15.5
+    assert (
+        bin_sums(signal_file, regions.astype({"start": np.int32, "chrom": "category"}), 10, SIZES)[-1] == 15.5
+    )
 
 
 def test_no_region_no_bin(signal_file):
@@ -566,23 +663,38 @@ def test_no_region_no_bin(signal_file):
 
 def test_a_file_of_any_name_is_read(tmp_path, signal_file):
     shutil.copy(signal_file, tmp_path / "signal.download")
-    assert bin_sums(tmp_path / "signal.download", region_table(("chr2", 0, 10)), 10, SIZES).tolist() == [10_000]
+    assert bin_sums(tmp_path / "signal.download", region_table(("chr2", 0, 10)), 10, SIZES).tolist() == [
+        10_000
+    ]
 
 
 def test_names_with_and_without_chr_are_one(tmp_path, signal_file):
-    bare = write_library_bigwig(tmp_path / "bare.bw", [(chrom[3:], *rest) for chrom, *rest in SIGNAL],
-                                sizes={chrom[3:]: size for chrom, size in SIZES.items()})  # fmt: skip
+    bare = write_library_bigwig(
+        tmp_path / "bare.bw",
+        [(chrom[3:], *rest) for chrom, *rest in SIGNAL],
+        sizes={chrom[3:]: size for chrom, size in SIZES.items()},
+    )
     regions = region_table(("chr1", 0, 100), ("chr10", 90, 110))
     assert np.array_equal(bin_sums(bare, regions, 10, SIZES), bin_sums(signal_file, regions, 10, SIZES))
     bare_regions = regions.assign(chrom=regions["chrom"].str[3:])
     bare_sizes = {chrom[3:]: size for chrom, size in SIZES.items()}
-    assert np.array_equal(bin_sums(signal_file, bare_regions, 10, bare_sizes), bin_sums(signal_file, regions, 10, SIZES))
+    assert np.array_equal(
+        bin_sums(signal_file, bare_regions, 10, bare_sizes), bin_sums(signal_file, regions, 10, SIZES)
+    )
 
 
 # --- bad tracks -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("value, problem", [(-1.0, "the signal is -1"), (np.inf, "infinite"), (-np.inf, "the signal is -inf"), (np.nan, "not a number")])
+@pytest.mark.parametrize(
+    "value, problem",
+    [
+        (-1.0, "the signal is -1"),
+        (np.inf, "infinite"),
+        (-np.inf, "the signal is -inf"),
+        (np.nan, "not a number"),
+    ],
+)
 def test_signal_that_is_no_depth_is_refused_where_it_is_needed(tmp_path, value, problem):
     signal = [("chr1", 0, 100, 5), ("chr1", 100, 101, value), ("chr1", 102, 200, 5)]
     path = write_library_bigwig(tmp_path / "x.bw", signal)
@@ -590,8 +702,12 @@ def test_signal_that_is_no_depth_is_refused_where_it_is_needed(tmp_path, value, 
     for bin_size in (1, 10, 90, 500):
         with pytest.raises(InputError, match=problem) as caught:
             bin_sums(path, bad, bin_size, SIZES)
-        assert caught.value.file == path and caught.value.place == "chr1:60-150" and caught.value.remedy
-    assert bin_sums(path, region_table(("chr1", 0, 50), ("chr1", 150, 210)), 50, SIZES).tolist() == [250, 250, 0]
+        assert caught.value.file == path and caught.value.place == "chr1:60-150" and caught.value.fix
+    assert bin_sums(path, region_table(("chr1", 0, 50), ("chr1", 150, 210)), 50, SIZES).tolist() == [
+        250,
+        250,
+        0,
+    ]
 
 
 def test_a_bigwig_cut_short_anywhere_is_an_error(tmp_path, capfd):
@@ -599,13 +715,28 @@ def test_a_bigwig_cut_short_anywhere_is_an_error(tmp_path, capfd):
     edges = np.unique(random.integers(0, 100_000, 9000))
     for zooms in (0, 10):
         signal = zip(edges[:-1].tolist(), edges[1:].tolist(), random.integers(1, 9, len(edges) - 1).tolist())
-        path = write_library_bigwig(tmp_path / "x.bigWig", [("chr1", *run) for run in signal], {"chr1": 100_000}, zooms)
+        path = write_library_bigwig(
+            tmp_path / "x.bigWig", [("chr1", *run) for run in signal], {"chr1": 100_000}, zooms
+        )
         whole = path.read_bytes()
-        for size in [1, 3, 4, 5, 6, 30, 63, 64, 100, 200, *range(300, len(whole), 997), *range(len(whole) - 6, len(whole))]:
+        for size in [
+            1,
+            3,
+            4,
+            5,
+            6,
+            30,
+            63,
+            64,
+            100,
+            200,
+            *range(300, len(whole), 997),
+            *range(len(whole) - 6, len(whole)),
+        ]:
             path.write_bytes(whole[:size])
             with pytest.raises(InputError) as caught:
                 bin_sums(path, region_table(("chr1", 0, 1000)), 10, {"chr1": 100_000})
-            assert caught.value.file == path and caught.value.remedy
+            assert caught.value.file == path and caught.value.fix
 
 
 def test_damaged_blocks_are_an_error(tmp_path, capfd):
@@ -620,13 +751,20 @@ def test_damaged_blocks_are_an_error(tmp_path, capfd):
     assert caught.value.file == path
 
 
-@pytest.mark.parametrize("name, data, problem", [("x.bw", b"", "empty"), ("x.bw", b"chr1\t0\t10\t1\n" * 9, "no bigWig"),
-                                                 ("x.bw", bytes(500), "no bigWig"), ("x.bw", b"ab", "no bigWig")])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, data, problem",
+    [
+        ("x.bw", b"", "empty"),
+        ("x.bw", b"chr1\t0\t10\t1\n" * 9, "no bigWig"),
+        ("x.bw", bytes(500), "no bigWig"),
+        ("x.bw", b"ab", "no bigWig"),
+    ],
+)
 def test_what_is_no_bigwig(tmp_path, name, data, problem):
     (tmp_path / name).write_bytes(data)
     with pytest.raises(InputError, match=problem) as caught:
         bin_sums(tmp_path / name, region_table(("chr1", 0, 10)), 10, SIZES)
-    assert caught.value.file == tmp_path / name and caught.value.remedy
+    assert caught.value.file == tmp_path / name and caught.value.fix
 
 
 def test_a_missing_bigwig(tmp_path):
@@ -636,7 +774,9 @@ def test_a_missing_bigwig(tmp_path):
 
 def test_a_track_without_a_chromosome_lists_both_sides(tmp_path):
     path = write_library_bigwig(tmp_path / "x.bw", [("chr1", 0, 5, 1)], sizes={"chr1": 1000, "chr10": 400})
-    with pytest.raises(InputError, match="lacks chr2: it has chr1, chr10, the regions lie on chr1, chr2") as caught:
+    with pytest.raises(
+        InputError, match="lacks chr2: it has chr1, chr10, the regions lie on chr1, chr2"
+    ) as caught:
         bin_sums(path, region_table(("chr1", 0, 10), ("chr2", 0, 10)), 10, SIZES)
     assert caught.value.file == path
     assert bin_sums(path, region_table(("chr1", 0, 10)), 10, SIZES).tolist() == [5]
@@ -650,8 +790,12 @@ def test_a_track_of_another_assembly(signal_file):
 
 
 def test_chromosomes_that_the_genome_lacks_are_mentioned_once(signal_file):
-    with pytest.warns(UserWarning, match="1 chromosome names match nothing in the genome and are skipped .chr2.") as caught:
-        sums = bin_sums(signal_file, region_table(("chr1", 0, 10), ("chr10", 100, 110)), 10, {"chr1": 1000, "chr10": 400})
+    with pytest.warns(
+        UserWarning, match="1 chromosome names match nothing in the genome and are skipped .chr2."
+    ) as caught:
+        sums = bin_sums(
+            signal_file, region_table(("chr1", 0, 10), ("chr10", 100, 110)), 10, {"chr1": 1000, "chr10": 400}
+        )
     assert len(caught) == 1 and sums.tolist() == [15.5, 17.5]
 
 
@@ -680,7 +824,12 @@ def test_real_counts_of_gm12878_equal_pybigwig(mark):
     data = Path(os.environ["CHROMOFORMER_DATA"])
     path = data / "gm12878" / f"E116-{mark}.counts10kb.bigWig"
     random = np.random.default_rng(0)
-    regions = region_table(*((f"chr{random.integers(1, 23)}", start, start + 80_000) for start in random.integers(-50_000, 40_000_000, 200)))
+    regions = region_table(
+        *(
+            (f"chr{random.integers(1, 23)}", start, start + 80_000)
+            for start in random.integers(-50_000, 40_000_000, 200)
+        )
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = bin_sums(path, regions, 2000, data / "hg19.chrom.sizes").reshape(200, 40)

@@ -1,5 +1,6 @@
 """Promises 4, 6 and 8, and a loop that learns, stops, resumes and says what is wrong."""
 
+import importlib
 import os
 import signal
 import subprocess
@@ -16,9 +17,10 @@ from chromoformer.data.batches import GeneDataset
 from chromoformer.data.store import Store
 from chromoformer.errors import InputError
 from chromoformer.model import checkpoint
-from chromoformer.prediction import evaluate, predict
 from chromoformer.provenance import verify
-from chromoformer.training import Recipe, fit, split_genes
+from chromoformer.training.fit import fit, split_genes
+from chromoformer.training.predict import evaluate, predict
+from chromoformer.training.recipe import Recipe
 
 QUICK = Recipe(epochs=3, batch_size=16, learning_rate=2e-3)
 
@@ -45,7 +47,15 @@ def test_it_learns_what_can_be_learned(runs):
 
 
 def test_a_run_leaves_what_it_promises_and_its_record_holds(runs):
-    names = {"config.json", "model.safetensors", "state.pt", "history.csv", "predictions.parquet", "metrics.json", "provenance.json"}
+    names = {
+        "config.json",
+        "model.safetensors",
+        "state.pt",
+        "history.csv",
+        "predictions.parquet",
+        "metrics.json",
+        "provenance.json",
+    }
     assert {file.name for file in runs[0].iterdir()} == names
     assert verify(runs[0]) == []
 
@@ -61,8 +71,10 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(store, runs, 
 @pytest.mark.slow
 @pytest.mark.parametrize("after", [1.5, 2.5, 3.5])
 def test_a_killed_run_goes_on_to_the_same_bits(store, tmp_path, after):
-    code = ("import sys; sys.path.insert(0, 'tests'); from helpers import SMALL; import torch; from chromoformer.training import Recipe, fit\n"
-            f"torch.set_num_threads(1); fit({str(store)!r}, sys.argv[1], 1, SMALL, Recipe(epochs=25, batch_size=16), progress=False)")  # fmt: skip
+    code = (
+        "import sys; sys.path.insert(0, 'tests'); from helpers import SMALL; import torch; from chromoformer.training import Recipe, fit\n"
+        f"torch.set_num_threads(1); fit({str(store)!r}, sys.argv[1], 1, SMALL, Recipe(epochs=25, batch_size=16), progress=False)"
+    )
     subprocess.run([sys.executable, "-c", code, tmp_path / "whole"], check=True)
     run = tmp_path / "killed"
     for _ in range(40):
@@ -79,7 +91,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(store, tmp_path, after):
 
 
 def test_a_run_interrupted_between_epochs_goes_on_to_the_same_bits(store, runs, tmp_path, monkeypatch):
-    import chromoformer.training as training
+    training = importlib.import_module("chromoformer.training.fit")
 
     calls, train_epoch = [], training._train_epoch
 
@@ -101,12 +113,15 @@ def test_a_run_interrupted_between_epochs_goes_on_to_the_same_bits(store, runs, 
 def test_no_chromosome_is_on_both_sides_of_a_split(store):
     genes = Store(store).genes
     for fold in (1, 2, 3, 4):
-        training, validation, held_out = (set(genes["chrom"].iloc[rows]) for rows in split_genes(genes, [fold], ["7"] if fold != 2 else ["1"]))
+        training, validation, held_out = (
+            set(genes["chrom"].iloc[rows])
+            for rows in split_genes(genes, [fold], ["7"] if fold != 2 else ["1"])
+        )
         assert not (training & held_out or training & validation or validation & held_out)
 
 
 def test_labels_can_come_from_training_genes_alone(store):
-    from chromoformer.training import _label_by_training_median
+    from chromoformer.training.fit import _label_by_training_median
 
     data = GeneDataset(Store(store))
     rows, _, _ = split_genes(data.genes, [1])
@@ -155,7 +170,9 @@ def test_a_regressor_learns_more_than_the_mean(store, tmp_path):
 
 
 def test_a_model_over_several_stores_is_tested_on_an_unseen_one(store, tmp_path):
-    second, unseen = (write_toy_store(tmp_path / f"{name}.h5", seed=seed) for name, seed in (("second", 1), ("unseen", 2)))
+    second, unseen = (
+        write_toy_store(tmp_path / f"{name}.h5", seed=seed) for name, seed in (("second", 1), ("unseen", 2))
+    )
     fit([store, second], tmp_path / "run", 1, SMALL, QUICK, progress=False)
     table = predict(tmp_path / "run", unseen, progress=False)
     held_out = table[table["held_out"]]
@@ -170,26 +187,42 @@ def test_early_stopping_keeps_the_best_epoch(store, tmp_path):
     state = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
     best = int(history["validation_loss"].idxmin()) + 1
     assert state["progress"]["best_epoch"] == best and len(history) in (best + 3, 30)
-    assert torch.equal(checkpoint.load(tmp_path / "run").state_dict()["head.0.weight"], state["progress"]["best_weights"]["head.0.weight"])
+    assert torch.equal(
+        checkpoint.load(tmp_path / "run").state_dict()["head.0.weight"],
+        state["progress"]["best_weights"]["head.0.weight"],
+    )
     with pytest.raises(InputError, match="validation"):
         fit(store, tmp_path / "none", 1, SMALL, recipe, progress=False)
 
 
 @pytest.mark.parametrize(
     ("column", "value", "task", "message"),
-    [("label", 1, "classification", "all training genes have the label 1"), ("label", -1, "classification", "no label"),
-     ("expression", 3.0, "regression", "is the same"), ("expression", np.nan, "regression", "no expression")],
-)  # fmt: skip
+    [
+        ("label", 1, "classification", "all training genes have the label 1"),
+        ("label", -1, "classification", "no label"),
+        ("expression", 3.0, "regression", "is the same"),
+        ("expression", np.nan, "regression", "no expression"),
+    ],
+)
 def test_a_target_that_cannot_be_learned_is_refused_at_once(tmp_path, column, value, task, message):
     genes, pcres = toy_tables()
-    store = write_toy_store(tmp_path / "toy.h5", genes=genes.assign(**{column: value}), pcres=pcres, learnable=False)
+    store = write_toy_store(
+        tmp_path / "toy.h5", genes=genes.assign(**{column: value}), pcres=pcres, learnable=False
+    )
     with pytest.raises(InputError, match=message):
         fit(store, tmp_path / "run", 1, SMALL, QUICK, task=task, progress=False)
 
 
 def test_a_loss_that_is_no_number_stops_training(store, tmp_path):
     with pytest.raises(InputError, match=r"the loss is (nan|inf) in epoch"):
-        fit(store, tmp_path / "run", 1, SMALL, Recipe(epochs=3, batch_size=16, learning_rate=1e30), progress=False)
+        fit(
+            store,
+            tmp_path / "run",
+            1,
+            SMALL,
+            Recipe(epochs=3, batch_size=16, learning_rate=1e30),
+            progress=False,
+        )
     assert not (tmp_path / "run" / "metrics.json").exists()
 
 

@@ -1,5 +1,6 @@
 """Networks that read whole genes: what they are shown, that it is exact, and that everything a network does works with them."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -25,8 +26,9 @@ from chromoformer.interpret.gene import explain_gene
 from chromoformer.interpret.perturbation import perturb
 from chromoformer.interpret.whole_gene import attention_along_genes
 from chromoformer.model.network import Chromoformer, ChromoformerConfig, random_batch
-from chromoformer.prediction import predict
-from chromoformer.training import Recipe, fit, network_and_recipe
+from chromoformer.training.fit import fit
+from chromoformer.training.predict import predict
+from chromoformer.training.recipe import Recipe, network_and_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 ALL_PARTS = ("tss", "end", "relative", "exons", "others")
@@ -42,7 +44,11 @@ def long_tables(seed=0):
     start = np.where(plus, genes["tss"], (genes["tss"] + 1 - length).clip(0))
     end = np.where(plus, genes["tss"] + length, genes["tss"] + 1)
     genes = genes.assign(gene_start=start, gene_end=end)
-    exons = [(gene.gene_id, at, min(at + 150, gene.gene_end)) for gene in genes.itertuples() for at in range(gene.gene_start, gene.gene_end, 700)]
+    exons = [
+        (gene.gene_id, at, min(at + 150, gene.gene_end))
+        for gene in genes.itertuples()
+        for at in range(gene.gene_start, gene.gene_end, 700)
+    ]
     return genes, pcres, pd.DataFrame(exons, columns=["gene_id", "start", "end"])
 
 
@@ -66,8 +72,17 @@ def signal_of(regions):
 def stores(tmp_path_factory):
     "The same genes with whole genes and without."
     folder, (genes, pcres, exons) = tmp_path_factory.mktemp("whole"), long_tables()
-    same = {"genes": genes, "pcres": pcres, "signal_of": signal_of, "channels": MARKS, "bin_sizes": (2000, 500, 100), "window": 4000, "genome": "toy", "inputs": {},
-            "chrom_sizes": CHROMS}  # fmt: skip
+    same = {
+        "genes": genes,
+        "pcres": pcres,
+        "signal_of": signal_of,
+        "channels": MARKS,
+        "bin_sizes": (2000, 500, 100),
+        "window": 4000,
+        "genome": "toy",
+        "inputs": {},
+        "chrom_sizes": CHROMS,
+    }
     write_store(folder / "windows.h5", **same)
     write_store(folder / "whole.h5", **same, downstream=1500, exons=exons)
     return folder
@@ -89,14 +104,24 @@ def test_a_store_of_whole_genes_reads_windows_and_pcres_as_before_and_keeps_no_b
     windows, whole = Store(stores / "windows.h5"), Store(stores / "whole.h5")
     rows = np.arange(len(whole.genes))
     one, other = GeneDataset(windows).batch(rows), GeneDataset(whole).batch(rows)
-    assert torch.equal(one.promoter, other.promoter) and torch.equal(one.pcre, other.pcre) and torch.equal(one.promoter_span, other.promoter_span)
+    assert (
+        torch.equal(one.promoter, other.promoter)
+        and torch.equal(one.pcre, other.pcre)
+        and torch.equal(one.promoter_span, other.promoter_span)
+    )
     assert one.whole is None and other.whole is None
     stretches = whole.regions.iloc[np.unique(whole.gene_region)]["bins"].sum()
     pcres = whole.regions.iloc[np.unique(whole.pcres["region"])]["bins"].sum()
     assert whole.bins == stretches + pcres
     for row in (0, 1, 50, 119):
-        assert np.array_equal(windows.region_depth(windows.promoter_region[row]), whole.region_depth(whole.promoter_region[row]), equal_nan=True)
-    assert np.allclose(windows.region_sums()[windows.promoter_region], whole.region_sums()[whole.promoter_region])
+        assert np.array_equal(
+            windows.region_depth(windows.promoter_region[row]),
+            whole.region_depth(whole.promoter_region[row]),
+            equal_nan=True,
+        )
+    assert np.allclose(
+        windows.region_sums()[windows.promoter_region], whole.region_sums()[whole.promoter_region]
+    )
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
@@ -105,7 +130,9 @@ def test_bins_of_whole_genes_are_those_made_base_by_base(stores, bin_size, in_me
     store = Store(stores / "whole.h5")
     genes, _, exons = long_tables()
     rows = [0, 3, 17, 64, 119]  # the first begins outside its chromosome
-    batch = GeneDataset([store, store], whole_genes=True, in_memory=in_memory).batch([row + 120 * (row % 2) for row in rows])
+    batch = GeneDataset([store, store], whole_genes=True, in_memory=in_memory).batch(
+        [row + 120 * (row % 2) for row in rows]
+    )
     features, pooled = batch.gene_features(bin_size)
     at = 0
     for number, row in enumerate(rows):
@@ -114,40 +141,60 @@ def test_bins_of_whole_genes_are_those_made_base_by_base(stores, bin_size, in_me
         depth_end = gene.gene_end if plus else gene.gene_start
         left, right = tss - 2000, tss + 2000
         left, right = (left, max(right, depth_end + 1500)) if plus else (min(left, depth_end - 1500), right)
-        left, right = (left, left + -(-(right - left) // 100) * 100) if plus else (right - -(-(right - left) // 100) * 100, right)
+        left, right = (
+            (left, left + -(-(right - left) // 100) * 100)
+            if plus
+            else (right - -(-(right - left) // 100) * 100, right)
+        )
         base = np.arange(left, right)
         tracks = np.zeros((len(base), 3))
         for _, exon in exons[exons.gene_id == gene.gene_id].iterrows():
             tracks[(base >= exon.start) & (base < exon.end), 0] = 1
         for _, other in genes[(genes.chrom == gene.chrom) & (genes.gene_id != gene.gene_id)].iterrows():
-            tracks[(base >= other.gene_start) & (base < other.gene_end), 1 if other.strand == gene.strand else 2] = 1
+            tracks[
+                (base >= other.gene_start) & (base < other.gene_end), 1 if other.strand == gene.strand else 2
+            ] = 1
         depth, real = by_position(gene.chrom, left, right), (base >= 0) & (base < CHROMS[gene.chrom])
         if not plus:
             depth, tracks, real = depth[::-1], tracks[::-1], real[::-1]
         bins = -(-len(base) // bin_size)
-        assert int(pooled.bins[number]) == bins and int(pooled.length[number]) == max(abs(int(depth_end) - int(tss)), 1)
+        assert int(pooled.bins[number]) == bins and int(pooled.length[number]) == max(
+            abs(int(depth_end) - int(tss)), 1
+        )
         for i in range(bins):
             part = slice(i * bin_size, (i + 1) * bin_size)
             assert int(pooled.bases[at + i]) == real[part].sum()
             mean = depth[part][real[part]].mean(0) if real[part].any() else np.zeros(2)
             assert np.allclose(features[at + i], np.log(mean + 1), rtol=1e-5)
             assert pooled.covered[at + i].tolist() == tracks[part].sum(0).tolist()
-        assert pooled.centre[at : at + bins].tolist() == [bin_size // 2 - 2000 + bin_size * i for i in range(bins)]
+        assert pooled.centre[at : at + bins].tolist() == [
+            bin_size // 2 - 2000 + bin_size * i for i in range(bins)
+        ]
         at += bins
     assert at == len(features)
 
 
 @settings(max_examples=15, deadline=None)
 @given(st.sets(st.sampled_from(ALL_PARTS)), st.integers(1, 3), st.integers(0, 4), st.integers(0, 1000))
-def test_one_query_over_genes_of_mixed_lengths_equals_full_attention_outputs_and_gradients(parts, layers, max_pcres, seed):
-    config = replace(WHOLE, positions=tuple(sorted(parts)), embedding=replace(SMALL.embedding, layers=layers), max_pcres=max_pcres)
+def test_one_query_over_genes_of_mixed_lengths_equals_full_attention_outputs_and_gradients(
+    parts, layers, max_pcres, seed
+):
+    config = replace(
+        WHOLE,
+        positions=tuple(sorted(parts)),
+        embedding=replace(SMALL.embedding, layers=layers),
+        max_pcres=max_pcres,
+    )
     torch.manual_seed(seed)
     model, batch = Chromoformer(config).double(), random_batch(5, config, seed)
     model.standardise(batch)
     fast, full = model(batch), model.in_full(batch)
     assert torch.allclose(fast, full, rtol=1e-11, atol=1e-12)
     parameters = dict(model.named_parameters())
-    grads = [torch.autograd.grad(output.square().sum(), list(parameters.values()), allow_unused=True) for output in (fast, full)]
+    grads = [
+        torch.autograd.grad(output.square().sum(), list(parameters.values()), allow_unused=True)
+        for output in (fast, full)
+    ]
     for name, left, right in zip(parameters, *grads):
         left, right = (torch.zeros_like(parameters[name]) if g is None else g for g in (left, right))
         assert (left - right).abs().max().item() <= 1e-10 * max(right.abs().max().item(), 1e-3), name
@@ -172,7 +219,7 @@ def test_whole_genes_train_stop_resume_predict_and_explain(stores, tmp_path, mon
     recipe = Recipe(epochs=2, batch_size=16, learning_rate=1e-3)
     expected = fit(store, tmp_path / "undisturbed", 1, WHOLE, recipe, progress=False)
 
-    import chromoformer.training as training
+    training = importlib.import_module("chromoformer.training.fit")
 
     whole, calls = training._train_epoch, []
 
@@ -191,14 +238,27 @@ def test_whole_genes_train_stop_resume_predict_and_explain(stores, tmp_path, mon
     assert one == other
 
     table = predict([tmp_path / "run"], store)
-    alone = pd.read_parquet(tmp_path / "run" / "predictions.parquet").query("held_out").set_index("gene_id")["score"]
+    alone = (
+        pd.read_parquet(tmp_path / "run" / "predictions.parquet")
+        .query("held_out")
+        .set_index("gene_id")["score"]
+    )
     assert np.allclose(table.set_index("gene_id")["score"].loc[alone.index], alone, atol=1e-5)
     gene = store.genes["gene_id"].iloc[5]
     told = explain_gene(tmp_path / "run", store, gene)
-    assert {size: weights.shape for size, weights in told.promoter_attention.items()} == {2000: (2, 2), 500: (2, 8), 100: (2, 40)}
+    assert {size: weights.shape for size, weights in told.promoter_attention.items()} == {
+        2000: (2, 2),
+        500: (2, 8),
+        100: (2, 40),
+    }
     along = attention_along_genes(tmp_path / "run", store, [gene], parts=4)
     shares = along.groupby("bin_size")[["share", "equal"]].sum()
-    assert len(shares) == 3 and (shares["share"] <= 1 + 1e-5).all() and (shares["equal"] <= 1).all() and (shares["share"] > 0.3).all()
+    assert (
+        len(shares) == 3
+        and (shares["share"] <= 1 + 1e-5).all()
+        and (shares["equal"] <= 1).all()
+        and (shares["share"] > 0.3).all()
+    )
     with pytest.raises(InputError, match="attends over whole genes"):
         tss_attention(tmp_path / "run", store)
 
@@ -207,18 +267,25 @@ def test_silencing_beyond_the_window_changes_the_gene_that_reads_it(stores, tmp_
     store = Store(stores / "whole.h5")
     fit(store, tmp_path / "run", 1, WHOLE, Recipe(epochs=1, batch_size=16), progress=False)
     genes = store.genes
-    row = int(np.flatnonzero((genes["strand"] == "+") & (genes["gene_end"] - genes["tss"] > 6000) & (genes["fold"] == 1))[0])
+    row = int(
+        np.flatnonzero(
+            (genes["strand"] == "+") & (genes["gene_end"] - genes["tss"] > 6000) & (genes["fold"] == 1)
+        )[0]
+    )
     gene = genes.iloc[row]
     effects = perturb(tmp_path / "run", store, Region(gene.chrom, int(gene.tss) + 3000, int(gene.tss) + 5000))
     assert abs(effects.set_index("gene_id").loc[gene.gene_id, "effect"]) > 0
 
 
-@pytest.mark.parametrize(("network", "words"), [
-    ({"span": "genes"}, "neither window nor gene"),
-    ({"positions": ["tss", "distance"]}, "no positions"),
-    ({"span": "gene", "promoter_window": 2000}, "looks at no promoter window"),
-    ({"base": "whole-genes"}, "no network"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("network", "words"),
+    [
+        ({"span": "genes"}, "neither window nor gene"),
+        ({"positions": ["tss", "distance"]}, "no positions"),
+        ({"span": "gene", "promoter_window": 2000}, "looks at no promoter window"),
+        ({"base": "whole-genes"}, "no network"),
+    ],
+)
 def test_settings_that_make_no_sense_are_refused(stores, network, words):
     with pytest.raises(InputError, match=words):
         network_and_recipe(Store(stores / "whole.h5"), network)
@@ -229,29 +296,63 @@ def test_data_that_do_not_fit_are_refused_with_a_remedy(stores, tmp_path):
         fit(stores / "windows.h5", tmp_path / "run", 1, WHOLE, progress=False)
     assert "whole_genes" in str(refused.value)
     genes, pcres, _ = long_tables()
-    write_store(tmp_path / "no_exons.h5", genes=genes, pcres=pcres, signal_of=signal_of, channels=MARKS, bin_sizes=(2000, 500, 100), window=4000, genome="toy", inputs={},
-                chrom_sizes=CHROMS, downstream=0)  # fmt: skip
+    write_store(
+        tmp_path / "no_exons.h5",
+        genes=genes,
+        pcres=pcres,
+        signal_of=signal_of,
+        channels=MARKS,
+        bin_sizes=(2000, 500, 100),
+        window=4000,
+        genome="toy",
+        inputs={},
+        chrom_sizes=CHROMS,
+        downstream=0,
+    )
     with pytest.raises(InputError, match="where exons are"):
         fit(tmp_path / "no_exons.h5", tmp_path / "run", 1, WHOLE, Recipe(batch_size=16), progress=False)
-    fit(tmp_path / "no_exons.h5", tmp_path / "run", 1, replace(WHOLE, positions=("tss", "end")), Recipe(batch_size=16, epochs=1), progress=False)
+    fit(
+        tmp_path / "no_exons.h5",
+        tmp_path / "run",
+        1,
+        replace(WHOLE, positions=("tss", "end")),
+        Recipe(batch_size=16, epochs=1),
+        progress=False,
+    )
 
 
 def test_the_named_network_reads_whole_genes_and_the_published_one_is_as_it_was(stores):
     store = Store(stores / "whole.h5")
     named, _ = network_and_recipe(store, "whole-gene", "whole-gene")
     changed, _ = network_and_recipe(store, {"base": "whole-gene", "max_pcres": 0, "embedding": {"layers": 1}})
-    assert named.span == "gene" and changed.max_pcres == 0 and changed.embedding == replace(named.embedding, layers=1)
-    assert network_and_recipe(store)[0] == ChromoformerConfig(channels=MARKS, window=4000, bin_sizes=(2000, 500, 100))
+    assert (
+        named.span == "gene"
+        and changed.max_pcres == 0
+        and changed.embedding == replace(named.embedding, layers=1)
+    )
+    assert network_and_recipe(store)[0] == ChromoformerConfig(
+        channels=MARKS, window=4000, bin_sizes=(2000, 500, 100)
+    )
 
 
 @pytest.mark.slow
 def test_the_study_of_whole_genes_finds_that_the_whole_gene_and_its_positions_matter(tmp_path):
     study = yaml.safe_load((ROOT / "workflow" / "studies" / "whole_genes.yaml").read_text())
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(study | {"out": str(tmp_path / "runs")}))
-    subprocess.run([Path(sys.executable).with_name("chromoformer"), "run", "study.yaml", "--cores", "2"], cwd=tmp_path, check=True, capture_output=True)
-    found = json.loads((tmp_path / "runs" / "whole_gene" / "classification" / "cellA" / "metrics.json").read_text())
+    subprocess.run(
+        [Path(sys.executable).with_name("chromoformer"), "run", "study.yaml", "--cores", "2"],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+    )
+    found = json.loads(
+        (tmp_path / "runs" / "whole_gene" / "classification" / "cellA" / "metrics.json").read_text()
+    )
     auc = {row["model"]: row["value"] for row in found["means"] if row["metric"] == "auc"}
-    assert auc["whole genes"] > auc["promoter window"] + 0.05 and auc["whole genes"] > auc["trees, window"] + 0.05
+    assert (
+        auc["whole genes"] > auc["promoter window"] + 0.05
+        and auc["whole genes"] > auc["trees, window"] + 0.05
+    )
     tried = {name: np.mean(list(entry["scores"].values())) for name, entry in found["tried"].items()}
     assert tried["none"] < tried["tss"] < tried["tss end"] < tried["tss end others exons"]
     end = [row["enrichment"] for row in found["attention"] if row["part"] == 19]

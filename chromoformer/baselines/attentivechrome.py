@@ -37,11 +37,17 @@ class AttentiveChromeNetwork(nn.Module):
         for weights in self.parameters():
             nn.init.uniform_(weights, -0.1, 0.1)
 
-    def explain(self, bins: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # (B, 1); attention (B, marks, bins) and (B, marks)
+    def explain(
+        self, bins: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:  # (B, 1); attention (B, marks, bins) and (B, marks)
         "Output, where each mark looks, and which marks count."
         along = bins.permute(1, 2, 0)[..., None]  # (marks, bins, B, 1)
-        read = [attend(lstm(x)[0], context) for lstm, x, context in zip(self.over_bins, along, self.bin_context)]
-        together, mark_weights = attend(self.over_marks(torch.stack([mark for mark, _ in read]))[0], self.mark_context)
+        read = [
+            attend(lstm(x)[0], context) for lstm, x, context in zip(self.over_bins, along, self.bin_context)
+        ]
+        together, mark_weights = attend(
+            self.over_marks(torch.stack([mark for mark, _ in read]))[0], self.mark_context
+        )
         return self.head(together), torch.stack([weights for _, weights in read], 1), mark_weights
 
     def forward(self, bins: Tensor) -> Tensor:

@@ -29,11 +29,17 @@ def promoter_bins(
     "Marks in equal bins around the TSS, 5' to 3'."
     factor, cut = bin_size // data.bin_size, (data.window - window) // 2
     if bin_size % data.bin_size or window % bin_size:
-        raise InputError(f"bins of {bin_size} bp in a window of {window} bp cannot be made of the store's bins of {data.bin_size} bp",
-                         file=data.stores[0].path, remedy="give settings that fit, for example those of `settings_for(model, store)`")  # fmt: skip
+        raise InputError(
+            f"bins of {bin_size} bp in a window of {window} bp cannot be made of the store's bins of {data.bin_size} bp",
+            file=data.stores[0].path,
+            fix="give settings that fit, for example those of `settings_for(model, store)`",
+        )
     if cut < 0 or cut % data.bin_size:
-        raise InputError(f"a window of {window} bp does not lie in the store's window of {data.window} bp on whole bins of {data.bin_size} bp",
-                         file=data.stores[0].path, remedy="give settings that fit, or build a store with a wider window or smaller bins")  # fmt: skip
+        raise InputError(
+            f"a window of {window} bp does not lie in the store's window of {data.window} bp on whole bins of {data.bin_size} bp",
+            file=data.stores[0].path,
+            fix="give settings that fit, or build a store with a wider window or smaller bins",
+        )
     found = torch.empty(len(data), len(data.channels), window // bin_size)
     for start in range(0, len(data), 1024):
         rows = np.arange(start, min(start + 1024, len(data)))
@@ -48,7 +54,9 @@ class Prepared:
     "Genes with their targets, and inputs by row."
 
     genes: pd.DataFrame  # gene_id, chrom, fold (and store)
-    target: np.ndarray  # (genes,) float64: label, log2(RPKM + 1) or log2 fold change; NaN where it is not known
+    target: (
+        np.ndarray
+    )  # (genes,) float64: label, log2(RPKM + 1) or log2 fold change; NaN where it is not known
     inputs: Any  # `inputs[rows]` is what the model reads of some genes
     channels: tuple[str, ...]
 
@@ -75,10 +83,22 @@ class BaselineRecipe:
 
     def __post_init__(self):
         check_types(self, "recipe")
-        if self.epochs < 1 or not self.learning_rate > 0 or (self.batch_size is not None and self.batch_size < 1):
-            raise InputError(f"epochs, learning_rate and batch_size must be positive, found {asdict(self)}", place="recipe", remedy="correct this setting")
+        if (
+            self.epochs < 1
+            or not self.learning_rate > 0
+            or (self.batch_size is not None and self.batch_size < 1)
+        ):
+            raise InputError(
+                f"epochs, learning_rate and batch_size must be positive, found {asdict(self)}",
+                place="recipe",
+                fix="correct this setting",
+            )
         if self.optimiser not in ("adam", "sgd"):
-            raise InputError(f"there is no optimiser {self.optimiser!r}", place="recipe, optimiser", remedy="say adam or sgd")
+            raise InputError(
+                f"there is no optimiser {self.optimiser!r}",
+                place="recipe, optimiser",
+                fix="say adam or sgd",
+            )
 
 
 def validation_chroms(
@@ -93,7 +113,9 @@ def validation_chroms(
         return []
     after = next((fold for fold in training if fold > max(held_out)), training[0])
     number = genes[genes["fold"].isin(training)].groupby("chrom").size()
-    candidates = number[number.index.isin(genes.loc[genes["fold"] == after, "chrom"])].sort_values(kind="stable")
+    candidates = number[number.index.isin(genes.loc[genes["fold"] == after, "chrom"])].sort_values(
+        kind="stable"
+    )
     enough = int((candidates.cumsum() < share * number.sum()).sum()) + 1
     return list(candidates.index[:enough]) if len(number) > enough else []
 
@@ -105,15 +127,19 @@ class Baseline:
     paper: ClassVar[str]  # who, where, when
     tasks: ClassVar[tuple[str, ...]] = ("classification", "regression")
     settings: ClassVar[dict[str, Any]] = {}  # of the inputs, with the authors' values
-    recipes: ClassVar[dict[str, BaselineRecipe]] = {}  # "published", and "fast" for tests, toys and a first look
+    recipes: ClassVar[
+        dict[str, BaselineRecipe]
+    ] = {}  # "published", and "fast" for tests, toys and a first look
     cell_types: ClassVar[int] = 1  # how many stores it reads at once; 2 for pairs
     needs_manifest: ClassVar[bool] = False  # reads the genome beyond the store
 
-    def prepare(self, stores: Sequence[Store], task: str, settings: Mapping[str, Any], manifest: Any = None) -> Prepared:
+    def prepare(
+        self, stores: Sequence[Store], task: str, settings: Mapping[str, Any], manifest: Any = None
+    ) -> Prepared:
         "Inputs and targets."
         raise NotImplementedError
 
-    def score(self, output: torch.Tensor, task: str) -> torch.Tensor:
+    def predicted_values(self, output: torch.Tensor, task: str) -> torch.Tensor:
         "Outputs (genes, 1 or 2) to the probability of label 1, or to the predicted value."
         if task == "regression":
             return output[:, 0]
@@ -122,7 +148,11 @@ class Baseline:
     def with_settings(self, changes: Mapping[str, Any] | None) -> dict[str, Any]:
         "The authors' settings with some changed; an unknown one is an `InputError`."
         if unknown := set(changes or {}) - set(self.settings):
-            raise InputError(f"{self.name} has no settings {some(sorted(unknown))}", place="settings", remedy=f"known are {sorted(self.settings)}")
+            raise InputError(
+                f"{self.name} has no settings {some(sorted(unknown))}",
+                place="settings",
+                fix=f"known are {sorted(self.settings)}",
+            )
         return self.settings | dict(changes or {})
 
     def with_recipe(self, recipe: str | Mapping[str, Any]) -> BaselineRecipe | None:
@@ -131,10 +161,18 @@ class Baseline:
             return None
         if isinstance(recipe, str):
             if recipe not in self.recipes:
-                raise InputError(f"there is no recipe {recipe!r}", place="recipe", remedy=f"known are {sorted(self.recipes)}")
+                raise InputError(
+                    f"there is no recipe {recipe!r}",
+                    place="recipe",
+                    fix=f"known are {sorted(self.recipes)}",
+                )
             return self.recipes[recipe]
         if unknown := set(recipe) - set(BaselineRecipe.__dataclass_fields__):
-            raise InputError(f"unknown settings {some(sorted(unknown))}", place="recipe", remedy=f"known are {sorted(BaselineRecipe.__dataclass_fields__)}")
+            raise InputError(
+                f"unknown settings {some(sorted(unknown))}",
+                place="recipe",
+                fix=f"known are {sorted(BaselineRecipe.__dataclass_fields__)}",
+            )
         return replace(self.recipes["published"], **recipe)
 
 

@@ -22,11 +22,22 @@ class DeepChromeNetwork(nn.Sequential):
     def __init__(self, marks: int, bins: int, outputs: int = 2):
         pooled = (bins - 9) // 5
         if pooled < 1:
-            raise InputError(f"{bins} bins are too few: a filter is 10 bins wide, and 5 places are pooled", remedy="give at least 14 bins")
+            raise InputError(
+                f"{bins} bins are too few: a filter is 10 bins wide, and 5 places are pooled",
+                fix="give at least 14 bins",
+            )
         super().__init__(
-            nn.Conv1d(marks, 50, 10), nn.ReLU(), nn.MaxPool1d(5), nn.Flatten(), nn.Dropout(0.5),
-            nn.Linear(50 * pooled, 625), nn.ReLU(), nn.Linear(625, 125), nn.ReLU(), nn.Linear(125, outputs),
-        )  # fmt: skip
+            nn.Conv1d(marks, 50, 10),
+            nn.ReLU(),
+            nn.MaxPool1d(5),
+            nn.Flatten(),
+            nn.Dropout(0.5),
+            nn.Linear(50 * pooled, 625),
+            nn.ReLU(),
+            nn.Linear(625, 125),
+            nn.ReLU(),
+            nn.Linear(125, outputs),
+        )
 
 
 class DeepChrome(PromoterBaseline, NetworkBaseline):

@@ -14,7 +14,13 @@ import pandas as pd
 import torch
 
 from .attentivechrome import AttentiveChromeNetwork
-from .common import BaselineRecipe, PromoterBaseline, Prepared, known_targets, promoter_bins
+from chromoformer.baselines.common import (
+    BaselineRecipe,
+    Prepared,
+    PromoterBaseline,
+    known_targets,
+    promoter_bins,
+)
 from .networks import NetworkBaseline
 from ..data.batches import GeneDataset
 from ..data.store import Store
@@ -26,12 +32,23 @@ def common_genes(
     second: pd.DataFrame,
 ) -> tuple[np.ndarray, np.ndarray]:  # rows of each, gene by gene
     "Genes that are in both tables, with the same fold."
-    joined = first[["gene_id", "fold"]].assign(a=np.arange(len(first))).merge(
-        second[["gene_id", "fold"]].assign(b=np.arange(len(second))), on="gene_id", suffixes=("_1", "_2"))  # fmt: skip
+    joined = (
+        first[["gene_id", "fold"]]
+        .assign(a=np.arange(len(first)))
+        .merge(
+            second[["gene_id", "fold"]].assign(b=np.arange(len(second))), on="gene_id", suffixes=("_1", "_2")
+        )
+    )
     if joined.empty:
-        raise InputError("the two cell types have no gene in common", remedy="give two cell types of one species, annotated alike")
+        raise InputError(
+            "the two cell types have no gene in common",
+            fix="give two cell types of one species, annotated alike",
+        )
     if (joined["fold_1"] != joined["fold_2"]).any():
-        raise InputError("a gene is in different folds in the two cell types", remedy="build both stores with the same folds")
+        raise InputError(
+            "a gene is in different folds in the two cell types",
+            fix="build both stores with the same folds",
+        )
     return joined["a"].to_numpy(), joined["b"].to_numpy()
 
 
@@ -63,8 +80,10 @@ class DeepDiff(PromoterBaseline, NetworkBaseline):
     def prepare(self, stores: Sequence[Store], task: str, settings, manifest=None) -> Prepared:
         data = [GeneDataset(store, task) for store in stores]
         if data[0].channels != data[1].channels:
-            raise InputError(f"the marks are {data[0].channels} in {stores[0].path} and {data[1].channels} in {stores[1].path}",
-                             remedy="build both stores with the same marks in the same order")  # fmt: skip
+            raise InputError(
+                f"the marks are {data[0].channels} in {stores[0].path} and {data[1].channels} in {stores[1].path}",
+                fix="build both stores with the same marks in the same order",
+            )
         rows = common_genes(data[0].genes, data[1].genes)
         bins = [promoter_bins(part, **settings)[torch.tensor(row)] for part, row in zip(data, rows)]
         target = [known_targets(part)[row] for part, row in zip(data, rows)]

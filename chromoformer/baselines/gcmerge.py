@@ -19,7 +19,6 @@ import torch
 from scipy import sparse
 from torch import Tensor, nn
 
-
 from .common import BaselineRecipe, Prepared, known_targets
 from .networks import NetworkBaseline
 from ..data.batches import GeneDataset
@@ -58,12 +57,18 @@ def strongest(
     neighbours: int = 10,
 ) -> sparse.csr_matrix:  # (nodes, nodes), rows add up to 1, or to 0 where there is no contact
     "The mean over the strongest partners of each node. A contact counts for both its ends."
-    table = pd.DataFrame({"node": np.r_[first, second], "other": np.r_[second, first], "score": np.r_[score, score]})
-    table = table[table["node"] != table["other"]].sort_values(["node", "score", "other"], ascending=[True, False, True])
+    table = pd.DataFrame(
+        {"node": np.r_[first, second], "other": np.r_[second, first], "score": np.r_[score, score]}
+    )
+    table = table[table["node"] != table["other"]].sort_values(
+        ["node", "score", "other"], ascending=[True, False, True]
+    )
     table = table.drop_duplicates(["node", "other"])
     table = table[table.groupby("node").cumcount() < neighbours]
     degree = table.groupby("node")["other"].transform("size")
-    return sparse.csr_matrix((1 / degree, (table["node"], table["other"])), shape=(nodes, nodes), dtype=np.float32)
+    return sparse.csr_matrix(
+        (1 / degree, (table["node"], table["other"])), shape=(nodes, nodes), dtype=np.float32
+    )
 
 # %% ../../nbs/baselines/gcmerge.ipynb #70591508
 def nodes_of(
@@ -108,11 +113,17 @@ def node_contacts(
     "The edges."
     contacts = manifest.contacts
     if hic is None and contacts.kind in ("none", "activity", "distance"):
-        raise InputError("there are no measured contacts to make a graph of", place=f"contacts of manifest {manifest.name}",
-                         remedy="name contacts, or give a cooler with the setting hic; or leave GC-MERGE out")  # fmt: skip
+        raise InputError(
+            "there are no measured contacts to make a graph of",
+            place=f"contacts of manifest {manifest.name}",
+            fix="name contacts, or give a cooler with the setting hic; or leave GC-MERGE out",
+        )
 
     def ends(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-        return (nodes.at(table["chrom"], (table["start_a"] + table["end_a"]) // 2), nodes.at(table["chrom"], (table["start_b"] + table["end_b"]) // 2))
+        return (
+            nodes.at(table["chrom"], (table["start_a"] + table["end_a"]) // 2),
+            nodes.at(table["chrom"], (table["start_b"] + table["end_b"]) // 2),
+        )
 
     def best(table: pd.DataFrame) -> pd.DataFrame:
         first, second = ends(table)
@@ -122,12 +133,28 @@ def node_contacts(
         return table.iloc[np.sort(rank.loc[rank.groupby("node").cumcount() < neighbours, "row"].unique())]
 
     if hic is not None or contacts.kind == "cool":
-        options = {"balance": contacts.balance, "divisive": contacts.divisive or None} if contacts.kind == "cool" else {}
-        table = read_cool(hic or str(contacts.path), nodes.sizes, nodes.bin_size, transform="observed_over_expected", best=best, **options)
+        options = (
+            {"balance": contacts.balance, "divisive": contacts.divisive or None}
+            if contacts.kind == "cool"
+            else {}
+        )
+        table = read_cool(
+            hic or str(contacts.path),
+            nodes.sizes,
+            nodes.bin_size,
+            transform="observed_over_expected",
+            best=best,
+            **options,
+        )
     elif contacts.kind == "average":
         table = averaged(contacts, nodes.sizes)
     else:
-        table = read_contacts(contacts.kind, contacts.path, nodes.sizes, **{name: getattr(contacts, name) for name in READING[contacts.kind]})
+        table = read_contacts(
+            contacts.kind,
+            contacts.path,
+            nodes.sizes,
+            **{name: getattr(contacts, name) for name in READING[contacts.kind]},
+        )
     return strongest(*ends(table), table["score"].to_numpy(), nodes.number, neighbours)
 
 # %% ../../nbs/baselines/gcmerge.ipynb #2d14a6ae
@@ -164,9 +191,13 @@ class Graph:
         needed = np.union1d(tss, self.mean[tss].indices)
         mean = self.mean[tss][:, needed].tocoo()
         return Neighbourhood(
-            torch.from_numpy(self.both[needed]), torch.from_numpy(np.searchsorted(needed, tss)),
-            torch.sparse_coo_tensor(np.stack(mean.coords), mean.data, mean.shape, check_invariants=False).coalesce(), torch.from_numpy(gene),
-        )  # fmt: skip
+            torch.from_numpy(self.both[needed]),
+            torch.from_numpy(np.searchsorted(needed, tss)),
+            torch.sparse_coo_tensor(
+                np.stack(mean.coords), mean.data, mean.shape, check_invariants=False
+            ).coalesce(),
+            torch.from_numpy(gene),
+        )
 
 # %% ../../nbs/baselines/gcmerge.ipynb #91411aa7
 class GCMERGENetwork(nn.Module):
@@ -175,11 +206,20 @@ class GCMERGENetwork(nn.Module):
     def __init__(self, marks: int, outputs: int = 2, width: int = 256):
         super().__init__()
         self.first, self.second = nn.Linear(2 * marks, width), nn.Linear(2 * width, width)
-        self.head = nn.Sequential(nn.Dropout(0.5), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, outputs))
+        self.head = nn.Sequential(
+            nn.Dropout(0.5),
+            nn.Linear(width, width),
+            nn.ReLU(),
+            nn.Linear(width, width),
+            nn.ReLU(),
+            nn.Linear(width, outputs),
+        )
 
     def forward(self, around: Neighbourhood) -> Tensor:
         near = self.first(around.features).relu()  # (R, width)
-        tss = self.second(torch.cat([near[around.own], torch.sparse.mm(around.mean, near)], 1)).relu()  # (n, width)
+        tss = self.second(
+            torch.cat([near[around.own], torch.sparse.mm(around.mean, near)], 1)
+        ).relu()  # (n, width)
         return self.head(tss)[around.gene]
 
 
@@ -211,15 +251,24 @@ class GCMERGE(NetworkBaseline):
 
     def prepare(self, stores, task, settings, manifest=None):
         if manifest is None:
-            raise InputError("GC-MERGE reads tracks and contacts of the whole genome, and a store holds only regions",
-                             remedy="give the manifest that the store was built from")  # fmt: skip
+            raise InputError(
+                "GC-MERGE reads tracks and contacts of the whole genome, and a store holds only regions",
+                fix="give the manifest that the store was built from",
+            )
         described = manifest if isinstance(manifest, Manifest) else read_manifest(manifest)
         data = GeneDataset(_one_store(stores), task)
         if (names := tuple(channel.name for channel in described.channels)) != data.channels:
-            raise InputError(f"the manifest's channels are {names}, the store's {data.channels}", remedy="give the manifest that the store was built from")
+            raise InputError(
+                f"the manifest's channels are {names}, the store's {data.channels}",
+                fix="give the manifest that the store was built from",
+            )
         nodes = nodes_of(described, settings["bin_size"])
         features = node_features(described, nodes, settings["log"])
-        graph = Graph(features, node_contacts(described, nodes, settings["neighbours"], settings["hic"]), nodes.at(data.genes["chrom"], data.genes["tss"]))
+        graph = Graph(
+            features,
+            node_contacts(described, nodes, settings["neighbours"], settings["hic"]),
+            nodes.at(data.genes["chrom"], data.genes["tss"]),
+        )
         return Prepared(data.genes.drop(columns="store"), known_targets(data), graph, data.channels)
 
     def network(self, prepared, task):
@@ -228,5 +277,7 @@ class GCMERGE(NetworkBaseline):
 
 def _one_store(stores: Sequence[Any]) -> list[Any]:
     if len(stores) != 1:
-        raise InputError(f"GC-MERGE reads one cell type, not {len(stores)}", remedy="give one store and its manifest")
+        raise InputError(
+            f"GC-MERGE reads one cell type, not {len(stores)}", fix="give one store and its manifest"
+        )
     return list(stores)

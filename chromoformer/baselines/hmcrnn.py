@@ -23,7 +23,9 @@ def focal_loss(
     gamma: float = 2.0,
 ) -> Tensor:  # a number: the sum over the batch
     "Cross-entropy in which a gene counts the less, the better it is predicted."
-    likelihood = F.logsigmoid(torch.where(target > 0.5, logit, -logit))  # ln of the probability of the true label
+    likelihood = F.logsigmoid(
+        torch.where(target > 0.5, logit, -logit)
+    )  # ln of the probability of the true label
     return -((1 - likelihood.exp()) ** gamma * likelihood).sum()
 
 
@@ -33,8 +35,10 @@ class HMCRNNNetwork(nn.Module):
     def __init__(self, marks: int, bins: int, filters: int = 20, width: int = 40):
         super().__init__()
         if bins < 8:
-            raise InputError(f"{bins} bins are too few: a filter is 7 bins wide", remedy="give at least 8 bins")
-        self.convolution = nn.Sequential(nn.Conv1d(marks, filters, 7), nn.BatchNorm1d(filters), nn.ReLU(), nn.MaxPool1d(3, 3, 1))
+            raise InputError(f"{bins} bins are too few: a filter is 7 bins wide", fix="give at least 8 bins")
+        self.convolution = nn.Sequential(
+            nn.Conv1d(marks, filters, 7), nn.BatchNorm1d(filters), nn.ReLU(), nn.MaxPool1d(3, 3, 1)
+        )
         self.lstm = nn.LSTM(filters, width, bidirectional=True)
         self.attention = nn.Sequential(nn.Linear(2 * width, 16), nn.Tanh(), nn.Linear(16, 1))
         self.head = nn.Sequential(nn.Linear(2 * width, 32), nn.ReLU(), nn.Linear(32, 1))
@@ -71,4 +75,6 @@ class HMCRNN(PromoterBaseline, NetworkBaseline):
         return HMCRNNNetwork(*prepared.inputs.shape[1:])
 
     def loss(self, output, target, task):
-        return focal_loss(output[:, 0], target) if task == "classification" else usual_loss(output, target, task)
+        return (
+            focal_loss(output[:, 0], target) if task == "classification" else usual_loss(output, target, task)
+        )

@@ -57,7 +57,12 @@ def outputs_of(
     network.eval()
     step = batch_size or max(len(rows), 1)
     with torch.inference_mode():
-        return torch.cat([network(inputs[torch.as_tensor(rows[start : start + step])]) for start in range(0, len(rows), step)])
+        return torch.cat(
+            [
+                network(inputs[torch.as_tensor(rows[start : start + step])])
+                for start in range(0, len(rows), step)
+            ]
+        )
 
 
 def _optimiser(network: nn.Module, recipe: BaselineRecipe) -> torch.optim.Optimizer:
@@ -105,14 +110,24 @@ def train_network(
     saved = time.monotonic()
     for epoch in range(len(history), recipe.epochs):
         order = np.random.default_rng([seed, epoch]).permutation(len(rows))
-        row: dict[str, Any] = {"epoch": epoch + 1, "training_loss": _epoch(network, optimiser, baseline, prepared, target, rows, recipe, task, order)}
+        row: dict[str, Any] = {
+            "epoch": epoch + 1,
+            "training_loss": _epoch(
+                network, optimiser, baseline, prepared, target, rows, recipe, task, order
+            ),
+        }
         if not np.isfinite(row["training_loss"]):
-            raise InputError(f"the loss of {baseline.name} is {row['training_loss']} in epoch {epoch + 1}",
-                             remedy="lower the learning rate, or give it ln(depth + 1) with the setting log: true")  # fmt: skip
+            raise InputError(
+                f"the loss of {baseline.name} is {row['training_loss']} in epoch {epoch + 1}",
+                fix="lower the learning rate, or give it ln(depth + 1) with the setting log: true",
+            )
         if recipe.select:
             row |= _validate(network, baseline, prepared, validation, recipe, task)
             if row[f"validation_{MAIN_METRIC[task]}"] > best["score"]:
-                best = {"score": row[f"validation_{MAIN_METRIC[task]}"], "weights": {k: v.clone() for k, v in network.state_dict().items()}}
+                best = {
+                    "score": row[f"validation_{MAIN_METRIC[task]}"],
+                    "weights": {k: v.clone() for k, v in network.state_dict().items()},
+                }
         history.append(row)
         tick(row)
         if state_file and (time.monotonic() - saved > 10 or epoch + 1 == recipe.epochs):
@@ -128,23 +143,44 @@ def _validate(network, baseline, prepared, rows, recipe, task) -> dict[str, floa
     output = outputs_of(network, prepared.inputs, rows, recipe.batch_size and 1024)
     score = baseline.score(output, task).numpy()
     main = MAIN_METRIC[task]
-    found = evaluate_scores(prepared.target[rows], score, task, draws=0)[main]["value"] if np.isfinite(score).all() else np.nan
+    found = (
+        evaluate_scores(prepared.target[rows], score, task, draws=0)[main]["value"]
+        if np.isfinite(score).all()
+        else np.nan
+    )
     return {f"validation_{main}": found if np.isfinite(found) else -np.inf}
 
 
 def _save_state(file: Path, network, optimiser, history, best, settings) -> None:
     with atomic_path(file) as temporary:
-        torch.save({"network": network.state_dict(), "optimiser": optimiser.state_dict(), "history": history, "best": best,
-                    "random": torch.get_rng_state(), "settings": settings}, temporary)  # fmt: skip
+        torch.save(
+            {
+                "network": network.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "history": history,
+                "best": best,
+                "random": torch.get_rng_state(),
+                "settings": settings,
+            },
+            temporary,
+        )
 
 
 def _resume(file: Path, network, optimiser, settings) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     try:
         state = torch.load(file, weights_only=True)
     except Exception as error:
-        raise InputError(f"the state is cut short or damaged ({type(error).__name__})", file=file, remedy="use force to train anew") from error
+        raise InputError(
+            f"the state is cut short or damaged ({type(error).__name__})",
+            file=file,
+            fix="use force to train anew",
+        ) from error
     if state["settings"] != settings:
-        raise InputError("a run with other settings was begun here", file=file.parent, remedy="choose another folder, or use force to train anew")
+        raise InputError(
+            "a run with other settings was begun here",
+            file=file.parent,
+            fix="choose another folder, or use force to train anew",
+        )
     network.load_state_dict(state["network"])
     optimiser.load_state_dict(state["optimiser"])
     torch.set_rng_state(state["random"])

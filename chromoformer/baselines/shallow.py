@@ -31,7 +31,10 @@ def promoter_features(
 ) -> np.ndarray:  # (genes, parts * channels)
     "The mean of each mark in each part of the promoter window."
     if data.window % (parts * data.bin_size):
-        raise InputError(f"a window of {data.window} bp is not {parts} times a whole number of bins", remedy="choose another number of parts")
+        raise InputError(
+            f"a window of {data.window} bp is not {parts} times a whole number of bins",
+            fix="choose another number of parts",
+        )
     found = []
     for start in range(0, len(data), 1024):
         batch = data.batch(np.arange(start, min(start + 1024, len(data))))
@@ -63,8 +66,12 @@ def genome_bin_features(
 ) -> np.ndarray:  # (genes, (2 * flank + 1) * channels), from 5' to 3' of the gene; 0 outside the chromosome
     "Marks in bins of a fixed grid along the genome, around the bin that holds the TSS."
     start = (genes["tss"].to_numpy() // bin_size - flank) * bin_size
-    regions = pd.DataFrame({"chrom": genes["chrom"].to_numpy(), "start": start, "end": start + (2 * flank + 1) * bin_size})
-    means = [bin_means(path, regions, bin_size, chrom_sizes).reshape(len(genes), -1) for path in tracks.values()]
+    regions = pd.DataFrame(
+        {"chrom": genes["chrom"].to_numpy(), "start": start, "end": start + (2 * flank + 1) * bin_size}
+    )
+    means = [
+        bin_means(path, regions, bin_size, chrom_sizes).reshape(len(genes), -1) for path in tracks.values()
+    ]
     values = np.log1p(np.stack(means, 2))  # (genes, bins, channels)
     minus = (genes["strand"] == "-").to_numpy()
     values[minus] = values[minus][:, ::-1]
@@ -82,11 +89,15 @@ def gene_body_features(
     tss = genes["tss"].to_numpy()
     last = np.where(minus, genes["gene_start"], genes["gene_end"] - 1)  # base
     first_bin, last_bin = np.minimum(tss, last) // bin_size, np.maximum(tss, last) // bin_size
-    regions = pd.DataFrame({"chrom": genes["chrom"].to_numpy(), "start": first_bin * bin_size, "end": (last_bin + 1) * bin_size})
+    regions = pd.DataFrame(
+        {"chrom": genes["chrom"].to_numpy(), "start": first_bin * bin_size, "end": (last_bin + 1) * bin_size}
+    )
     number = last_bin - first_bin + 1
     start = np.cumsum(number) - number
     half = number // 2  # the second half of an odd number holds the middle bin
-    halves = np.stack([np.where(minus, start, start + half), np.where(minus, start + number - half, start + number)], 1).ravel()
+    halves = np.stack(
+        [np.where(minus, start, start + half), np.where(minus, start + number - half, start + number)], 1
+    ).ravel()
     features = []
     for path in tracks.values():
         means = bin_means(path, regions, bin_size, chrom_sizes).astype(float)

@@ -17,8 +17,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from .store import Store
-from .whole_genes import GeneStretches, PooledGenes, WholeGenes, pool_runs
+from .store import Store, open_stores
+from .whole_genes import GeneStretches, PooledGenes, WholeGeneBatch, pool_runs
 from ..errors import InputError, some
 
 # %% ../../nbs/data/batches.ipynb #e98c95f7
@@ -73,7 +73,9 @@ def groups_of_similar_length(
     "Regions that go into one tensor without much padding."
 
     def cut(rows: Tensor) -> list[Tensor]:
-        saved = torch.arange(len(rows)) * (bins[rows[-1:]] - bins[rows].roll(1))  # if the first k are a group of their own
+        saved = torch.arange(len(rows)) * (
+            bins[rows[-1:]] - bins[rows].roll(1)
+        )  # if the first k are a group of their own
         if not len(rows) or saved.max() <= worth:
             return [rows]
         first = int(saved.argmax())
@@ -99,15 +101,18 @@ class Batch:
     rows: Tensor  # (B,), rows of the genes in the dataset
     bin_size: int  # finest bin, bp
     window: int  # bp
-    whole: WholeGenes | None = None
+    whole: WholeGeneBatch | None = None
 
     def __len__(self) -> int:
         return len(self.promoter)
 
     def to(self, device: str | torch.device) -> "Batch":
         "The same batch on another device."
-        moved = {f.name: getattr(self, f.name).to(device)
-                 for f in fields(self) if isinstance(getattr(self, f.name), Tensor | WholeGenes)}  # fmt: skip
+        moved = {
+            f.name: getattr(self, f.name).to(device)
+            for f in fields(self)
+            if isinstance(getattr(self, f.name), Tensor | WholeGeneBatch)
+        }
         return replace(self, **moved)
 
     def promoter_features(
@@ -123,10 +128,17 @@ class Batch:
             span = (span - cut).clamp(0, promoter_window)
         values, bases = bin_features(sums, span[:, 0], span[:, 1], self.bin_size, bin_size)
         padding = bases == 0
-        if (missing := wanted - values.shape[1]) > 0:  # a window on the minus strand is reversed, its padding included
+        if (
+            missing := wanted - values.shape[1]
+        ) > 0:  # a window on the minus strand is reversed, its padding included
             before = torch.where(self.minus, missing // 2, -(-missing // 2))
             genes, bins, _ = values.shape
-            where = torch.arange(genes, device=values.device) * bins, torch.full_like(before, bins), before, wanted
+            where = (
+                torch.arange(genes, device=values.device) * bins,
+                torch.full_like(before, bins),
+                before,
+                wanted,
+            )
             placed, outside = place_in_window(values.flatten(0, 1), *where)
             padding = outside | place_in_window(padding.view(-1, 1), *where)[0][..., 0]
             return placed, padding
@@ -138,7 +150,10 @@ class Batch:
     ) -> tuple[Tensor, PooledGenes]:  # (T, channels); the bins that they belong to, gene after gene
         "The whole genes at one resolution."
         if self.whole is None:
-            raise InputError("this batch holds promoter windows, not whole genes", remedy="use GeneDataset(..., whole_genes=True)")
+            raise InputError(
+                "this batch holds promoter windows, not whole genes",
+                fix="use GeneDataset(..., whole_genes=True)",
+            )
         pooled = self.whole.pooled(bin_size)
         return log_depth(pooled.sums, pooled.bases.clamp(min=1)), pooled
 
@@ -146,16 +161,24 @@ class Batch:
         self,
         bin_size: int,  # bp
         groups: Sequence[Tensor] | None = None,  # which of the P are looked at together; None: all
-    ) -> list[tuple[Tensor, Tensor, int]]:  # of each group: (R, L, channels); padding (R, L); place of the first of the L bins in the window
+    ) -> list[
+        tuple[Tensor, Tensor, int]
+    ]:  # of each group: (R, L, channels); padding (R, L); place of the first of the L bins in the window
         "pCREs at one resolution, each at its place in the middle L bins of the window, as many as the longest of its group has."
-        sums, pcre, along = pool_runs(self.pcre, -(-self.pcre_length // self.bin_size), bin_size // self.bin_size)
-        values = log_depth(sums, (self.pcre_length.index_select(0, pcre) - along * bin_size).clamp_(max=bin_size))
+        sums, pcre, along = pool_runs(
+            self.pcre, -(-self.pcre_length // self.bin_size), bin_size // self.bin_size
+        )
+        values = log_depth(
+            sums, (self.pcre_length.index_select(0, pcre) - along * bin_size).clamp_(max=bin_size)
+        )
         bins, window = -(-self.pcre_length // bin_size), self.window // bin_size
         first, before, found = bins.cumsum(0) - bins, -(-(window - bins) // 2), []
         for rows in [torch.arange(len(bins), device=bins.device)] if groups is None else groups:
             most = int(bins[rows].max()) if len(rows) else 1
             start = -(-(window - most) // 2)
-            found.append((*place_in_window(values, first[rows], bins[rows], before[rows] - start, most), start))
+            found.append(
+                (*place_in_window(values, first[rows], bins[rows], before[rows] - start, most), start)
+            )
         return found
 
 # %% ../../nbs/data/batches.ipynb #b821ed1c
@@ -164,15 +187,17 @@ class GeneDataset:
 
     def __init__(
         self,
-        stores: Store | str | Path | Sequence[Store | str | Path],  # opened or by their path; same channels, bin size and window
+        stores: Store
+        | str
+        | Path
+        | Sequence[Store | str | Path],  # opened or by their path; same channels, bin size and window
         task: Literal["classification", "regression"] = "classification",  # decides the target
         max_pcres: int | None = None,  # use at most so many pCREs a gene, the best ones; 0: none
         in_memory: bool = True,  # False: read the bins of each batch from disk
         device: str | torch.device = "cpu",  # where the bins are kept and batches appear
         whole_genes: bool = False,  # True: batches have `whole`; the stores must keep whole genes
     ):
-        stores = [stores] if isinstance(stores, Store | str | Path) else stores
-        stores = [store if isinstance(store, Store) else Store(store) for store in stores]
+        stores = open_stores(stores)
         _check_compatible(stores)
         self.stores, self.device = stores, torch.device(device)
         self.channels, self.bin_size, self.window = stores[0].channels, stores[0].bin_size, stores[0].window
@@ -183,8 +208,13 @@ class GeneDataset:
         length = (regions["end"] - regions["start"]).to_numpy()
         minus = (self.genes["strand"] == "-").to_numpy()
         start = regions["start"].to_numpy()[promoter]
-        inside = np.stack([regions["inside_start"].to_numpy()[promoter] - start,
-                           regions["inside_end"].to_numpy()[promoter] - start], 1)  # fmt: skip
+        inside = np.stack(
+            [
+                regions["inside_start"].to_numpy()[promoter] - start,
+                regions["inside_end"].to_numpy()[promoter] - start,
+            ],
+            1,
+        )
         inside[minus] = self.window - inside[minus][:, ::-1]
 
         def here(values):
@@ -227,8 +257,21 @@ class GeneDataset:
             stretch, whole = self._stretches.of(rows)
             promoter, pcre, sums = self._gather(promoter, pcre, stretch)
             whole = replace(whole, sums=sums)
-        return Batch(promoter, self._span[rows], minus, pcre, length, gene, slot + 1, self._score[contact],
-                     self.target[rows], rows, self.bin_size, self.window, whole)  # fmt: skip
+        return Batch(
+            promoter,
+            self._span[rows],
+            minus,
+            pcre,
+            length,
+            gene,
+            slot + 1,
+            self._score[contact],
+            self.target[rows],
+            rows,
+            self.bin_size,
+            self.window,
+            whole,
+        )
 
     def _gather(self, *indices: Tensor) -> list[Tensor]:
         if self._signal is not None:
@@ -270,7 +313,11 @@ class GeneDataset:
             parts[2].append(store.pcres["region"].to_numpy() + regions)
             parts[3].append(store.pcres["score"].to_numpy(np.float32))
             parts[4].append(store.pcre_start[1:] + contacts)
-            bins, regions, contacts = bins + store.bins, regions + len(store.regions), contacts + len(store.pcres)
+            bins, regions, contacts = (
+                bins + store.bins,
+                regions + len(store.regions),
+                contacts + len(store.pcres),
+            )
         return tuple(np.concatenate(part) for part in parts)
 
     def _targets(self, task: str) -> Tensor:
@@ -282,15 +329,16 @@ class GeneDataset:
 
 def _check_compatible(stores: Sequence[Store]) -> None:
     if not stores:
-        raise InputError("no store was given", remedy="name at least one STORE.h5")
+        raise InputError("no store was given", fix="name at least one STORE.h5")
     first = stores[0]
     for store in stores[1:]:
         for what in ("channels", "bin_size", "window"):
             if getattr(store, what) != getattr(first, what):
                 raise InputError(
                     f"{what} is {getattr(store, what)}, but {getattr(first, what)} in {first.path}",
-                    file=store.path, remedy="stores that are used together must be built with the same settings",
-                )  # fmt: skip
+                    file=store.path,
+                    fix="stores that are used together must be built with the same settings",
+                )
 
 # %% ../../nbs/data/batches.ipynb #f16ae7ac
 def loader(
@@ -324,6 +372,9 @@ def gene_rows(
         return genes
     missing = set(genes) - set(data.genes["gene_id"])
     if missing:
-        raise InputError(f"unknown genes: {some(sorted(missing))}", remedy="see the gene ids with `chromoformer info STORE.h5`")
+        raise InputError(
+            f"unknown genes: {some(sorted(missing))}",
+            fix="see the gene ids with `chromoformer info STORE.h5`",
+        )
     by_id = data.genes.groupby("gene_id", sort=False).indices
     return np.concatenate([by_id[gene] for gene in genes]) if len(genes) else np.zeros(0, np.int64)

@@ -52,9 +52,9 @@ def existing(
     "`InputError` unless there is a file that holds something."
     path = Path(path)
     if not path.is_file():
-        raise InputError("no such file", file=path, remedy="check the name, or make or download the file")
+        raise InputError("no such file", file=path, fix="check the name, or make or download the file")
     if path.stat().st_size == 0:
-        raise InputError("this file is empty", file=path, remedy="make or download it again")
+        raise InputError("this file is empty", file=path, fix="make or download it again")
     return path
 
 
@@ -69,21 +69,33 @@ def open_bigwig(
         magic, version = file.read(4), file.read(2)
         file.seek(-min(4, path.stat().st_size), os.SEEK_END)
         if magic not in (MAGIC, MAGIC[::-1]):
-            raise InputError(f"this is no bigWig (it starts with {magic!r})", file=path,
-                             remedy="give a bigWig, or turn reads or a bedGraph into one with `chromoformer coverage`")  # fmt: skip
-        if len(version) < 2 or (max(version) >= 4 and file.read() != magic):  # before version 4 there was no end mark
-            raise InputError("this bigWig is cut short: its end mark is missing", file=path, remedy=again)
+            raise InputError(
+                f"this is no bigWig (it starts with {magic!r})",
+                file=path,
+                fix="give a bigWig, or turn reads or a bedGraph into one with `chromoformer coverage`",
+            )
+        if len(version) < 2 or (
+            max(version) >= 4 and file.read() != magic
+        ):  # before version 4 there was no end mark
+            raise InputError("this bigWig is cut short: its end mark is missing", file=path, fix=again)
         file.seek(0)
         try:
             yield pybigtools.open(file)
         except BaseException as error:
             # a damaged block makes pybigtools panic, which is no Exception
-            if isinstance(error, (OSError, pybigtools.BBIReadError)) or type(error).__name__ == "PanicException":
-                raise InputError(f"this bigWig is cut short or damaged ({error})", file=path, remedy=again) from error
+            if (
+                isinstance(error, (OSError, pybigtools.BBIReadError))
+                or type(error).__name__ == "PanicException"
+            ):
+                raise InputError(
+                    f"this bigWig is cut short or damaged ({error})", file=path, fix=again
+                ) from error
             raise
 
 # %% ../../nbs/data/bigwig.ipynb #3af3d341
-Intervals = tuple[str, np.ndarray, np.ndarray, np.ndarray]  # chromosome, starts, ends, values; 0-based, half-open
+Intervals = tuple[
+    str, np.ndarray, np.ndarray, np.ndarray
+]  # chromosome, starts, ends, values; 0-based, half-open
 
 
 def _check_runs(chrom: str, starts: np.ndarray, ends: np.ndarray, values: np.ndarray, size: int) -> None:
@@ -96,8 +108,11 @@ def _check_runs(chrom: str, starts: np.ndarray, ends: np.ndarray, values: np.nda
     ):
         if wrong.any():
             at = int(np.argmax(wrong))
-            raise InputError(problem, place=str(Region(chrom, int(starts[at]), int(ends[at]))),
-                             remedy="give sorted intervals that do not overlap, with finite values")  # fmt: skip
+            raise InputError(
+                problem,
+                place=str(Region(chrom, int(starts[at]), int(ends[at]))),
+                fix="give sorted intervals that do not overlap, with finite values",
+            )
 
 # %% ../../nbs/data/bigwig.ipynb #a96c3549
 def _checked(intervals: Iterable[Intervals], sizes: Mapping[str, int]) -> Iterator[tuple[int, np.ndarray]]:
@@ -105,9 +120,12 @@ def _checked(intervals: Iterable[Intervals], sizes: Mapping[str, int]) -> Iterat
     numbers, last = {chrom: number for number, chrom in enumerate(sizes)}, -1
     for chrom, starts, ends, values in intervals:
         if chrom not in numbers:
-            raise InputError(f"{chrom} is not in the genome ({some(sizes)})", remedy="use one genome for all")
+            raise InputError(f"{chrom} is not in the genome ({some(sizes)})", fix="use one genome for all")
         if numbers[chrom] <= last:
-            raise InputError(f"{chrom} comes twice or too late", remedy="give each chromosome once, in the order of its sizes")
+            raise InputError(
+                f"{chrom} comes twice or too late",
+                fix="give each chromosome once, in the order of its sizes",
+            )
         with np.errstate(over="ignore"):  # what float32 cannot hold is refused as not finite
             values = np.asarray(values, np.float32)
         _check_runs(chrom, starts, ends, values, sizes[chrom])
@@ -127,7 +145,9 @@ def _pack(chrom: int, runs: np.ndarray) -> tuple[int, Packed, Windows]:
     return chrom, pack_runs(chrom, runs), windows_of(runs)
 
 
-def _split(results: Iterable[tuple[int, Packed, Windows]], windows: dict[int, list[Windows]]) -> Iterator[Packed]:
+def _split(
+    results: Iterable[tuple[int, Packed, Windows]], windows: dict[int, list[Windows]]
+) -> Iterator[Packed]:
     "Blocks to be written; their windows are put aside."
     for chrom, packed, found in results:
         windows.setdefault(chrom, []).append(found)
@@ -161,7 +181,9 @@ def _write_blocks(file: BinaryIO, blocks: Iterable[Packed]) -> tuple[int, int]:
     return at, len(places)
 
 
-def _write_parts(file: BinaryIO, sizes: Mapping[str, int], runs: Iterable[tuple[int, np.ndarray]], pool: Executor) -> None:
+def _write_parts(
+    file: BinaryIO, sizes: Mapping[str, int], runs: Iterable[tuple[int, np.ndarray]], pool: Executor
+) -> None:
     "Write a whole bigWig."
     zoom_sizes = [size for size in (ZOOM << 2 * level for level in range(6)) if size < max(sizes.values())]
     summary_at = HEAD.size + 24 * len(zoom_sizes)
@@ -169,7 +191,9 @@ def _write_parts(file: BinaryIO, sizes: Mapping[str, int], runs: Iterable[tuple[
     runs_at = names_at + file.write(chromosome_tree(sizes, names_at))
     file.write(bytes(8))
     windows: dict[int, list[Windows]] = {}
-    chunks = ((chrom, here[first : first + CHUNK]) for chrom, here in runs for first in range(0, len(here), CHUNK))
+    chunks = (
+        (chrom, here[first : first + CHUNK]) for chrom, here in runs for first in range(0, len(here), CHUNK)
+    )
     tree_at, blocks = _write_blocks(file, _split(in_order(pool, _pack, chunks), windows))
     summary, levels = _levels(windows, zoom_sizes)
     zooms = b""
@@ -177,11 +201,19 @@ def _write_parts(file: BinaryIO, sizes: Mapping[str, int], runs: Iterable[tuple[
         at = file.tell()
         file.write(struct.pack("<I", len(records)))
         chunks = ((records[first : first + CHUNK],) for first in range(0, len(records), CHUNK))
-        zooms += struct.pack("<2I2Q", size, 0, at, _write_blocks(file, in_order(pool, pack_records, chunks))[0])
+        zooms += struct.pack(
+            "<2I2Q", size, 0, at, _write_blocks(file, in_order(pool, pack_records, chunks))[0]
+        )
     file.write(MAGIC)
-    largest = max(24 + BLOCK_RUNS * RUN.itemsize, BLOCK_RECORDS * RECORD.itemsize)  # bytes of a block before compression
+    largest = max(
+        24 + BLOCK_RUNS * RUN.itemsize, BLOCK_RECORDS * RECORD.itemsize
+    )  # bytes of a block before compression
     file.seek(0)
-    file.write(HEAD.pack(MAGIC, 4, len(zoom_sizes), names_at, runs_at, tree_at, 0, 0, 0, summary_at, largest, 0) + zooms + summary)
+    file.write(
+        HEAD.pack(MAGIC, 4, len(zoom_sizes), names_at, runs_at, tree_at, 0, 0, 0, summary_at, largest, 0)
+        + zooms
+        + summary
+    )
     file.seek(runs_at)
     file.write(struct.pack("<Q", blocks))
 
@@ -194,11 +226,15 @@ def write_bigwig(
     "Write a bigWig whole or not at all. Values are held as float32."
     sizes = dict(chrom_sizes) if isinstance(chrom_sizes, Mapping) else read_chrom_sizes(chrom_sizes)
     if max(sizes.values()) >= 1 << 32:
-        raise InputError(f"a chromosome of {max(sizes.values()):,} bp is more than a bigWig holds",
-                         remedy="leave it out or cut it: it must be shorter than 2^32 bp")  # fmt: skip
+        raise InputError(
+            f"a chromosome of {max(sizes.values()):,} bp is more than a bigWig holds",
+            fix="leave it out or cut it: it must be shorter than 2^32 bp",
+        )
     runs = _checked(intervals, sizes)
     with atomic_path(path) as temporary, open(temporary, "wb") as file, ThreadPoolExecutor(THREADS) as pool:
         if (first := next(runs, None)) is None:
-            raise InputError("no base has a value, so there is nothing to write", file=path, remedy="check the input")
+            raise InputError(
+                "no base has a value, so there is nothing to write", file=path, fix="check the input"
+            )
         _write_parts(file, sizes, chain([first], runs), pool)
     return Path(path)

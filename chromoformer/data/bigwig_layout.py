@@ -60,7 +60,16 @@ def chromosome_tree(
     return struct.pack("<4I2Q", 0x78CA8C91, FANOUT, width, 8, len(leaves), 0) + _tree(leaves, begin + 32)
 
 
-PLACE = np.dtype([("start_chrom", "<u4"), ("start", "<u4"), ("end_chrom", "<u4"), ("end", "<u4"), ("offset", "<u8"), ("size", "<u8")])
+PLACE = np.dtype(
+    [
+        ("start_chrom", "<u4"),
+        ("start", "<u4"),
+        ("end_chrom", "<u4"),
+        ("end", "<u4"),
+        ("offset", "<u8"),
+        ("size", "<u8"),
+    ]
+)
 
 
 def place_tree(
@@ -69,8 +78,19 @@ def place_tree(
 ) -> bytes:
     "The tree that finds the blocks of a stretch of the genome."
     first, last = places[0], places[-1]
-    head = struct.pack("<2IQ4IQ2I", 0x2468ACE0, FANOUT, len(places), first["start_chrom"], first["start"],
-                       last["end_chrom"], last["end"], begin, 1, 0)  # fmt: skip
+    head = struct.pack(
+        "<2IQ4IQ2I",
+        0x2468ACE0,
+        FANOUT,
+        len(places),
+        first["start_chrom"],
+        first["start"],
+        last["end_chrom"],
+        last["end"],
+        begin,
+        1,
+        0,
+    )
     return head + _tree(places, begin + len(head))
 
 # %% ../../nbs/data/bigwig_layout.ipynb #5a8da4c5
@@ -78,9 +98,21 @@ BLOCK_RUNS, BLOCK_RECORDS = 1024, 512  # runs of a block; records of a block of 
 CHUNK = 64 * BLOCK_RUNS  # runs, or records, that a thread compresses at a time
 EFFORT = 2  # of zlib
 RUN = np.dtype([("start", "<u4"), ("end", "<u4"), ("value", "<f4")])
-RECORD = np.dtype([("chrom", "<u4"), ("start", "<u4"), ("end", "<u4"), ("bases", "<u4"),
-                   ("min", "<f4"), ("max", "<f4"), ("sum", "<f4"), ("squares", "<f4")])  # fmt: skip
-Packed = list[tuple[tuple[int, int, int, int], bytes]]  # first chromosome and base, last chromosome and base, compressed bytes
+RECORD = np.dtype(
+    [
+        ("chrom", "<u4"),
+        ("start", "<u4"),
+        ("end", "<u4"),
+        ("bases", "<u4"),
+        ("min", "<f4"),
+        ("max", "<f4"),
+        ("sum", "<f4"),
+        ("squares", "<f4"),
+    ]
+)
+Packed = list[
+    tuple[tuple[int, int, int, int], bytes]
+]  # first chromosome and base, last chromosome and base, compressed bytes
 
 
 def pack_runs(
@@ -92,7 +124,9 @@ def pack_runs(
     for first in range(0, len(runs), BLOCK_RUNS):
         block = runs[first : first + BLOCK_RUNS]
         start, end = int(block["start"][0]), int(block["end"][-1])
-        head = struct.pack("<5I2BH", chrom, start, end, 0, 0, 1, 0, len(block))  # 1: every run has its own start and end
+        head = struct.pack(
+            "<5I2BH", chrom, start, end, 0, 0, 1, 0, len(block)
+        )  # 1: every run has its own start and end
         packed.append(((chrom, start, chrom, end), zlib.compress(head + block.tobytes(), EFFORT)))
     return packed
 
@@ -148,8 +182,16 @@ def _joined(parts: Windows) -> Windows:
     first = np.flatnonzero(np.diff(number, prepend=-1))
     last = np.append(first[1:], len(number)) - 1
     add = np.add.reduceat
-    return Windows(number[first], start[first], end[last], add(bases, first), np.minimum.reduceat(low, first),
-                   np.maximum.reduceat(high, first), add(total, first), add(squares, first))  # fmt: skip
+    return Windows(
+        number[first],
+        start[first],
+        end[last],
+        add(bases, first),
+        np.minimum.reduceat(low, first),
+        np.maximum.reduceat(high, first),
+        add(total, first),
+        add(squares, first),
+    )
 
 
 def windows_of(
@@ -164,7 +206,11 @@ def windows_of(
     if pieces.max() > 1:
         row = np.repeat(np.arange(len(runs)), pieces)
         number = number[row] + np.arange(len(row)) - (np.cumsum(pieces) - pieces)[row]
-        start, end, value = np.maximum(start[row], number * size), np.minimum(end[row], (number + 1) * size), value[row]
+        start, end, value = (
+            np.maximum(start[row], number * size),
+            np.minimum(end[row], (number + 1) * size),
+            value[row],
+        )
     bases = end - start
     total = value * bases
     return _joined(Windows(number, start, end, bases, value, value, total, total * value))

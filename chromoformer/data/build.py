@@ -49,14 +49,23 @@ def genes_of(
     annotation, expression = manifest.annotation, manifest.expression
     options = {"gene_type": annotation.gene_type} if annotation.kind == "gtf" else {}
     genes = read_genes(annotation.kind, files_of(annotation.path)[0], chrom_sizes, **options)
-    if manifest.folds is None and not manifest.genome.lower().startswith(("hg", "grch", "b37", "b38", "chm13", "t2t", "human")):
-        warnings.warn(f"the manifest of {manifest.name} names no folds, so those of the human chromosomes are used for {manifest.genome}; "
-                      "give `folds: {1: [chr1, ...], 2: ...}` for a genome of its own", stacklevel=2)  # fmt: skip
+    if manifest.folds is None and not manifest.genome.lower().startswith(
+        ("hg", "grch", "b37", "b38", "chm13", "t2t", "human")
+    ):
+        warnings.warn(
+            f"the manifest of {manifest.name} names no folds, so those of the human chromosomes are used for {manifest.genome}; "
+            "give `folds: {1: [chr1, ...], 2: ...}` for a genome of its own",
+            stacklevel=2,
+        )
     genes = genes[~genes["chrom"].map(bare_name).isin({bare_name(chrom) for chrom in manifest.leave_out})]
     if expression is None:
-        fold = genes["chrom"].map({chrom: chromosome_fold(chrom, manifest.folds) for chrom in genes["chrom"].unique()})
+        fold = genes["chrom"].map(
+            {chrom: chromosome_fold(chrom, manifest.folds) for chrom in genes["chrom"].unique()}
+        )
         return genes.assign(expression=np.nan, label=-1, fold=fold)
-    rpkm = read_expression(files_of(expression.path)[0], expression.column, expression.gene_id, expression.kind)
+    rpkm = read_expression(
+        files_of(expression.path)[0], expression.column, expression.gene_id, expression.kind
+    )
     with found_in(f"{files_of(annotation.path)[0]} and {files_of(expression.path)[0]}"):
         return label_genes(genes, rpkm, folds=manifest.folds)
 
@@ -70,14 +79,22 @@ def pcres_of(
     contacts = manifest.contacts
     with tempfile.TemporaryDirectory() as folder:
         manifest = _with_tracks(manifest, chrom_sizes, folder)
-        tracks = {channel.name: files_of(channel.path) for channel in manifest.channels if channel.name in _marks(manifest)}
+        tracks = {
+            channel.name: files_of(channel.path)
+            for channel in manifest.channels
+            if channel.name in _marks(manifest)
+        }
         found = contacts_of(contacts, genes, chrom_sizes, tracks)
     return select_pcres(genes, found, **{name: getattr(contacts, name) for name in SELECTING})
 
 
 def _marks(manifest: Manifest) -> set[str]:
     "The channels that the contacts are predicted from."
-    return {mark for kind in kinds_of_marks(manifest.contacts, [channel.name for channel in manifest.channels]) for mark in kind}
+    return {
+        mark
+        for kind in kinds_of_marks(manifest.contacts, [channel.name for channel in manifest.channels])
+        for mark in kind
+    }
 
 
 def _with_tracks(manifest: Manifest, chrom_sizes: Mapping[str, int], folder: str | Path) -> Manifest:
@@ -112,7 +129,11 @@ def _joined(files: Sequence[str], sizes: Mapping[str, int]) -> Iterator[Interval
     for file in files:
         for intervals in bedgraph_intervals(file, sizes, progress=False):
             if (chrom := intervals[0]) in found:
-                raise InputError(f"{chrom} is in {found[chrom][0]} as well", file=file, remedy="give each chromosome in one file")
+                raise InputError(
+                    f"{chrom} is in {found[chrom][0]} as well",
+                    file=file,
+                    fix="give each chromosome in one file",
+                )
             found[chrom] = file, intervals
     return (found[chrom][1] for chrom in sizes if chrom in found)
 
@@ -146,8 +167,14 @@ def read_signal(
     "The depth of all channels in all regions."
     from tqdm import tqdm
 
-    regions, bin_size, channels = regions.filter(["chrom", "start", "end"]), min(manifest.bin_sizes), manifest.channels
-    signal = np.empty((int((-(-(regions["end"] - regions["start"]) // bin_size)).sum()), len(channels)), np.float32)
+    regions, bin_size, channels = (
+        regions.filter(["chrom", "start", "end"]),
+        min(manifest.bin_sizes),
+        manifest.channels,
+    )
+    signal = np.empty(
+        (int((-(-(regions["end"] - regions["start"]) // bin_size)).sum()), len(channels)), np.float32
+    )
     bar = tqdm(total=len(channels), desc="tracks", unit="track", disable=not progress)
     with tempfile.TemporaryDirectory() as folder, bar:
         arguments = [(channel, regions, bin_size, chrom_sizes, folder) for channel in channels]
@@ -156,7 +183,9 @@ def read_signal(
                 signal[:, column] = channel_sums(*job)
                 bar.update()
         else:
-            with ProcessPoolExecutor(min(processes, len(channels)), multiprocessing.get_context("spawn")) as pool:
+            with ProcessPoolExecutor(
+                min(processes, len(channels)), multiprocessing.get_context("spawn")
+            ) as pool:
                 for column, job in enumerate([pool.submit(channel_sums, *job) for job in arguments]):
                     signal[:, column] = job.result()
                     bar.update()
@@ -167,7 +196,9 @@ def build_store(
     manifest: str | Path | Manifest,  # YAML file, or what `read_manifest` returns
     out: str | Path,  # the store to write, *.h5
     *,
-    data: str | Path | None = None,  # folder that the manifest's paths are relative to; None: the manifest's own
+    data: str
+    | Path
+    | None = None,  # folder that the manifest's paths are relative to; None: the manifest's own
     processes: int = 1,  # tracks that are read at the same time; more than one only under `if __name__ == "__main__":` in a script
     force: bool = False,  # replace an existing store
     progress: bool = True,
@@ -175,36 +206,74 @@ def build_store(
     "Build the store that a manifest describes, with a provenance.json beside it."
     watch = Stopwatch()
     refuse_finished(out, force)
-    manifest = _with_what_is_there(manifest if isinstance(manifest, Manifest) else read_manifest(manifest, data))
+    manifest = _with_what_is_there(
+        manifest if isinstance(manifest, Manifest) else read_manifest(manifest, data)
+    )
     files = input_files(manifest)
     modified = {name: file.path.stat().st_mtime_ns for name, file in files.items()}
     records = {name: check_file(file) for name, file in files.items()}
     chrom_sizes = read_chrom_sizes(files_of(manifest.chrom_sizes.path)[0])
     if manifest.annotation.kind == "metadata":
         arrays = Path(files_of(manifest.channels[0].path)[0])
-        return import_regions(files_of(manifest.annotation.path)[0], arrays if arrays.is_dir() else arrays.parent, out, force=True,
-                              channels=[channel.name for channel in manifest.channels], window=manifest.window, bin_sizes=manifest.bin_sizes,
-                              genome=manifest.genome, chrom_sizes=chrom_sizes, progress=progress)  # fmt: skip
+        return import_regions(
+            files_of(manifest.annotation.path)[0],
+            arrays if arrays.is_dir() else arrays.parent,
+            out,
+            force=True,
+            channels=[channel.name for channel in manifest.channels],
+            window=manifest.window,
+            bin_sizes=manifest.bin_sizes,
+            genome=manifest.genome,
+            chrom_sizes=chrom_sizes,
+            progress=progress,
+        )
     genes = genes_of(manifest, chrom_sizes)
     whole = manifest.whole_genes
-    exons = read_exons(files_of(manifest.annotation.path)[0], genes["gene_id"]) if whole and manifest.annotation.kind == "gtf" else None
+    exons = (
+        read_exons(files_of(manifest.annotation.path)[0], genes["gene_id"])
+        if whole and manifest.annotation.kind == "gtf"
+        else None
+    )
     with tempfile.TemporaryDirectory() as folder:
         ready = _with_tracks(manifest, chrom_sizes, folder)  # once, for contacts and signal
         pcres = pcres_of(ready, genes, chrom_sizes)
         if pcres.empty and manifest.contacts.kind != "none":
-            source = some(files_of(manifest.contacts.path) or [f"manifest {manifest.name}, contacts of kind {manifest.contacts.kind}"])
-            warnings.warn(f"{source}: no contact joins a gene to a pCRE; see min_score, max_length and "
-                          f"{'max_distance' if _marks(manifest) else 'tss_distance'} of the manifest's contacts", stacklevel=2)  # fmt: skip
+            source = some(
+                files_of(manifest.contacts.path)
+                or [f"manifest {manifest.name}, contacts of kind {manifest.contacts.kind}"]
+            )
+            warnings.warn(
+                f"{source}: no contact joins a gene to a pCRE; see min_score, max_length and "
+                f"{'max_distance' if _marks(manifest) else 'tss_distance'} of the manifest's contacts",
+                stacklevel=2,
+            )
         write_store(
-            out, genes=genes, pcres=pcres, channels=[channel.name for channel in manifest.channels], bin_sizes=manifest.bin_sizes,
-            window=manifest.window, genome=manifest.genome, chrom_sizes=chrom_sizes,
-            inputs=records, downstream=whole.downstream if whole else None, exons=exons,
+            out,
+            genes=genes,
+            pcres=pcres,
+            channels=[channel.name for channel in manifest.channels],
+            bin_sizes=manifest.bin_sizes,
+            window=manifest.window,
+            genome=manifest.genome,
+            chrom_sizes=chrom_sizes,
+            inputs=records,
+            downstream=whole.downstream if whole else None,
+            exons=exons,
             signal_of=lambda regions: read_signal(ready, regions, chrom_sizes, processes, progress),
-        )  # fmt: skip
+        )
     try:
-        record(Path(out).with_suffix(".provenance.json"), what="store from a manifest", inputs={name: file.path for name, file in files.items()}, outputs={"store": out},
-               parameters=manifest.model_dump(), watch=watch,
-               known={os.path.abspath(file.path): records[name] | {"modified": modified[name]} for name, file in files.items()})  # fmt: skip
+        record(
+            Path(out).with_suffix(".provenance.json"),
+            what="store from a manifest",
+            inputs={name: file.path for name, file in files.items()},
+            outputs={"store": out},
+            parameters=manifest.model_dump(),
+            watch=watch,
+            known={
+                os.path.abspath(file.path): records[name] | {"modified": modified[name]}
+                for name, file in files.items()
+            },
+        )
     except BaseException:  # a store without its record is half an output
         Path(out).unlink()
         raise
@@ -215,7 +284,11 @@ def _with_what_is_there(manifest: Manifest) -> Manifest:
     channels = []
     for channel in manifest.channels:
         track = files_of(channel.path)[0]
-        if channel.raw and not Path(track).is_file() and all(Path(file).is_file() for file in files_of(channel.raw.path)):
+        if (
+            channel.raw
+            and not Path(track).is_file()
+            and all(Path(file).is_file() for file in files_of(channel.raw.path))
+        ):
             channel = Channel(**channel.raw.model_dump(), name=channel.name)
         channels.append(channel)
     return manifest.model_copy(update={"channels": channels})
@@ -223,7 +296,9 @@ def _with_what_is_there(manifest: Manifest) -> Manifest:
 
 def input_files(
     manifest: Manifest,
-) -> dict[str, DataFile]:  # by a name: chrom_sizes, annotation, ..., the channels, with a number where there are several
+) -> dict[
+    str, DataFile
+]:  # by a name: chrom_sizes, annotation, ..., the channels, with a number where there are several
     "The files that a store is built from; `InputError` if one is missing."
     sources = {key: source_files(key, source) for key, source in sources_of(manifest).items()}
     arrays = manifest.channels[0] if manifest.channels[0].kind == "regions" else None
@@ -235,10 +310,19 @@ def input_files(
     for name, found in sources.items():
         for number, file in enumerate(found, 1):
             if not file.path.is_file():
-                fetched = file.url or any(channel.name == name and channel.raw for channel in manifest.channels)
-                remedy = "run `chromoformer fetch` with this manifest" if fetched else \
-                    "correct the path in the manifest (paths are relative to it), or fetch the file"  # fmt: skip
-                raise InputError("no such file", file=file.path, place=f"named as {name} in manifest {manifest.name}",
-                                 remedy=remedy if fetched or not file.note else f"{remedy}. What is wanted: {file.note}")  # fmt: skip
+                fetched = file.url or any(
+                    channel.name == name and channel.raw for channel in manifest.channels
+                )
+                fix = (
+                    "run `chromoformer fetch` with this manifest"
+                    if fetched
+                    else "correct the path in the manifest (paths are relative to it), or fetch the file"
+                )
+                raise InputError(
+                    "no such file",
+                    file=file.path,
+                    place=f"named as {name} in manifest {manifest.name}",
+                    fix=fix if fetched or not file.note else f"{fix}. What is wanted: {file.note}",
+                )
             files[name if len(found) == 1 else f"{name}.{number}"] = file
     return files

@@ -15,7 +15,7 @@ import pandas as pd
 
 from .build import channel_sums
 from .manifest import Channel, files_of, read_manifest
-from .store import Store, write_store
+from .store import Store, write_store, open_store
 from ..errors import InputError
 from ..provenance import Stopwatch, file_record, record
 
@@ -27,42 +27,82 @@ def add_channel(
     chrom_sizes: Mapping[str, int],  # name -> length in bp, as the first store was built with
 ) -> Store:  # the new store
     "Write a store with one channel more, the last."
-    watch, store = Stopwatch(), store if isinstance(store, Store) else Store(store)
+    watch, store = Stopwatch(), open_store(store)
     if channel.name in store.channels:
-        raise InputError(f"there is a channel {channel.name} already: {store.channels}", file=store.path, remedy="give the new one another name")
+        raise InputError(
+            f"there is a channel {channel.name} already: {store.channels}",
+            file=store.path,
+            fix="give the new one another name",
+        )
     files = files_of(channel.path)
-    names = [channel.name] if len(files) == 1 else [f"{channel.name}.{number}" for number in range(1, len(files) + 1)]
+    names = (
+        [channel.name]
+        if len(files) == 1
+        else [f"{channel.name}.{number}" for number in range(1, len(files) + 1)]
+    )
     inputs = store.inputs | {name: file_record(file) for name, file in zip(names, files)}
     regions = store.regions.iloc[store.pcres["region"]].reset_index(drop=True)
     pcres = regions[["chrom", "start", "end"]].assign(
-        gene_id=store.genes["gene_id"].to_numpy()[store.pcres["gene"]], score=store.pcres["score"],
+        gene_id=store.genes["gene_id"].to_numpy()[store.pcres["gene"]],
+        score=store.pcres["score"],
         rank=np.arange(len(regions)) - store.pcre_start[store.pcres["gene"]] + 1,
-    )  # fmt: skip
-
-    exons = None if store.exons is None else store.exons.assign(gene_id=store.genes["gene_id"].to_numpy()[store.exons["gene"]])
+    )
+    exons = (
+        None
+        if store.exons is None
+        else store.exons.assign(gene_id=store.genes["gene_id"].to_numpy()[store.exons["gene"]])
+    )
 
     def signal_of(regions: pd.DataFrame) -> np.ndarray:
         with tempfile.TemporaryDirectory() as folder:
-            sums = channel_sums(channel, regions[["chrom", "start", "end"]], store.bin_size, dict(chrom_sizes), folder)
+            sums = channel_sums(
+                channel, regions[["chrom", "start", "end"]], store.bin_size, dict(chrom_sizes), folder
+            )
         return np.column_stack([store.signal(), sums])
 
-    write_store(out, genes=store.genes, pcres=pcres, signal_of=signal_of, channels=[*store.channels, channel.name], bin_sizes=store.bin_sizes,
-                window=store.window, genome=store.genome, inputs=inputs, chrom_sizes=chrom_sizes, downstream=store.downstream, exons=exons)  # fmt: skip
-    record(Path(out).with_suffix(".provenance.json"), what="store with one more channel", outputs={"store": out}, watch=watch,
-           inputs={"store": store.path} | dict(zip(names, files)), parameters={"channel": channel.model_dump()})  # fmt: skip
+    write_store(
+        out,
+        genes=store.genes,
+        pcres=pcres,
+        signal_of=signal_of,
+        channels=[*store.channels, channel.name],
+        bin_sizes=store.bin_sizes,
+        window=store.window,
+        genome=store.genome,
+        inputs=inputs,
+        chrom_sizes=chrom_sizes,
+        downstream=store.downstream,
+        exons=exons,
+    )
+    record(
+        Path(out).with_suffix(".provenance.json"),
+        what="store with one more channel",
+        outputs={"store": out},
+        watch=watch,
+        inputs={"store": store.path} | dict(zip(names, files)),
+        parameters={"channel": channel.model_dump()},
+    )
     return Store(out)
 
 # %% ../../nbs/data/channels.ipynb #ca4e0a08
 def channel_beside(
     manifest: str | Path,  # a cell type's, for example cellA.yaml
     name: str,  # of the channel, for example CTCF
-    data: str | Path | None = None,  # folder that paths in the manifests are relative to; None: the manifest's own
+    data: str
+    | Path
+    | None = None,  # folder that paths in the manifests are relative to; None: the manifest's own
 ) -> Channel:
     "The channel of this name in the manifest beside: for CTCF and cellA.yaml, in cellA.ctcf.yaml."
     beside = Path(manifest).with_suffix(f".{name.lower()}.yaml")
     if not beside.is_file():
-        raise InputError(f"no such manifest: it would hold the channel {name}", file=beside, remedy="write it, or name the track itself")
+        raise InputError(
+            f"no such manifest: it would hold the channel {name}",
+            file=beside,
+            fix="write it, or name the track itself",
+        )
     for channel in read_manifest(beside, data).channels:
         if channel.name == name:
             return channel
-    raise InputError(f"this manifest has no channel {name}", file=beside, remedy="add it, or name the track itself")
+    raise InputError(
+        f"this manifest has no channel {name}", file=beside, fix="add it, or name the track itself"
+    )

@@ -27,30 +27,41 @@ def gene_density(
     found = np.zeros(len(bins))
     for chrom, here in bins.groupby("chrom", sort=False):
         tss = np.sort(genes.loc[genes["chrom"] == chrom, "tss"].to_numpy())
-        found[bins.index.get_indexer(here.index)] = np.searchsorted(tss, here["end"] + reach) - np.searchsorted(tss, here["start"] - reach)
+        found[bins.index.get_indexer(here.index)] = np.searchsorted(
+            tss, here["end"] + reach
+        ) - np.searchsorted(tss, here["start"] - reach)
     return found
 
 # %% ../../nbs/data/compartments.ipynb #c0de0a08
 def compartments(
     path: str | Path,  # a .cool, an .mcool, or FILE::GROUP
-    chrom_sizes: Mapping[str, int],  # name -> length in bp; chromosomes of the map that are not named here are left out
+    chrom_sizes: Mapping[
+        str, int
+    ],  # name -> length in bp; chromosomes of the map that are not named here are left out
     phasing: pd.DataFrame,  # chrom, tss of genes; or chrom, start, end, value (GC, for example) of bins of the same width
     resolution: int | None = None,  # bin width in bp; needed for an .mcool
     balance: str | bool = "weight",  # column of weights; False: raw counts
     divisive: bool | None = None,  # counts are divided by the weights; None: known by the name
     among: int = 1,  # so many of the first components are asked which of them follows the phasing best
-) -> pd.DataFrame:  # chrom, start, end, pc1: positive in A, of variance 1 over each chromosome; NaN where not known
+) -> (
+    pd.DataFrame
+):  # chrom, start, end, pc1: positive in A, of variance 1 over each chromosome; NaN where not known
     "The compartment of every bin."
     opened = open_cooler(path, resolution)
     if opened.binsize is None:
-        raise InputError("compartments need bins of one width", file=path, remedy="give another map")
-    names, weights = match_chroms(opened.chromnames, chrom_sizes, file=path), bin_weights(opened, balance, divisive)
+        raise InputError("compartments need bins of one width", file=path, fix="give another map")
+    names, weights = (
+        match_chroms(opened.chromnames, chrom_sizes, file=path),
+        bin_weights(opened, balance, divisive),
+    )
     bins = opened.bins()[["chrom", "start", "end"]][:]
     parts = []
     for name, chrom in names.items():
         own = slice(*opened.extent(name))
         here = bins.iloc[own].assign(chrom=chrom).astype({"chrom": "str"}).reset_index(drop=True)
-        parts.append(here.assign(pc1=_component(_dense(opened, name, weights[own]), _phase(phasing, here), among)))
+        parts.append(
+            here.assign(pc1=_component(_dense(opened, name, weights[own]), _phase(phasing, here), among))
+        )
     order = {chrom: place for place, chrom in enumerate(chrom_sizes)}
     return pd.concat(sorted(parts, key=lambda part: order[part["chrom"].iloc[0]]), ignore_index=True)
 
@@ -82,7 +93,11 @@ def _component(matrix: np.ndarray, phase: np.ndarray, among: int) -> np.ndarray:
     best = 0.0
     for vector in vectors:
         both = known & np.isfinite(vector)
-        if both.sum() >= 5 and np.ptp(vector[both]) > 0 and abs(r := np.corrcoef(vector[both], phase[both])[0, 1]) > abs(best):
+        if (
+            both.sum() >= 5
+            and np.ptp(vector[both]) > 0
+            and abs(r := np.corrcoef(vector[both], phase[both])[0, 1]) > abs(best)
+        ):
             best, found = r, vector / np.nanstd(vector) * np.sign(r)
     return found
 

@@ -34,7 +34,9 @@ def _contacts(
     chrom, other = table.chrom_a.map(names), table.chrom_b.map(names)
     trans = int((chrom.notna() & other.notna() & (chrom != other)).sum())
     if trans:
-        warnings.warn(f"{file}: {trans} of {len(table)} contacts join two chromosomes and are left out", stacklevel=2)
+        warnings.warn(
+            f"{file}: {trans} of {len(table)} contacts join two chromosomes and are left out", stacklevel=2
+        )
     table = table.assign(chrom=chrom).loc[chrom.notna() & (chrom == other)]
     length = table.chrom.map(chrom_sizes)
     for side in ("a", "b"):
@@ -44,12 +46,18 @@ def _contacts(
             row = int(np.argmax(wrong))
             region = Region(table.chrom.iloc[row], int(start.iloc[row]), int(end.iloc[row]))
             check_inside(region, chrom_sizes, file, place_of(table, row))
-            raise InputError(f"{region} ends at or before its start", file=file, place=place_of(table, row),
-                             remedy="correct or remove this contact")  # fmt: skip
+            raise InputError(
+                f"{region} ends at or before its start",
+                file=file,
+                place=place_of(table, row),
+                fix="correct or remove this contact",
+            )
     return table.filter([*CONTACT, "one_way"]).reset_index(drop=True)
 
 
-def _fragments(table: pd.DataFrame, column: str, file: str | Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _fragments(
+    table: pd.DataFrame, column: str, file: str | Path
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     "Chromosomes, starts and ends of a column of `chrom:start-end`; each distinct string is parsed once."
     codes, distinct = pd.factorize(table[column].fillna(""))
     parts = pc.extract_regex(  # type: ignore[attr-defined]
@@ -59,8 +67,12 @@ def _fragments(table: pd.DataFrame, column: str, file: str | Path) -> tuple[np.n
     wrong = parts.is_null().to_numpy(zero_copy_only=False)[codes]
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise InputError(f"{table[column].iloc[row]!r} is no fragment", file=file, place=place_of(table, row),
-                         remedy="write chrom:start-end, for example chr1:10000-20000")  # fmt: skip
+        raise InputError(
+            f"{table[column].iloc[row]!r} is no fragment",
+            file=file,
+            place=place_of(table, row),
+            fix="write chrom:start-end, for example chr1:10000-20000",
+        )
     chrom, start, end = (parts.field(number).to_numpy(zero_copy_only=False)[codes] for number in range(3))
     return chrom, start.astype(np.int64), end.astype(np.int64)
 
@@ -109,7 +121,9 @@ class _NumPyNumber:
             raise pickle.UnpicklingError("a NumPy number of the wrong size")
         return np.frombuffer(data, dtype)[0].item()
 
-    def __setstate__(self, state: Any):  # never called on a number; keeps a pickle from setting attributes of this class
+    def __setstate__(
+        self, state: Any
+    ):  # never called on a number; keeps a pickle from setting attributes of this class
         raise pickle.UnpicklingError("a NumPy number has no state")
 
 
@@ -135,9 +149,10 @@ class _PlainUnpickler(pickle.Unpickler):
         if plain is None:
             raise InputError(
                 f"refused: this pickle asks for {module}.{name}, which is neither a container, a string nor a number; "
-                "none of it was run", file=self.path,
-                remedy="do not trust this file; download it again from its source and compare checksums",
-            )  # fmt: skip
+                "none of it was run",
+                file=self.path,
+                fix="do not trust this file; download it again from its source and compare checksums",
+            )
         return plain
 
 
@@ -147,7 +162,9 @@ def load_plain_pickle(
     "Read a pickle without running anything in it; `InputError` names what was refused."
     path = Path(path)
     if not path.is_file():
-        raise InputError("no such file", file=path, remedy="check the path; paths in a manifest are relative to it")
+        raise InputError(
+            "no such file", file=path, fix="check the path; paths in a manifest are relative to it"
+        )
     with open(path, "rb") as file:
         zipped = file.read(2) == b"\x1f\x8b"
     try:
@@ -157,9 +174,10 @@ def load_plain_pickle(
         raise
     except Exception as error:  # a damaged pickle can raise anything
         raise InputError(
-            f"this pickle cannot be read ({error or type(error).__name__})", file=path,
-            remedy="download it again; it may be cut short",
-        ) from error  # fmt: skip
+            f"this pickle cannot be read ({error or type(error).__name__})",
+            file=path,
+            fix="download it again; it may be cut short",
+        ) from error
 
 # %% ../../nbs/data/contacts.ipynb #3da9d525
 def _read_pickles(path: Any, chrom_sizes: Mapping[str, int]) -> pd.DataFrame:
@@ -169,14 +187,21 @@ def _read_pickles(path: Any, chrom_sizes: Mapping[str, int]) -> pd.DataFrame:
     elif isinstance(path, (list, tuple)) and len(path) == 2:
         files = list(path)
     else:
-        raise InputError(f"contacts of kind pickles need two files, found {path!r}",
-                         remedy="path: {frag2neighbors: FILE, pair2score: FILE}")  # fmt: skip
+        raise InputError(
+            f"contacts of kind pickles need two files, found {path!r}",
+            fix="path: {frag2neighbors: FILE, pair2score: FILE}",
+        )
     neighbours, scores = (load_plain_pickle(file) for file in files)
-    for content, file, holds in zip((neighbours, scores), files, ("fragment -> fragments", "pair -> score"), strict=True):
+    for content, file, holds in zip(
+        (neighbours, scores), files, ("fragment -> fragments", "pair -> score"), strict=True
+    ):
         if not isinstance(content, dict) or not content:
-            raise InputError(f"expected a dictionary ({holds}), found {type(content).__name__} of "
-                             f"{len(content) if hasattr(content, '__len__') else 'no'} items", file=file,
-                             remedy="give the two pickles of one tissue, each in its place")  # fmt: skip
+            raise InputError(
+                f"expected a dictionary ({holds}), found {type(content).__name__} of "
+                f"{len(content) if hasattr(content, '__len__') else 'no'} items",
+                file=file,
+                fix="give the two pickles of one tissue, each in its place",
+            )
     rows = list(_scored_pairs(neighbours, scores, files))
     table = pd.DataFrame(rows, columns=["fragment_a", "fragment_b", "score", "one_way"])
     table.index = pd.Index(table.fragment_a + " and " + table.fragment_b, name="pair")
@@ -188,13 +213,20 @@ def _scored_pairs(neighbours: dict, scores: dict, files: list) -> Iterator[tuple
         if not isinstance(touched, (set, frozenset, list, tuple)) or not all(
             isinstance(name, str) for name in (fragment, *touched)
         ):
-            raise InputError(f"expected a set of fragments, found {touched!r}", file=files[0], place=f"key {fragment!r}",
-                             remedy="keys are fragments (chrom:start-end), values sets of fragments")  # fmt: skip
+            raise InputError(
+                f"expected a set of fragments, found {touched!r}",
+                file=files[0],
+                place=f"key {fragment!r}",
+                fix="keys are fragments (chrom:start-end), values sets of fragments",
+            )
         for other in sorted(touched):  # sets of strings have another order in every run
             forward, backward = scores.get((fragment, other)), scores.get((other, fragment))
             if forward is None and backward is None:
-                raise InputError(f"the pair {fragment}, {other} has no score", file=files[1],
-                                 remedy=f"use the two pickles of one tissue ({files[0]} lists the pair)")  # fmt: skip
+                raise InputError(
+                    f"the pair {fragment}, {other} has no score",
+                    file=files[1],
+                    fix=f"use the two pickles of one tissue ({files[0]} lists the pair)",
+                )
             one_way = forward is not None and backward is not None and forward != backward
             if one_way or fragment <= other or fragment not in neighbours.get(other, ()):
                 yield fragment, other, backward if forward is None else forward, one_way
@@ -209,7 +241,9 @@ def select_pcres(
     tss_distance: int = 0,  # bp; a TSS this close to an interval counts as in it
     min_distance: int = 0,  # bp from the TSS to a pCRE's nearest base, at least
     tss: pd.DataFrame | None = None,  # further TSSs: gene_id, tss (0-based, on the gene's chromosome)
-) -> pd.DataFrame:  # gene_id, chrom, start, end, score, rank (1 is the best); in the order of the genes, then of rank
+) -> (
+    pd.DataFrame
+):  # gene_id, chrom, start, end, score, rank (1 is the best); in the order of the genes, then of rank
     "The pCREs of each gene, best first."
     chosen = _chosen(genes, contacts, tss, min_score, top, max_length, tss_distance, min_distance)
     return chosen.loc[:, ["gene_id", "chrom", "start", "end", "score", "rank"]]
@@ -218,7 +252,7 @@ def select_pcres(
 def _chosen(genes, contacts, tss, min_score, top, max_length, tss_distance, min_distance) -> pd.DataFrame:
     "`select_pcres`, and the row of the contact that made each pCRE."
     if top < 1:
-        raise InputError(f"top is {top}", remedy="give at least 1; for no pCREs choose contacts of kind none")
+        raise InputError(f"top is {top}", fix="give at least 1; for no pCREs choose contacts of kind none")
     sites = dict(iter(_sites(genes, tss).groupby("chrom")))
     found = [_NOTHING]
     for chrom, intervals in _directed(contacts, min_score, max_length).groupby("chrom"):
@@ -230,24 +264,38 @@ def _chosen(genes, contacts, tss, min_score, top, max_length, tss_distance, min_
     # Strings decide ties alone: they are made for those that can still be among the best.
     reached = reached.loc[reached.groupby("gene").score.rank(method="min", ascending=False) <= top]
     fragment = reached.chrom + ":" + reached.start.astype("str") + "-" + reached.end.astype("str")
-    reached = reached.assign(fragment=fragment).sort_values(["gene", "score", "fragment"], ascending=[True, False, True])
+    reached = reached.assign(fragment=fragment).sort_values(
+        ["gene", "score", "fragment"], ascending=[True, False, True]
+    )
     reached["rank"] = reached.groupby("gene").cumcount() + 1
     reached = reached.loc[reached["rank"] <= top]
     return reached.assign(gene_id=genes.gene_id.to_numpy()[reached.gene]).reset_index(drop=True)
 
 
-_NOTHING = pd.DataFrame({"chrom": pd.Series(dtype="str"), "start": pd.Series(dtype="int64"), "end": pd.Series(dtype="int64"),
-                         "score": pd.Series(dtype="float64"), "contact": pd.Series(dtype="int64"),
-                         "gene": pd.Series(dtype="int64")})  # fmt: skip
+_NOTHING = pd.DataFrame(
+    {
+        "chrom": pd.Series(dtype="str"),
+        "start": pd.Series(dtype="int64"),
+        "end": pd.Series(dtype="int64"),
+        "score": pd.Series(dtype="float64"),
+        "contact": pd.Series(dtype="int64"),
+        "gene": pd.Series(dtype="int64"),
+    }
+)
 
 
 def _sites(genes: pd.DataFrame, tss: pd.DataFrame | None) -> pd.DataFrame:
     "Every TSS: gene (row of the gene table), chrom, tss; sorted by position."
     if missing := {"gene_id", "chrom", "tss"} - set(genes):
-        raise InputError(f"the gene table lacks {some(sorted(missing))}; it has {some(genes.columns)}", remedy="add these columns")
+        raise InputError(
+            f"the gene table lacks {some(sorted(missing))}; it has {some(genes.columns)}",
+            fix="add these columns",
+        )
     if genes.gene_id.duplicated().any():
-        raise InputError(f"genes are listed twice: {some(genes.gene_id[genes.gene_id.duplicated()])}",
-                         remedy="keep one row a gene; give further TSSs in a table of their own")  # fmt: skip
+        raise InputError(
+            f"genes are listed twice: {some(genes.gene_id[genes.gene_id.duplicated()])}",
+            fix="keep one row a gene; give further TSSs in a table of their own",
+        )
     sites = pd.DataFrame({"gene": np.arange(len(genes)), "chrom": genes.chrom.array, "tss": genes.tss.array})
     if tss is not None:
         more = tss[tss.gene_id.isin(genes.gene_id)]
@@ -263,24 +311,40 @@ def _directed(contacts: pd.DataFrame, min_score: float, max_length: int) -> pd.D
     ways = []
     for near, far in (("a", "b"), ("b", "a")):
         way = strong if near == "a" or "one_way" not in strong else strong.loc[~strong.one_way.astype(bool)]
-        way = way.rename(columns={f"start_{near}": "tss_start", f"end_{near}": "tss_end",
-                                  f"start_{far}": "start", f"end_{far}": "end"})  # fmt: skip
+        way = way.rename(
+            columns={
+                f"start_{near}": "tss_start",
+                f"end_{near}": "tss_end",
+                f"start_{far}": "start",
+                f"end_{far}": "end",
+            }
+        )
         ways.append(way.loc[way.end - way.start <= max_length])
     return pd.concat(ways)
 
 
-def _candidates(sites: pd.DataFrame, intervals: pd.DataFrame, tss_distance: int, min_distance: int) -> pd.DataFrame:
+def _candidates(
+    sites: pd.DataFrame, intervals: pd.DataFrame, tss_distance: int, min_distance: int
+) -> pd.DataFrame:
     "Join of one chromosome's TSSs with the intervals that hold them; both may overlap in any way."
     position = sites.tss.to_numpy()  # sorted, so that the TSSs in an interval are consecutive
     first = np.searchsorted(position, intervals.tss_start - tss_distance)
     count = np.searchsorted(position, intervals.tss_end + tss_distance) - first
     site = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count) + np.repeat(first, count)
-    joined = intervals.iloc[np.repeat(np.arange(len(intervals)), count)].assign(gene=sites.gene.to_numpy()[site])
+    joined = intervals.iloc[np.repeat(np.arange(len(intervals)), count)].assign(
+        gene=sites.gene.to_numpy()[site]
+    )
     gap = np.maximum(0, np.maximum(joined.start - position[site], position[site] - (joined.end - 1)))
     return joined.loc[(gap > tss_distance) & (gap >= min_distance), list(_NOTHING)]
 
 # %% ../../nbs/data/contacts.ipynb #241389a7
-READING = {"pickles": (), "pairs": (), "bedpe": (), "cool": ("resolution", "balance", "divisive", "transform"), "none": ()}
+READING = {
+    "pickles": (),
+    "pairs": (),
+    "bedpe": (),
+    "cool": ("resolution", "balance", "divisive", "transform"),
+    "none": (),
+}
 SELECTING = {"min_score": 1.5, "top": 8, "max_length": 40_000, "tss_distance": 0, "min_distance": 0}
 
 
@@ -293,22 +357,27 @@ def read_contacts(
     tss: pd.DataFrame | None = None,  # cool: further TSSs of these genes, as in `select_pcres`
     **options: Any,  # of reading and of `select_pcres`, see the table above
 ) -> pd.DataFrame:  # contacts: chrom, start_a, end_a, start_b, end_b, score
-    "Contacts within chromosomes from any source; `InputError` names file, line and remedy."
+    "Contacts within chromosomes from any source; `InputError` names file, line and fix."
     if kind not in READING:
-        raise InputError(f"contacts kind {kind!r} is unknown", file=path, remedy=f"choose among {some(READING)}")
+        raise InputError(f"contacts kind {kind!r} is unknown", file=path, fix=f"choose among {some(READING)}")
     if unknown := set(options) - set(READING[kind]) - set(SELECTING):
-        raise InputError(f"contacts of kind {kind} have no option {some(sorted(unknown))}", file=path,
-                         remedy=f"the options are {some([*READING[kind], *SELECTING], 20)}")  # fmt: skip
+        raise InputError(
+            f"contacts of kind {kind} have no option {some(sorted(unknown))}",
+            file=path,
+            fix=f"the options are {some([*READING[kind], *SELECTING], 20)}",
+        )
     if kind == "none":
         return contact_rows("", *np.zeros((4, 0), np.int64), np.zeros(0))
     if path is None:
-        raise InputError(f"contacts of kind {kind} need a path", remedy="name the file, or choose kind none")
+        raise InputError(f"contacts of kind {kind} need a path", fix="name the file, or choose kind none")
     if kind == "cool":
         return _contacts_of_genes(path, chrom_sizes, genes, tss, options)
     return {"pickles": _read_pickles, "pairs": _read_pairs, "bedpe": _read_bedpe}[kind](path, chrom_sizes)
 
 
-def _contacts_of_genes(path: Any, chrom_sizes: Mapping[str, int], genes: Any, tss: Any, options: dict) -> pd.DataFrame:
+def _contacts_of_genes(
+    path: Any, chrom_sizes: Mapping[str, int], genes: Any, tss: Any, options: dict
+) -> pd.DataFrame:
     "Contacts from a cooler; given the genes, only those that make a pCRE of one of them."
     reading = {name: value for name, value in options.items() if name in READING["cool"]}
     if genes is None:
@@ -319,7 +388,9 @@ def _contacts_of_genes(path: Any, chrom_sizes: Mapping[str, int], genes: Any, ts
         return contacts.iloc[np.unique(_chosen(genes, contacts, tss, **selecting).contact)]
 
     sites = _sites(genes, tss)
-    return read_cool(path, chrom_sizes, sites=sites, tss_distance=selecting["tss_distance"], best=best, **reading)
+    return read_cool(
+        path, chrom_sizes, sites=sites, tss_distance=selecting["tss_distance"], best=best, **reading
+    )
 
 
 def read_pcres(
@@ -332,4 +403,6 @@ def read_pcres(
 ) -> pd.DataFrame:  # as `select_pcres`
     "The pCREs of genes from any source of contacts: `read_contacts`, then `select_pcres`."
     contacts = read_contacts(kind, path, chrom_sizes, genes=genes, tss=tss, **options)
-    return select_pcres(genes, contacts, tss=tss, **{name: options[name] for name in SELECTING if name in options})
+    return select_pcres(
+        genes, contacts, tss=tss, **{name: options[name] for name in SELECTING if name in options}
+    )

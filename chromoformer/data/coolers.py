@@ -29,27 +29,38 @@ def open_cooler(
 
     file, _, group = str(path).partition("::")
     if not Path(file).is_file():
-        raise InputError("no such file", file=file, remedy="check the path; paths in a manifest are relative to it")
+        raise InputError(
+            "no such file", file=file, fix="check the path; paths in a manifest are relative to it"
+        )
     try:
         maps = cooler.fileops.list_coolers(file)
     except OSError as error:
         raise InputError(
-            f"this is no cooler, or a damaged one ({error})", file=file,
-            remedy="download it again; a .hic file is converted by hictk or hic2cool",
-        ) from error  # fmt: skip
+            f"this is no cooler, or a damaged one ({error})",
+            file=file,
+            fix="download it again; a .hic file is converted by hictk or hic2cool",
+        ) from error
     if not group and maps != ["/"]:
         group = f"/resolutions/{resolution}"
         if group not in maps:
             found = some([name.rsplit("/", 1)[-1] for name in maps], most=20)
-            raise InputError(f"resolution {resolution} is not among those of this file: {found}", file=file,
-                             remedy="name one of them as resolution")  # fmt: skip
+            raise InputError(
+                f"resolution {resolution} is not among those of this file: {found}",
+                file=file,
+                fix="name one of them as resolution",
+            )
     try:
         opened = cooler.Cooler(f"{file}::{group}" if group else file)
     except KeyError as error:
-        raise InputError(f"no map {group!r} in this file", file=file, remedy=f"choose among {some(maps)}") from error
+        raise InputError(
+            f"no map {group!r} in this file", file=file, fix=f"choose among {some(maps)}"
+        ) from error
     if resolution is not None and opened.binsize != resolution:
-        raise InputError(f"the bins are {opened.binsize} bp wide, not {resolution}", file=file,
-                         remedy="correct the resolution, or leave it out")  # fmt: skip
+        raise InputError(
+            f"the bins are {opened.binsize} bp wide, not {resolution}",
+            file=file,
+            fix="correct the resolution, or leave it out",
+        )
     return opened
 
 # %% ../../nbs/data/coolers.ipynb #d03e7627
@@ -67,8 +78,11 @@ def bin_weights(
         return np.ones(len(bins))
     if balance not in bins:
         found = some([name for name in bins if name not in ("chrom", "start", "end")])
-        raise InputError(f"no column {balance!r} of weights; there are: {found}", file=opened.filename,
-                         remedy="name one of these as balance, write balance: false, or run cooler balance")  # fmt: skip
+        raise InputError(
+            f"no column {balance!r} of weights; there are: {found}",
+            file=opened.filename,
+            fix="name one of these as balance, write balance: false, or run cooler balance",
+        )
     weights = bins[str(balance)].to_numpy(dtype=np.float64)
     if divisive or (divisive is None and balance in _DIVISIVE):
         weights = np.divide(1, weights, out=np.full(len(weights), np.nan), where=weights != 0)
@@ -81,7 +95,9 @@ PIECE = 1_000_000  # entries read at a time; with what is made of them some 300 
 def cis_pixels(
     opened: "Cooler",
     name: str,  # a chromosome, as the map spells it
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:  # first and second bin (counted from the chromosome's first), count
+) -> Iterator[
+    tuple[np.ndarray, np.ndarray, np.ndarray]
+]:  # first and second bin (counted from the chromosome's first), count
     "Entries within one chromosome, upper triangle, piece by piece."
     low, high = opened.extent(name)
     with opened.open("r") as group:  # type: ignore[attr-defined]
@@ -97,13 +113,17 @@ def expected_counts(
     opened: "Cooler",
     name: str,  # a chromosome, as the map spells it
     weights: np.ndarray,  # of this chromosome's bins
-) -> np.ndarray:  # (bins,): mean balanced count of two bins that are 0, 1, 2, ... bins apart; NaN where there is none
+) -> (
+    np.ndarray
+):  # (bins,): mean balanced count of two bins that are 0, 1, 2, ... bins apart; NaN where there is none
     "What distance alone makes one expect."
     size = len(weights)
     total = np.zeros(size)
     for first, second, count in cis_pixels(opened, name):
         value = np.nan_to_num(count * weights[first] * weights[second], nan=0.0)
-        np.add.at(total, second - first, value)  # one after the other, so that pieces of any size give the same bits
+        np.add.at(
+            total, second - first, value
+        )  # one after the other, so that pieces of any size give the same bits
     usable = np.isfinite(weights).astype(np.float64)
     # The number of usable pairs at each distance is the autocorrelation of the usable bins.
     pairs = np.rint(np.fft.irfft(np.abs(np.fft.rfft(usable, 2 * size)) ** 2, 2 * size)[:size])
@@ -111,7 +131,12 @@ def expected_counts(
 
 # %% ../../nbs/data/coolers.ipynb #c06dd566
 CONTACT = ["chrom", "start_a", "end_a", "start_b", "end_b", "score"]
-_TRANSFORMS: dict[str, Callable | None] = {"none": None, "log1p": np.log1p, "log10": np.log10, "observed_over_expected": None}
+_TRANSFORMS: dict[str, Callable | None] = {
+    "none": None,
+    "log1p": np.log1p,
+    "log10": np.log10,
+    "observed_over_expected": None,
+}
 
 
 def read_cool(
@@ -121,16 +146,21 @@ def read_cool(
     balance: str | bool | None = "weight",  # column of weights; False: raw counts
     divisive: bool | None = None,  # counts are divided by the weights; None: known by the name
     transform: str = "none",  # balanced count to score: none, log1p, log10 or observed_over_expected
-    sites: pd.DataFrame | None = None,  # chrom, tss: the TSSs whose bins' contacts are wanted; None: all contacts
+    sites: pd.DataFrame
+    | None = None,  # chrom, tss: the TSSs whose bins' contacts are wanted; None: all contacts
     tss_distance: int = 0,  # bp; a TSS this close to a bin counts as in it
     best: Callable[[pd.DataFrame], pd.DataFrame] | None = None,  # contacts -> those worth keeping
 ) -> pd.DataFrame:  # CONTACT: chrom, start_a, end_a, start_b, end_b, score
     "Contacts within chromosomes; `InputError` if the map belongs to another assembly."
     if transform not in _TRANSFORMS:
-        raise InputError(f"transform {transform!r} is unknown", file=path, remedy=f"choose among {some(_TRANSFORMS)}")
+        raise InputError(
+            f"transform {transform!r} is unknown", file=path, fix=f"choose among {some(_TRANSFORMS)}"
+        )
     opened = open_cooler(path, resolution)
     if transform == "observed_over_expected" and opened.binsize is None:
-        raise InputError("observed_over_expected needs bins of one width", file=path, remedy="choose another transform")
+        raise InputError(
+            "observed_over_expected needs bins of one width", file=path, fix="choose another transform"
+        )
     names = match_chroms(opened.chromnames, chrom_sizes, file=path)
     _check_lengths(opened, names, chrom_sizes, path)
     bins, weights = opened.bins()[["chrom", "start", "end"]][:], bin_weights(opened, balance, divisive)
@@ -142,11 +172,15 @@ def read_cool(
             wanted = np.ones(len(start), bool)
             if sites is not None:
                 position = np.sort(sites.tss[sites.chrom == chrom].to_numpy())
-                wanted = np.searchsorted(position, end + tss_distance) > np.searchsorted(position, start - tss_distance)
+                wanted = np.searchsorted(position, end + tss_distance) > np.searchsorted(
+                    position, start - tss_distance
+                )
             if wanted.any():
-                kept.append(_chrom_contacts(opened, (name, chrom), start, end, weights[own], wanted, transform, best))
+                kept.append(
+                    _chrom_contacts(opened, (name, chrom), start, end, weights[own], wanted, transform, best)
+                )
     except OSError as error:
-        raise InputError(f"the map cannot be read ({error})", file=path, remedy="download it again") from error
+        raise InputError(f"the map cannot be read ({error})", file=path, fix="download it again") from error
     return pd.concat(kept, ignore_index=True)
 
 
@@ -156,14 +190,18 @@ def contact_rows(chrom: str, *columns: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame(dict(zip(CONTACT, (names, *columns), strict=True)))
 
 
-def _check_lengths(opened: "Cooler", names: Mapping[str, str], chrom_sizes: Mapping[str, int], path: str | Path) -> None:
+def _check_lengths(
+    opened: "Cooler", names: Mapping[str, str], chrom_sizes: Mapping[str, int], path: str | Path
+) -> None:
     lengths = opened.chromsizes.to_dict()
     for name, chrom in names.items():
         if lengths[name] != chrom_sizes[chrom]:
             raise InputError(
                 f"{name} is {lengths[name]:,} bp long in the map and {chrom_sizes[chrom]:,} bp in the genome",
-                file=path, place=f"chromosome {name}", remedy="use files of one genome assembly",
-            )  # fmt: skip
+                file=path,
+                place=f"chromosome {name}",
+                fix="use files of one genome assembly",
+            )
 
 
 def _chrom_contacts(

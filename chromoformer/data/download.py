@@ -34,7 +34,9 @@ class Patience:
 
     timeout: float = 60  # seconds without a byte
     attempts: int = 6  # attempts in a row that bring nothing
-    pause: float = 1  # seconds before the second of these; each further pause is twice as long, a minute at most
+    pause: float = (
+        1  # seconds before the second of these; each further pause is twice as long, a minute at most
+    )
 
 
 PATIENCE = Patience()
@@ -73,7 +75,9 @@ class _Part:
     file: DataFile
     handle: BinaryIO
     count: Callable[[int], Any]  # is told how many bytes came, negative where they are thrown away
-    note: dict[str, Any] = field(default_factory=dict)  # url, total, etag, modified; empty if nothing is known
+    note: dict[str, Any] = field(
+        default_factory=dict
+    )  # url, total, etag, modified; empty if nothing is known
 
     @property
     def size(self) -> int:
@@ -111,8 +115,11 @@ class _Part:
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            raise InputError("the disk is full; what was downloaded is kept", file=self.file.path,
-                             remedy="free some space, or use --drop-reads, then run the same command again") from error  # fmt: skip
+            raise InputError(
+                "the disk is full; what was downloaded is kept",
+                file=self.file.path,
+                fix="free some space, or use --drop-reads, then run the same command again",
+            ) from error
         self.count(len(block))
 
 # %% ../../nbs/data/download.ipynb #d3c545ee
@@ -129,20 +136,39 @@ def _attempt(part: _Part, address: str, patience: Patience, stop: threading.Even
         headers |= {"Range": f"bytes={part.size}-"} | ({"If-Range": validator} if validator else {})
     try:
         response = _session().get(address, headers=headers, stream=True, timeout=patience.timeout)
-    except (requests.TooManyRedirects, requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
-        raise InputError(f"{file.url} leads nowhere ({error})", file=file.path, place=file.role, remedy="correct the url in the manifest") from error
+    except (
+        requests.TooManyRedirects,
+        requests.exceptions.InvalidURL,
+        requests.exceptions.InvalidSchema,
+    ) as error:
+        raise InputError(
+            f"{file.url} leads nowhere ({error})",
+            file=file.path,
+            place=file.role,
+            fix="correct the url in the manifest",
+        ) from error
     except requests.RequestException as error:
         raise _Again(f"no answer from {file.url} ({_cause(error)})") from error
     with response:
         if not (total := _total(part, response)) and response.status_code == 416:
             return
         if total is not None and file.size is not None and total != file.size:
-            raise InputError(f"size: expected {file.size}, the server offers {total} bytes", file=file.path, place=f"{file.role}, {file.url}",
-                             remedy="the source has changed: compare with where the manifest came from")  # fmt: skip
+            raise InputError(
+                f"size: expected {file.size}, the server offers {total} bytes",
+                file=file.path,
+                place=f"{file.role}, {file.url}",
+                fix="the source has changed: compare with where the manifest came from",
+            )
         if response.status_code == 200:
             etag = response.headers.get("ETag", "")
-            part.keep_note({"url": file.url, "total": total, "etag": "" if etag.startswith("W/") else etag,
-                            "modified": response.headers.get("Last-Modified")})  # fmt: skip
+            part.keep_note(
+                {
+                    "url": file.url,
+                    "total": total,
+                    "etag": "" if etag.startswith("W/") else etag,
+                    "modified": response.headers.get("Last-Modified"),
+                }
+            )
         _receive(part, response, total, stop)
 
 
@@ -154,29 +180,67 @@ def _total(part: _Part, response: requests.Response) -> int | None:
     noted = note.get("total")
     if status in (206, 416):
         match = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", response.headers.get("Content-Range", ""))
-        total = int(match[2]) if match and match[2] != "*" else size + whole if whole is not None and status == 206 else None
-        changed = any(note.get(key) and response.headers.get(header, note[key]) != note[key]
-                      for key, header in (("etag", "ETag"), ("modified", "Last-Modified")))  # fmt: skip
+        total = (
+            int(match[2])
+            if match and match[2] != "*"
+            else size + whole
+            if whole is not None and status == 206
+            else None
+        )
+        changed = any(
+            note.get(key) and response.headers.get(header, note[key]) != note[key]
+            for key, header in (("etag", "ETag"), ("modified", "Last-Modified"))
+        )
         if status == 416 and total == size and not changed:
             return None  # all is here
-        if status == 416 or changed or not match or match[1] != str(size) or None not in (total, noted) and noted != total:
+        if (
+            status == 416
+            or changed
+            or not match
+            or match[1] != str(size)
+            or None not in (total, noted)
+            and noted != total
+        ):
             part.empty()
             raise _Again(f"{file.url} is not what it was, or ranges do not work there", wait=0)
         return total
     if status == 200:
-        if "text/html" in response.headers.get("Content-Type", "") and not part.known and file.path.suffix not in (".html", ".htm"):
-            raise InputError(f"{file.url} answered with a web page instead of the file", file=file.path, place=file.role,
-                             remedy="open the address in a browser: a login, a proxy or a notice may stand in the way")  # fmt: skip
-        if response.headers.get("Content-Encoding", "identity") != "identity" and file.path.suffix not in (".gz", ".bgz", ".tgz"):
-            raise InputError(f"{file.url} is sent compressed, although this was not asked for", file=file.path, place=file.role,
-                             remedy="download and unpack the file by hand to this path")  # fmt: skip
+        if (
+            "text/html" in response.headers.get("Content-Type", "")
+            and not part.known
+            and file.path.suffix not in (".html", ".htm")
+        ):
+            raise InputError(
+                f"{file.url} answered with a web page instead of the file",
+                file=file.path,
+                place=file.role,
+                fix="open the address in a browser: a login, a proxy or a notice may stand in the way",
+            )
+        if response.headers.get("Content-Encoding", "identity") != "identity" and file.path.suffix not in (
+            ".gz",
+            ".bgz",
+            ".tgz",
+        ):
+            raise InputError(
+                f"{file.url} is sent compressed, although this was not asked for",
+                file=file.path,
+                place=file.role,
+                fix="download and unpack the file by hand to this path",
+            )
         part.empty()
         return whole
     if status in (408, 425, 429) or status >= 500:
         after = response.headers.get("Retry-After", "")
-        raise _Again(f"{file.url} answered {status} {response.reason}", wait=min(float(after), 300) if after.isdigit() else None)
-    raise InputError(f"{file.url} answered {status} {response.reason}", file=file.path, place=file.role,
-                     remedy="check the url in the manifest; if the file has moved, correct it, or download the file by hand to this path")  # fmt: skip
+        raise _Again(
+            f"{file.url} answered {status} {response.reason}",
+            wait=min(float(after), 300) if after.isdigit() else None,
+        )
+    raise InputError(
+        f"{file.url} answered {status} {response.reason}",
+        file=file.path,
+        place=file.role,
+        fix="check the url in the manifest; if the file has moved, correct it, or download the file by hand to this path",
+    )
 
 
 def _receive(part: _Part, response: requests.Response, total: int | None, stop: threading.Event) -> None:
@@ -200,7 +264,11 @@ def _cause(error: BaseException) -> str:
     "What lies at the bottom of an error, in a few words."
     while error.__cause__ or error.__context__:
         error = error.__cause__ or error.__context__  # type: ignore[assignment]
-    return str(error).split(": ", 1)[-1] if isinstance(error, urllib3.exceptions.HTTPError) else f"{type(error).__name__}: {error}"
+    return (
+        str(error).split(": ", 1)[-1]
+        if isinstance(error, urllib3.exceptions.HTTPError)
+        else f"{type(error).__name__}: {error}"
+    )
 
 # %% ../../nbs/data/download.ipynb #62294808
 def download(
@@ -220,7 +288,11 @@ def download(
         while True:
             _fill(part, patience, stop or threading.Event())
             try:
-                found = check_file(file, name, f"the source ({file.url}) has changed, or something on the way changes files; nothing was kept")
+                found = check_file(
+                    file,
+                    name,
+                    f"the source ({file.url}) has changed, or something on the way changes files; nothing was kept",
+                )
                 break
             except InputError:
                 part.empty()
@@ -240,7 +312,11 @@ def _claimed(name: Path, file: DataFile) -> Iterator[BinaryIO]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise InputError("another process is downloading this file", file=file.path, remedy="wait for it, then run the same command") from None
+            raise InputError(
+                "another process is downloading this file",
+                file=file.path,
+                fix="wait for it, then run the same command",
+            ) from None
         except OSError:  # a disk without locks
             pass
         try:
@@ -265,9 +341,17 @@ def _fill(part: _Part, patience: Patience, stop: threading.Event) -> None:
             failures = 0 if part.size > most else failures + 1
             most = max(most, part.size)
             if failures >= patience.attempts:
-                raise InputError(f"{problem}; {failures} attempts in a row brought nothing", file=part.file.path, place=part.file.role,
-                                 remedy="check the network and try later: the same command goes on from where this one stopped") from problem  # fmt: skip
-            wait = problem.wait if problem.wait is not None else min(patience.pause * 2.0 ** max(failures - 1, 0), 60)
+                raise InputError(
+                    f"{problem}; {failures} attempts in a row brought nothing",
+                    file=part.file.path,
+                    place=part.file.role,
+                    fix="check the network and try later: the same command goes on from where this one stopped",
+                ) from problem
+            wait = (
+                problem.wait
+                if problem.wait is not None
+                else min(patience.pause * 2.0 ** max(failures - 1, 0), 60)
+            )
             if stop.wait(wait):
                 raise Stopped from problem
 
@@ -291,8 +375,12 @@ def _behind_doi(file: DataFile, address: str) -> str:
     try:
         return str(doi_to_repository(doi).download_url(name))
     except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{address} leads to no file ({_cause(error)})", file=file.path, place=file.role,
-                         remedy="check the network and the doi, or download the file by hand to this path") from error  # fmt: skip
+        raise InputError(
+            f"{address} leads to no file ({_cause(error)})",
+            file=file.path,
+            place=file.role,
+            fix="check the network and the doi, or download the file by hand to this path",
+        ) from error
 
 
 def _by_ftp(part: _Part, address: str) -> None:
@@ -301,6 +389,10 @@ def _by_ftp(part: _Part, address: str) -> None:
     try:
         choose_downloader(address, progressbar=False)(address, f"{part.file.path}.part", None)
     except (OSError, EOFError, ftplib.Error) as error:
-        raise InputError(f"{address} could not be downloaded ({_cause(error)})", file=part.file.path, place=part.file.role,
-                         remedy="check the network and the url, or download the file by hand to this path") from error  # fmt: skip
+        raise InputError(
+            f"{address} could not be downloaded ({_cause(error)})",
+            file=part.file.path,
+            place=part.file.role,
+            fix="check the network and the url, or download the file by hand to this path",
+        ) from error
     part.count(part.size)

@@ -36,22 +36,30 @@ def check_genes(
     "A sound gene table; `InputError` names the first gene at fault."
     missing = [name for name in ANNOTATION if name not in table]
     if missing:
-        raise InputError(f"the gene table lacks {', '.join(missing)}; it has {some(table.columns, 20)}", file=file, remedy="add these columns")
+        raise InputError(
+            f"the gene table lacks {', '.join(missing)}; it has {some(table.columns, 20)}",
+            file=file,
+            fix="add these columns",
+        )
     if table.empty:
-        raise InputError("the gene table has no genes", file=file, remedy="give at least one gene")
+        raise InputError("the gene table has no genes", file=file, fix="give at least one gene")
     columns: dict[str, Any] = {}
     for name in [*ANNOTATION, *(name for name in MEASURED if name in table)]:
         numeric = name in _WHOLE or name == "expression"
-        columns[name] = numbers(table, name, file, name in _WHOLE, "gene_id") if numeric else table[name].array
-    checked = pd.DataFrame(columns).astype({"gene_id": "str", "gene_name": "str", "chrom": "str", "strand": "str"})
+        columns[name] = (
+            numbers(table, name, file, name in _WHOLE, "gene_id") if numeric else table[name].array
+        )
+    checked = pd.DataFrame(columns).astype(
+        {"gene_id": "str", "gene_name": "str", "chrom": "str", "strand": "str"}
+    )
 
-    def refuse(wrong, problem: str, remedy: str) -> None:
+    def refuse(wrong, problem: str, fix: str) -> None:
         if (wrong := np.asarray(wrong)).any():
             row = int(np.argmax(wrong))
             gene = checked.iloc[row]
             raise InputError(
-                problem.format(**gene), file=file, place=place_of(table, row, "gene_id"), remedy=remedy
-            )  # fmt: skip
+                problem.format(**gene), file=file, place=place_of(table, row, "gene_id"), fix=fix
+            )
 
     refuse(checked.gene_id.isna() | (checked.gene_id == ""), "a gene without an id", "give every gene an id")
     refuse(checked.gene_id.duplicated(), "gene {gene_id} is listed twice", "keep one row a gene")
@@ -59,8 +67,9 @@ def check_genes(
     refuse(checked.tss < 0, "TSS {tss} lies before the chromosome's start", "positions are counted from 0")
     refuse(
         (checked.gene_start < 0) | (checked.gene_end <= checked.gene_start),
-        "the gene's body {chrom}:{gene_start}-{gene_end} is no interval", "0 <= gene_start < gene_end must hold",
-    )  # fmt: skip
+        "the gene's body {chrom}:{gene_start}-{gene_end} is no interval",
+        "0 <= gene_start < gene_end must hold",
+    )
     if "expression" in checked:
         refuse(checked.expression < 0, "RPKM {expression} is negative", "give RPKM, not its logarithm")
     if "label" in checked:
@@ -68,11 +77,14 @@ def check_genes(
     if chrom_sizes is not None:
         length = checked.chrom.map(chrom_sizes)
         outside = "TSS {tss} and body {gene_start}-{gene_end} do not lie inside {chrom}"
-        refuse(length.isna(), "chromosome {chrom} is not in the genome", f"the genome has {some(chrom_sizes)}")
         refuse(
-            (checked.tss >= length) | (checked.gene_end > length), outside,
+            length.isna(), "chromosome {chrom} is not in the genome", f"the genome has {some(chrom_sizes)}"
+        )
+        refuse(
+            (checked.tss >= length) | (checked.gene_end > length),
+            outside,
             "use an annotation and chromosome sizes of one genome assembly",
-        )  # fmt: skip
+        )
     return checked
 
 # %% ../../nbs/data/expression.ipynb #68173643
@@ -130,16 +142,20 @@ def _gtf_records(path: Path) -> pd.DataFrame:
                 fields = line.rstrip("\r\n").split("\t")
                 if len(fields) != 9:
                     raise InputError(
-                        f"a GTF line has 9 fields, this one has {len(fields)}", file=path, place=f"line {number}",
-                        remedy="download the annotation again; the file may be cut short",
-                    )  # fmt: skip
+                        f"a GTF line has 9 fields, this one has {len(fields)}",
+                        file=path,
+                        place=f"line {number}",
+                        fix="download the annotation again; the file may be cut short",
+                    )
                 if not rows and re.match(r"\s*[\w.:-]+=", fields[8]):
                     raise _is_gff3(path, number)
                 rows.append(fields)
                 lines.append(number)
     if not rows:
         problem = "no gene record in this file" if number else "this file is empty"
-        raise InputError(problem, file=path, remedy="give a GTF with records of type gene, as GENCODE and Ensembl publish")
+        raise InputError(
+            problem, file=path, fix="give a GTF with records of type gene, as GENCODE and Ensembl publish"
+        )
     raw = pd.DataFrame(rows, columns=_GTF, dtype="str", index=pd.Index(lines, name="line"))
     attributes = pa.array(raw.attributes, type=pa.large_string())
     columns = {
@@ -158,9 +174,11 @@ def _gtf_records(path: Path) -> pd.DataFrame:
 
 def _is_gff3(path: Path, line: int) -> InputError:
     return InputError(
-        "this is GFF3, not GTF", file=path, place=f"line {line}",
-        remedy="download the GTF of the same release, or convert it: gffread annotation.gff3 -T -o annotation.gtf",
-    )  # fmt: skip
+        "this is GFF3, not GTF",
+        file=path,
+        place=f"line {line}",
+        fix="download the GTF of the same release, or convert it: gffread annotation.gff3 -T -o annotation.gtf",
+    )
 
 
 def _attribute(attributes: pa.Array, *keys: str) -> np.ndarray:
@@ -181,8 +199,9 @@ def _of_type(genes: pd.DataFrame, gene_type: str | None, path: str | Path) -> pd
         raise InputError(
             f"no gene record of type {gene_type!r}; the file has "
             + some([f"{count} {kind or 'of no type'}" for kind, count in counts.items()], most=8),
-            file=path, remedy="choose another gene_type, or none (null) for all genes",
-        )  # fmt: skip
+            file=path,
+            fix="choose another gene_type, or none (null) for all genes",
+        )
     return kept
 
 
@@ -214,7 +233,9 @@ def _in_genome_order(genes: pd.DataFrame, chrom_sizes: Mapping[str, int]) -> pd.
 def read_exons(
     path: str | Path,  # GTF of GENCODE or Ensembl, plain or gzipped
     gene_ids: Iterable[str],  # genes wanted, ids without version
-) -> pd.DataFrame | None:  # gene_id, start, end (0-based, half-open), sorted, disjoint within a gene; None: the file has no exon record
+) -> (
+    pd.DataFrame | None
+):  # gene_id, start, end (0-based, half-open), sorted, disjoint within a gene; None: the file has no exon record
     "The parts of genes that are exon in any transcript; `InputError` names the line at fault."
     wanted, rows, any_exon = set(gene_ids), [], False
     with open_text(path) as handle:
@@ -223,8 +244,15 @@ def read_exons(
             if len(fields) < 9 or fields[2] != "exon":
                 continue
             any_exon, found = True, re.search(r'gene_id "?([^";]+)', fields[8])
-            if found is None or not (fields[3].isdigit() and fields[4].isdigit() and 0 < int(fields[3]) <= int(fields[4])):
-                raise InputError("an exon without gene_id, or no interval", file=path, place=f"line {number}", remedy="download the annotation again")
+            if found is None or not (
+                fields[3].isdigit() and fields[4].isdigit() and 0 < int(fields[3]) <= int(fields[4])
+            ):
+                raise InputError(
+                    "an exon without gene_id, or no interval",
+                    file=path,
+                    place=f"line {number}",
+                    fix="download the annotation again",
+                )
             rows.append((found[1], int(fields[3]) - 1, int(fields[4])))
     if not any_exon:
         return None
@@ -234,19 +262,26 @@ def read_exons(
     table = table[table["gene_id"].isin(wanted)].sort_values(["gene_id", "start"], ignore_index=True)
     reach = table.groupby("gene_id")["end"].cummax().groupby(table["gene_id"]).shift()
     block = (table["start"] > reach.fillna(-1)).cumsum()
-    return table.groupby(block).agg(gene_id=("gene_id", "first"), start=("start", "min"), end=("end", "max")).reset_index(drop=True)
+    return (
+        table.groupby(block)
+        .agg(gene_id=("gene_id", "first"), start=("start", "min"), end=("end", "max"))
+        .reset_index(drop=True)
+    )
 
 # %% ../../nbs/data/expression.ipynb #b41fbc1e
 def read_gene_table(
-    path: str | Path,  # TSV, CSV (plain or gzipped) or Parquet: gene_id, chrom, tss, strand; the rest of ANNOTATION is optional
+    path: str
+    | Path,  # TSV, CSV (plain or gzipped) or Parquet: gene_id, chrom, tss, strand; the rest of ANNOTATION is optional
     chrom_sizes: Mapping[str, int],  # name -> length in bp
 ) -> pd.DataFrame:  # gene table, the columns of ANNOTATION, in the order of the genome
     "Genes and their TSSs from a table; `InputError` names the row at fault."
     optional = [name for name in ANNOTATION if name not in ("gene_id", "chrom", "tss", "strand")]
     table = read_table(path, ["gene_id", "chrom", "tss", "strand"], optional)
     if ("gene_start" in table) != ("gene_end" in table):
-        raise InputError("gene_start and gene_end go together", file=path, remedy="give both columns or neither")
-    table = table.assign(gene_id=strip_version(table.gene_id), tss=numbers(table, "tss", path, True, "gene_id"))
+        raise InputError("gene_start and gene_end go together", file=path, fix="give both columns or neither")
+    table = table.assign(
+        gene_id=strip_version(table.gene_id), tss=numbers(table, "tss", path, True, "gene_id")
+    )
     if "gene_name" not in table:
         table["gene_name"] = table.gene_id
     if "gene_start" not in table:
@@ -264,11 +299,16 @@ def read_genes(
     "Genes from either kind of annotation."
     known = {"gtf": {"gene_type"}, "table": set()}
     if kind not in known:
-        raise InputError(f"annotation kind {kind!r} is unknown", file=path, remedy="choose gtf or table")
+        raise InputError(f"annotation kind {kind!r} is unknown", file=path, fix="choose gtf or table")
     if unknown := set(options) - known[kind]:
-        raise InputError(f"an annotation of kind {kind} has no option {some(sorted(unknown))}", file=path,
-                         remedy=f"its options are {some(sorted(known[kind]))}")  # fmt: skip
-    return read_gtf_genes(path, chrom_sizes, **options) if kind == "gtf" else read_gene_table(path, chrom_sizes)
+        raise InputError(
+            f"an annotation of kind {kind} has no option {some(sorted(unknown))}",
+            file=path,
+            fix=f"its options are {some(sorted(known[kind]))}",
+        )
+    return (
+        read_gtf_genes(path, chrom_sizes, **options) if kind == "gtf" else read_gene_table(path, chrom_sizes)
+    )
 
 # %% ../../nbs/data/expression.ipynb #7d4a4f1c
 def read_expression(
@@ -279,19 +319,19 @@ def read_expression(
 ) -> pd.Series:  # RPKM by gene_id, Ensembl ids without their version, in file order
     "Expression of every gene in one cell type; `InputError` names the line and gene at fault."
     if kind not in ("matrix", "table"):
-        raise InputError(f"expression kind {kind!r} is unknown", file=path, remedy="choose matrix or table")
+        raise InputError(f"expression kind {kind!r} is unknown", file=path, fix="choose matrix or table")
     table = read_table(path, [gene_id, column])
     rpkm = numbers(table, column, path, name=gene_id)
     ids = pd.Index(strip_version(table[gene_id]), dtype="str", name="gene_id")
-    for wrong, problem, remedy in (
+    for wrong, problem, fix in (
         (rpkm < 0, "RPKM {} is negative", "give RPKM, not its logarithm"),
         (ids.duplicated(), "this gene is listed a second time (RPKM {})", "keep one row a gene"),
     ):
         if wrong.any():
             first = int(np.argmax(wrong))
             raise InputError(
-                problem.format(rpkm[first]), file=path, place=place_of(table, first, gene_id), remedy=remedy
-            )  # fmt: skip
+                problem.format(rpkm[first]), file=path, place=place_of(table, first, gene_id), fix=fix
+            )
     return pd.Series(rpkm, index=ids, name="expression")
 
 # %% ../../nbs/data/expression.ipynb #c326f872
@@ -310,8 +350,10 @@ def median_expression(
     wanted = None if train_folds is None else list(train_folds)
     chosen = genes if wanted is None else genes.loc[genes.fold.isin(wanted)]
     if chosen.empty:
-        raise InputError(f"no gene is in the folds the median should be taken over ({some(wanted or [])})",
-                         remedy=f"choose among {some(sorted(genes.fold.unique()))}")  # fmt: skip
+        raise InputError(
+            f"no gene is in the folds the median should be taken over ({some(wanted or [])})",
+            fix=f"choose among {some(sorted(genes.fold.unique()))}",
+        )
     return float(np.median(chosen.expression))
 
 
@@ -319,30 +361,41 @@ def label_genes(
     genes: pd.DataFrame,  # annotation, from `read_genes`
     expression: pd.Series,  # RPKM by gene_id, from `read_expression`
     folds: Mapping[int, Iterable[str]] | None = None,  # fold -> chromosomes; None: the human folds
-    train_folds: Iterable[int] | None = None,  # folds whose genes the median is taken over; None: all genes used
+    train_folds: Iterable[int]
+    | None = None,  # folds whose genes the median is taken over; None: all genes used
 ) -> pd.DataFrame:  # gene table with expression, label and fold
     "Annotation and expression, joined: label 1 where RPKM is at or above the median."
     genes = check_genes(genes)
     if expression.index.has_duplicates:
         twice = expression.index[expression.index.duplicated()]
-        raise InputError(f"genes are listed twice in the expression: {some(twice)}", remedy="keep one row a gene")
+        raise InputError(
+            f"genes are listed twice in the expression: {some(twice)}", fix="keep one row a gene"
+        )
     used = genes.loc[genes.gene_id.isin(expression.index)]
     if used.empty:
         raise InputError(
             f"no gene is in both annotation ({some(genes.gene_id, 3)}) and expression ({some(expression.index, 3)})",
-            remedy="use gene ids of one kind in both files",
-        )  # fmt: skip
+            fix="use gene ids of one kind in both files",
+        )
     silent, unplaced = len(genes) - len(used), len(expression) - len(used)
     if silent or unplaced:
-        warnings.warn(f"{len(used)} genes are used; {silent} of the annotation have no RPKM and {unplaced} with an RPKM "
-                      "are not in the annotation: these are left out", stacklevel=2)  # fmt: skip
+        warnings.warn(
+            f"{len(used)} genes are used; {silent} of the annotation have no RPKM and {unplaced} with an RPKM "
+            "are not in the annotation: these are left out",
+            stacklevel=2,
+        )
     fold = used.chrom.map({chrom: chromosome_fold(chrom, folds) for chrom in used.chrom.unique()})
     if not fold.any():
-        raise InputError(f"no gene lies on a chromosome of any fold; genes lie on {some(used.chrom.unique())}",
-                         remedy="give the folds of this genome (folds: number -> chromosomes)")  # fmt: skip
+        raise InputError(
+            f"no gene lies on a chromosome of any fold; genes lie on {some(used.chrom.unique())}",
+            fix="give the folds of this genome (folds: number -> chromosomes)",
+        )
     if (homeless := fold == 0).any():
-        warnings.warn(f"{homeless.sum()} genes lie on chromosomes that are in no fold "
-                      f"({some(used.chrom[homeless].unique())}) and are left out", stacklevel=2)  # fmt: skip
+        warnings.warn(
+            f"{homeless.sum()} genes lie on chromosomes that are in no fold "
+            f"({some(used.chrom[homeless].unique())}) and are left out",
+            stacklevel=2,
+        )
     used = used.assign(expression=used.gene_id.map(expression), fold=fold).loc[~homeless]
     used["label"] = (used.expression >= median_expression(used, train_folds)).astype(np.int64)
     return check_genes(used)

@@ -53,7 +53,9 @@ class _Errand:
     stop: threading.Event = field(default_factory=threading.Event)
     one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
     asked: list[DataFile] = field(default_factory=list)  # files that the user has to provide
-    done: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("here", "downloaded", "bytes", "made", "dropped"), 0))
+    done: dict[str, int] = field(
+        default_factory=lambda: dict.fromkeys(("here", "downloaded", "bytes", "made", "dropped"), 0)
+    )
 
     def obtain(self, file: DataFile) -> dict[str, Any] | None:
         "The file, checked, from here or from its source; None if the user has to provide it."
@@ -77,12 +79,20 @@ class _Errand:
         with self.one_at_a_time:
             for key, number in more.items():
                 self.done[key] += number
-            self.bar.set_postfix_str(f"{self.done['downloaded']} files, {self.done['made']} tracks made", refresh=False)
+            self.bar.set_postfix_str(
+                f"{self.done['downloaded']} files, {self.done['made']} tracks made", refresh=False
+            )
 
     def lock(self, file: DataFile, found: dict[str, Any]) -> None:
         "Record what was found in the lock beside the manifest."
         with self.one_at_a_time:
-            files = read_lock(self.manifest) | {lock_key(file.path, self.folder): {"url": file.url, "size": found["size"], "sha256": found["sha256"]}}
+            files = read_lock(self.manifest) | {
+                lock_key(file.path, self.folder): {
+                    "url": file.url,
+                    "size": found["size"],
+                    "sha256": found["sha256"],
+                }
+            }
             write_json(lock_file(self.manifest), {"files": dict(sorted(files.items()))})
 
     def track(self, channel: Channel, source: Raw) -> None:
@@ -97,9 +107,20 @@ class _Errand:
             with self.one_at_a_time:  # one genome in memory
                 if self.stop.is_set():
                     raise Stopped
-                write_track([str(file.path) for file in raw], source.kind, read_chrom_sizes(self.chrom_sizes), track.path)
-                record(made_record(track.path), what="track from raw files", inputs={f"raw.{n}": file.path for n, file in enumerate(raw, 1)},
-                       outputs={"track": track.path}, parameters={"kind": source.kind}, watch=watch)  # fmt: skip
+                write_track(
+                    [str(file.path) for file in raw],
+                    source.kind,
+                    read_chrom_sizes(self.chrom_sizes),
+                    track.path,
+                )
+                record(
+                    made_record(track.path),
+                    what="track from raw files",
+                    inputs={f"raw.{n}": file.path for n, file in enumerate(raw, 1)},
+                    outputs={"track": track.path},
+                    parameters={"kind": source.kind},
+                    watch=watch,
+                )
             self.tell(made=1)
         if not self.keep_reads:
             for file in raw:
@@ -112,12 +133,16 @@ class _Errand:
         if track.sha256 is None:
             return all(file.path.is_file() for file in raw)
         inputs = json.loads(made_record(track.path).read_text())["inputs"].values()
-        return any(file.sha256 not in (None, used["sha256"]) for file, used in zip(raw, inputs)) or len(inputs) != len(raw)
+        return any(file.sha256 not in (None, used["sha256"]) for file, used in zip(raw, inputs)) or len(
+            inputs
+        ) != len(raw)
 
 # %% ../../nbs/data/fetch.ipynb #5272ceeb
 def fetch(
     manifest: str | Path,  # YAML
-    data: str | Path | None = None,  # folder that the manifest's paths are relative to; None: the manifest's own
+    data: str
+    | Path
+    | None = None,  # folder that the manifest's paths are relative to; None: the manifest's own
     *,
     offline: bool = False,  # use only what is there
     jobs: int = 4,  # files at the same time
@@ -129,12 +154,27 @@ def fetch(
     described = read_manifest(manifest, data)
     files, channels = _files_and_channels(described)
     missing = [file for file in files if not file.path.exists()]
-    with tqdm(total=sum(file.size or 0 for file in missing) or None, unit="B", unit_scale=True, desc=described.name, disable=not progress) as bar:
-        errand = _Errand(Path(manifest), Path(data or Path(manifest).parent).resolve(), offline, keep_reads, patience, bar,
-                         Path(files_of(described.chrom_sizes.path)[0]))  # fmt: skip
+    with tqdm(
+        total=sum(file.size or 0 for file in missing) or None,
+        unit="B",
+        unit_scale=True,
+        desc=described.name,
+        disable=not progress,
+    ) as bar:
+        errand = _Errand(
+            Path(manifest),
+            Path(data or Path(manifest).parent).resolve(),
+            offline,
+            keep_reads,
+            patience,
+            bar,
+            Path(files_of(described.chrom_sizes.path)[0]),
+        )
         errand.obtain(files[0])  # chromosome sizes, which every track needs
         with ThreadPoolExecutor(jobs) as pool:
-            waiting = [pool.submit(errand.obtain, file) for file in files[1:]] + [pool.submit(errand.track, *channel) for channel in channels]
+            waiting = [pool.submit(errand.obtain, file) for file in files[1:]] + [
+                pool.submit(errand.track, *channel) for channel in channels
+            ]
             try:
                 for job in as_completed(waiting):
                     job.result()
@@ -150,7 +190,11 @@ def fetch(
 def _files_and_channels(manifest: Manifest) -> tuple[list[DataFile], list[tuple[Channel, Raw]]]:
     "Every file once, chromosome sizes first; and the channels that are made of raw files, with these."
     sources: dict[str, Any] = dict(sources_of(manifest))
-    sources |= {"regions" if channel.kind == "regions" else channel.name: channel for channel in manifest.channels if channel.raw is None}
+    sources |= {
+        "regions" if channel.kind == "regions" else channel.name: channel
+        for channel in manifest.channels
+        if channel.raw is None
+    }
     sources |= {f"extra {key}" if key in sources else key: source for key, source in manifest.extra.items()}
     files: dict[Path, DataFile] = {}
     for role, source in sources.items():
@@ -164,15 +208,29 @@ def _please(errand: _Errand) -> InputError:
     "What the user has to provide, all of it; what several files have in common is said once."
     wanted: dict[str, list[DataFile]] = {}
     for file in sorted(errand.asked, key=lambda file: file.path):
-        wanted.setdefault("can be downloaded" if file.url else file.note or "no source is known", []).append(file)
-    lines = [line for note, files in wanted.items() for line in (*(f"  {file.path} ({file.role})" for file in files), f"    {note}")]
+        wanted.setdefault("can be downloaded" if file.url else file.note or "no source is known", []).append(
+            file
+        )
+    lines = [
+        line
+        for note, files in wanted.items()
+        for line in (*(f"  {file.path} ({file.role})" for file in files), f"    {note}")
+    ]
     why = "the network is not to be used" if "can be downloaded" in wanted else "no source is known for them"
-    return InputError(f"{len(errand.asked)} files are missing, and {why}:\n" + "\n".join(lines), file=errand.manifest,
-                      remedy="run without --offline" if set(wanted) == {"can be downloaded"}
-                      else "put these files there, then run the same command again; all others are here")  # fmt: skip
+    return InputError(
+        f"{len(errand.asked)} files are missing, and {why}:\n" + "\n".join(lines),
+        file=errand.manifest,
+        fix="run without --offline"
+        if set(wanted) == {"can be downloaded"}
+        else "put these files there, then run the same command again; all others are here",
+    )
 
 # %% ../../nbs/data/fetch.ipynb #0c20517d
-READS, BYTES_A_READ, TRACK_BYTES_A_READ = 30_000_000, 9.5, 6.4  # most reads of a Roadmap mark; measured, see above
+READS, BYTES_A_READ, TRACK_BYTES_A_READ = (
+    30_000_000,
+    9.5,
+    6.4,
+)  # most reads of a Roadmap mark; measured, see above
 
 
 def fetch_plan(
@@ -196,18 +254,44 @@ def fetch_plan(
                 row["state"] = "not needed"
         size = track.path.stat().st_size if made else track.size
         estimate = source.kind != "bedgraph" and size is None
-        rows += [*reads, {"role": channel.name, "file": track.path, "url": None, "bytes": round(READS * TRACK_BYTES_A_READ) if estimate else size,
-                          "estimated": estimate, "raw": False, "state": "here" if made else "made from reads"}]  # fmt: skip
+        rows += [
+            *reads,
+            {
+                "role": channel.name,
+                "file": track.path,
+                "url": None,
+                "bytes": round(READS * TRACK_BYTES_A_READ) if estimate else size,
+                "estimated": estimate,
+                "raw": False,
+                "state": "here" if made else "made from reads",
+            },
+        ]
     return pd.DataFrame(rows).astype({"bytes": "float64"})
 
 
 def _row(file: DataFile, ask: bool) -> dict[str, Any]:
     begun = Path(f"{file.path}.part").exists()
-    state = "here" if file.path.is_file() else "to provide" if file.url is None else "begun" if begun else "to fetch"
+    state = (
+        "here"
+        if file.path.is_file()
+        else "to provide"
+        if file.url is None
+        else "begun"
+        if begun
+        else "to fetch"
+    )
     size = file.path.stat().st_size if state == "here" else file.size
     if size is None and ask:
         size = offered_size(file)
-    return {"role": file.role, "file": file.path, "url": file.url, "bytes": size, "estimated": False, "raw": False, "state": state}
+    return {
+        "role": file.role,
+        "file": file.path,
+        "url": file.url,
+        "bytes": size,
+        "estimated": False,
+        "raw": False,
+        "state": state,
+    }
 
 
 def disk_needed(

@@ -41,7 +41,9 @@ class _Entry(BaseModel):
 class _Facts(_Entry):
     "What is known of a file, or of several: then lists, in the order of the paths."
 
-    url: str | list[str] | dict[str, str] | None = None  # http, https, ftp or doi; with `files`, the folder that holds them
+    url: str | list[str] | dict[str, str] | None = (
+        None  # http, https, ftp or doi; with `files`, the folder that holds them
+    )
     size: int | list[int | None] | None = None  # bytes
     sha256: str | list[str | None] | None = None
     git_sha1: str | list[str | None] | None = None  # git's hash of the content
@@ -55,13 +57,19 @@ class _Facts(_Entry):
         paths = files_of(getattr(self, "path", None))
         for key in ("url", "size", "sha256", "git_sha1"):
             value = getattr(self, key)
-            facts = [value] if isinstance(value, (str, int)) else list(value.values() if isinstance(value, dict) else value or [])
+            facts = (
+                [value]
+                if isinstance(value, (str, int))
+                else list(value.values() if isinstance(value, dict) else value or [])
+            )
             if facts and len(facts) != len(paths):
                 raise ValueError(f"{key}: {len(facts)} given for {len(paths)} paths")
             for fact in filter(None, facts):
                 if key == "url" and not str(fact).startswith(("http://", "https://", "ftp://", "doi:")):
                     raise ValueError(f"url: {fact!r} is not a http, https, ftp or doi address")
-                if (digits := {"sha256": 64, "git_sha1": 40}.get(key)) and not re.fullmatch(f"[0-9a-f]{{{digits}}}", str(fact)):
+                if (digits := {"sha256": 64, "git_sha1": 40}.get(key)) and not re.fullmatch(
+                    f"[0-9a-f]{{{digits}}}", str(fact)
+                ):
                     raise ValueError(f"{key}: {fact!r} is not {digits} hexadecimal digits")
         return self
 
@@ -103,7 +111,9 @@ class Expression(Source):
 class Annotation(Source):
     "Where the genes are."
 
-    kind: Literal["gtf", "table", "metadata"]  # metadata: the published CSV, which brings expression, labels and contacts
+    kind: Literal[
+        "gtf", "table", "metadata"
+    ]  # metadata: the published CSV, which brings expression, labels and contacts
     gene_type: str = "protein_coding"
 
 
@@ -118,7 +128,9 @@ class Contacts(_Facts):
     "What touches the promoters, as measured, or as predicted."
 
     kind: Literal["pickles", "pairs", "bedpe", "cool", "none", "average", "activity", "distance"]
-    path: str | list[str] | dict[str, str] | None = None  # activity, distance: elements (BED); None: peaks of the marks
+    path: str | list[str] | dict[str, str] | None = (
+        None  # activity, distance: elements (BED); None: peaks of the marks
+    )
     min_score: float = 1.5  # a contact's score must be greater; activity, distance: 0
     top: int = Field(8, ge=1)  # pCREs a gene, at most
     max_length: int = Field(40_000, ge=1)  # bp, of a pCRE; where it is not given, no longer than the window
@@ -129,7 +141,9 @@ class Contacts(_Facts):
     divisive: bool = False  # cool: weights divide (hic2cool's KR, VC) instead of multiply
     transform: str = "none"  # cool: of the score
     of: list["Contacts"] = []  # average: the measured contacts of other cell types
-    marks: list[str | list[str]] = []  # activity, distance: channels, or lists of channels, one a kind of element
+    marks: list[
+        str | list[str]
+    ] = []  # activity, distance: channels, or lists of channels, one a kind of element
     exponent: float = Field(1.024, ge=0)  # activity, distance: contact falls with distance to this power
     max_distance: int = Field(1_000_000, ge=1)  # bp between TSS and element
     width: int = Field(4000, ge=1)  # bp, of an element
@@ -140,7 +154,10 @@ class Contacts(_Facts):
     @classmethod
     def _defaults_of_predictions(cls, values: Any) -> Any:
         if isinstance(values, dict) and values.get("kind") in ("activity", "distance"):
-            values = {"min_score": 0.0, "min_distance": 20_000} | values  # the promoter's window shows what is nearer
+            values = {
+                "min_score": 0.0,
+                "min_distance": 20_000,
+            } | values  # the promoter's window shows what is nearer
         return values
 
     @model_validator(mode="after")
@@ -148,8 +165,14 @@ class Contacts(_Facts):
         if self.kind in ("pickles", "pairs", "bedpe", "cool") and self.path is None:
             raise ValueError("path is missing")
         mine = _OPTIONS_OF.get(self.kind, set())
-        if foreign := [name for name in set().union(*_OPTIONS_OF.values()) - mine if getattr(self, name) != type(self).model_fields[name].default]:
-            raise ValueError(f"{', '.join(sorted(foreign))}: contacts of kind {self.kind} have no such option")
+        if foreign := [
+            name
+            for name in set().union(*_OPTIONS_OF.values()) - mine
+            if getattr(self, name) != type(self).model_fields[name].default
+        ]:
+            raise ValueError(
+                f"{', '.join(sorted(foreign))}: contacts of kind {self.kind} have no such option"
+            )
         if self.kind == "average":
             self._averages()
         if self.kind in ("activity", "distance"):
@@ -158,20 +181,30 @@ class Contacts(_Facts):
 
     def _averages(self) -> None:
         if self.path or not self.of or any(one.path is None or one.kind in _OPTIONS_OF for one in self.of):
-            raise ValueError("of: name the measured contacts of one or more cell types, each with kind and path, instead of a path")
+            raise ValueError(
+                "of: name the measured contacts of one or more cell types, each with kind and path, instead of a path"
+            )
         for name in ("min_score", "top", "max_length", "tss_distance", "min_distance"):
             if any(getattr(one, name) != type(self).model_fields[name].default for one in self.of):
-                raise ValueError(f"of: {name} is asked of the average, not of what it is made of: write it beside `of`")
+                raise ValueError(
+                    f"of: {name} is asked of the average, not of what it is made of: write it beside `of`"
+                )
 
     def _predicts(self) -> None:
         if self.tss_distance:
-            raise ValueError(f"tss_distance: contacts of kind {self.kind} begin at the TSS itself; leave it out")
+            raise ValueError(
+                f"tss_distance: contacts of kind {self.kind} begin at the TSS itself; leave it out"
+            )
         if len(files_of(self.path)) > 1:
             raise ValueError("path: the elements are one file (BED); merge several")
         if self.width > self.max_length:
-            raise ValueError(f"width: elements of {self.width} bp are longer than max_length, {self.max_length} bp")
+            raise ValueError(
+                f"width: elements of {self.width} bp are longer than max_length, {self.max_length} bp"
+            )
         if self.max_distance <= self.min_distance:
-            raise ValueError(f"max_distance: {self.max_distance} bp is not above min_distance, {self.min_distance} bp")
+            raise ValueError(
+                f"max_distance: {self.max_distance} bp is not above min_distance, {self.min_distance} bp"
+            )
 
 
 def kinds_of_marks(
@@ -186,7 +219,9 @@ def kinds_of_marks(
         return ([one] if one else []) + [kind for kind in contacts.marks if isinstance(kind, list)]
     marks = [mark for mark in ("H3K27ac", "H3K4me1") if mark in channels]
     if not marks:
-        raise ValueError(f"contacts.marks: neither H3K27ac nor H3K4me1 is among the channels {channels}; name the marks of the elements")
+        raise ValueError(
+            f"contacts.marks: neither H3K27ac nor H3K4me1 is among the channels {channels}; name the marks of the elements"
+        )
     return [marks]
 
 
@@ -227,7 +262,11 @@ class Manifest(_Entry):
     @classmethod
     def _pcres_fit_the_window(cls, values: Any) -> Any:
         "Where max_length is not given, a window narrower than the default is the limit."
-        if isinstance(values, dict) and isinstance(contacts := values.get("contacts"), dict) and isinstance(window := values.get("window"), int):
+        if (
+            isinstance(values, dict)
+            and isinstance(contacts := values.get("contacts"), dict)
+            and isinstance(window := values.get("window"), int)
+        ):
             longest = Contacts.model_fields["max_length"].default
             if 1 <= window < longest and "max_length" not in contacts:
                 values = values | {"contacts": contacts | {"max_length": window}}
@@ -239,11 +278,21 @@ class Manifest(_Entry):
         if len(set(names)) < len(names):
             raise ValueError(f"channels: a name stands twice in {names}")
         finest = min(self.bin_sizes)
-        if finest < 1 or any(size % finest or self.window % size for size in self.bin_sizes) or self.window % (2 * finest):
-            raise ValueError(f"bin_sizes: {self.bin_sizes} must be multiples of the smallest and divide the window of {self.window}")
+        if (
+            finest < 1
+            or any(size % finest or self.window % size for size in self.bin_sizes)
+            or self.window % (2 * finest)
+        ):
+            raise ValueError(
+                f"bin_sizes: {self.bin_sizes} must be multiples of the smallest and divide the window of {self.window}"
+            )
         if self.contacts.kind != "none" and self.contacts.max_length > self.window:
-            raise ValueError(f"contacts.max_length: {self.contacts.max_length} bp is longer than the window of {self.window} bp")
-        if unknown := [mark for kind in kinds_of_marks(self.contacts, names) for mark in kind if mark not in names]:
+            raise ValueError(
+                f"contacts.max_length: {self.contacts.max_length} bp is longer than the window of {self.window} bp"
+            )
+        if unknown := [
+            mark for kind in kinds_of_marks(self.contacts, names) for mark in kind if mark not in names
+        ]:
             raise ValueError(f"contacts.marks: {unknown} are no channels; there are {names}")
         return self
 
@@ -253,22 +302,30 @@ class Manifest(_Entry):
         if not arrays and self.annotation.kind != "metadata":
             return self
         if len(arrays) != len(self.channels) or any(channel.path != arrays[0].path for channel in arrays):
-            raise ValueError("channels: with kind regions, all channels are of this kind and share one path: each array has a row a channel")
+            raise ValueError(
+                "channels: with kind regions, all channels are of this kind and share one path: each array has a row a channel"
+            )
         if self.whole_genes:
-            raise ValueError("whole_genes: arrays of kind regions hold promoter windows and pCREs alone; give tracks, or remove this key")
+            raise ValueError(
+                "whole_genes: arrays of kind regions hold promoter windows and pCREs alone; give tracks, or remove this key"
+            )
         if self.annotation.kind != "metadata" or self.expression or self.contacts.kind != "none":
-            raise ValueError("annotation: channels of kind regions go with annotation kind metadata, which also brings expression and "
-                             "contacts; remove these keys")  # fmt: skip
+            raise ValueError(
+                "annotation: channels of kind regions go with annotation kind metadata, which also brings expression and "
+                "contacts; remove these keys"
+            )
         return self
 
 # %% ../../nbs/data/manifest.ipynb #e811feb3
 def read_manifest(
     path: str | Path,  # YAML
-    data: str | Path | None = None,  # folder that the manifest's paths are relative to; None: the manifest's own
+    data: str
+    | Path
+    | None = None,  # folder that the manifest's paths are relative to; None: the manifest's own
 ) -> Manifest:
     "A manifest, checked, its paths made absolute; `InputError` names the key at fault."
     path = Path(path)
-    content = read_yaml(path, what="manifest", remedy="write one; `chromoformer simulate DIR` makes examples")
+    content = read_yaml(path, what="manifest", fix="write one; `chromoformer simulate DIR` makes examples")
     for name, entry in _entries(content):
         _expand(entry, name, path.parent)
     try:
@@ -281,7 +338,11 @@ def read_manifest(
 def _entries(content: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     "Name and content of every source in a manifest's content."
     channels, extra = content.get("channels"), content.get("extra")
-    listed = [(channel.get("name"), channel) for channel in channels if isinstance(channel, dict)] if isinstance(channels, list) else []
+    listed = (
+        [(channel.get("name"), channel) for channel in channels if isinstance(channel, dict)]
+        if isinstance(channels, list)
+        else []
+    )
     listed += [(name, channel["raw"]) for name, channel in listed if channel.get("raw")]
     listed += [(key, content.get(key)) for key in ("chrom_sizes", "annotation", "expression", "contacts")]
     contacts = content.get("contacts")
@@ -296,16 +357,32 @@ def _expand(entry: dict[str, Any], name: str, folder: Path) -> None:
         return
     table = folder / str(entry["files"])
     if not table.is_file():
-        raise InputError("no such table of files", file=table, remedy="keep it beside the manifest that names it")
+        raise InputError(
+            "no such table of files", file=table, fix="keep it beside the manifest that names it"
+        )
     with open(table, newline="") as lines:
         rows = list(csv.DictReader((line for line in lines if not line.startswith("#")), delimiter="\t"))
     columns = set(rows[0]) if rows else set()
-    if "path" not in columns or (unknown := columns - {"path", "source", "url", "size", "sha256", "git_sha1"}):
-        problem = f"columns {sorted(map(str, unknown))} are unknown" if "path" in columns else "there is no column path"
-        raise InputError(problem, file=table, remedy="columns are path, and any of source, url, size, sha256 and git_sha1, separated by tabs")
+    if "path" not in columns or (
+        unknown := columns - {"path", "source", "url", "size", "sha256", "git_sha1"}
+    ):
+        problem = (
+            f"columns {sorted(map(str, unknown))} are unknown"
+            if "path" in columns
+            else "there is no column path"
+        )
+        raise InputError(
+            problem,
+            file=table,
+            fix="columns are path, and any of source, url, size, sha256 and git_sha1, separated by tabs",
+        )
     rows = [row for row in rows if row.get("source") in (None, name)]
     if not rows:
-        raise InputError(f"no row has the source {name}", file=table, remedy="name the channel, or the key, in the column source")
+        raise InputError(
+            f"no row has the source {name}",
+            file=table,
+            fix="name the channel, or the key, in the column source",
+        )
     top = Path(str(entry.get("path") or ""))
     entry["path"] = [str(top / row["path"]) for row in rows]
     if base := entry.get("url"):
@@ -313,7 +390,11 @@ def _expand(entry: dict[str, Any], name: str, folder: Path) -> None:
     for key in ("size", "sha256", "git_sha1"):
         if key in columns:
             values = [row[key] or None for row in rows]
-            entry[key] = [value and int(value) if str(value).isdigit() else value for value in values] if key == "size" else values
+            entry[key] = (
+                [value and int(value) if str(value).isdigit() else value for value in values]
+                if key == "size"
+                else values
+            )
 
 
 def _absolute(manifest: Manifest, folder: Path, lock: dict[str, dict[str, Any]]) -> Manifest:
@@ -334,7 +415,10 @@ def _absolute(manifest: Manifest, folder: Path, lock: dict[str, dict[str, Any]])
         known = [lock.get(lock_key(file, folder), {}) for file in files]
         for key in ("size", "sha256"):
             given = entry[key] if isinstance(entry[key], list) else [entry[key]] * len(files)
-            facts = [mine or (locked.get(key) if locked.get("url") == url else None) for mine, locked, url in zip(given, known, urls)]
+            facts = [
+                mine or (locked.get(key) if locked.get("url") == url else None)
+                for mine, locked, url in zip(given, known, urls)
+            ]
             if any(facts):
                 entry[key] = facts[0] if isinstance(entry["path"], str) else facts
     return Manifest(**content)
@@ -365,7 +449,11 @@ def read_lock(
     try:
         return dict(json.loads(path.read_text())["files"])
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"this is no lock file ({error})", file=path, remedy="restore it, or remove it: `fetch` then records anew") from error
+        raise InputError(
+            f"this is no lock file ({error})",
+            file=path,
+            fix="restore it, or remove it: `fetch` then records anew",
+        ) from error
 
 # %% ../../nbs/data/manifest.ipynb #f89f91d4
 @dataclass(frozen=True)
@@ -391,15 +479,25 @@ def source_files(
     paths = files_of(source.path)
 
     def each(facts: Any) -> list:
-        return list(facts.values() if isinstance(facts, dict) else facts if isinstance(facts, list) else [facts] * len(paths))
+        return list(
+            facts.values()
+            if isinstance(facts, dict)
+            else facts
+            if isinstance(facts, list)
+            else [facts] * len(paths)
+        )
 
-    columns = zip(map(Path, paths), each(source.url), each(source.size), each(source.sha256), each(source.git_sha1))
+    columns = zip(
+        map(Path, paths), each(source.url), each(source.size), each(source.sha256), each(source.git_sha1)
+    )
     return [DataFile(role, *facts, source.note) for facts in columns]
 
 
 def sources_of(
     manifest: Manifest,
-) -> dict[str, Source | Contacts]:  # chrom_sizes, annotation, expression, contacts; those of an average are contacts.1, contacts.2, ...
+) -> dict[
+    str, Source | Contacts
+]:  # chrom_sizes, annotation, expression, contacts; those of an average are contacts.1, contacts.2, ...
     "Everything that names files, but channels and extra."
     sources = {key: getattr(manifest, key) for key in ("chrom_sizes", "annotation", "expression", "contacts")}
     sources |= {f"contacts.{number}": one for number, one in enumerate(manifest.contacts.of, 1)}
@@ -438,15 +536,23 @@ def git_blob_sha1(
 def check_file(
     file: DataFile,
     at: str | Path | None = None,  # where its content lies now; None: at its path
-    remedy: str = "it is damaged or was changed: move it away and fetch it again, or correct the manifest if this file is the right one",
+    fix: str = "it is damaged or was changed: move it away and fetch it again, or correct the manifest if this file is the right one",
 ) -> dict[str, Any]:  # name, size and sha256 found
     "What identifies a file, once it is as expected; `InputError` names file, expected and found."
     place = Path(at or file.path)
     found = file_record(place) | {"name": file.path.name}
-    facts = [("size", file.size, found["size"]), ("sha256", file.sha256, found["sha256"]),
-             ("git_sha1", file.git_sha1, git_blob_sha1(place) if file.git_sha1 else None)]  # fmt: skip
+    facts = [
+        ("size", file.size, found["size"]),
+        ("sha256", file.sha256, found["sha256"]),
+        ("git_sha1", file.git_sha1, git_blob_sha1(place) if file.git_sha1 else None),
+    ]
     for key, expected, is_found in facts:
         if expected is not None and is_found != expected:
             size = f" ({found['size']:,} bytes)" if key != "size" else " bytes"
-            raise InputError(f"{key}: expected {expected}, found {is_found}{size}", file=file.path, place=file.role, remedy=remedy)
+            raise InputError(
+                f"{key}: expected {expected}, found {is_found}{size}",
+                file=file.path,
+                place=file.role,
+                fix=fix,
+            )
     return found

@@ -24,42 +24,74 @@ def read_metadata(
     "Genes and their pCREs from a published metadata file; labels are taken as given."
     path = Path(path)
     if not path.is_file():
-        raise InputError("no such file", file=path, remedy="give the metadata CSV of the published layout")
+        raise InputError("no such file", file=path, fix="give the metadata CSV of the published layout")
     try:
-        meta = pd.read_csv(path, dtype=dict.fromkeys(("gene_id", "gene_name", "chrom", "neighbors", "scores"), str))
+        meta = pd.read_csv(
+            path, dtype=dict.fromkeys(("gene_id", "gene_name", "chrom", "neighbors", "scores"), str)
+        )
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise InputError(f"this is no table ({str(error).strip()})", file=path, remedy="give a CSV with a header") from error
+        raise InputError(
+            f"this is no table ({str(error).strip()})", file=path, fix="give a CSV with a header"
+        ) from error
     missing = {"gene_id", "chrom", "start", "strand", "split"} - set(meta)
     if missing:
-        raise InputError(f"columns {sorted(missing)} are missing; there are {list(meta)}", file=path, remedy="add these columns")
+        raise InputError(
+            f"columns {sorted(missing)} are missing; there are {list(meta)}",
+            file=path,
+            fix="add these columns",
+        )
     if meta.empty:
-        raise InputError("this table has no rows", file=path, remedy="give at least one gene")
+        raise InputError("this table has no rows", file=path, fix="give at least one gene")
     if twice := meta.loc[meta["gene_id"].duplicated(), "gene_id"].tolist():
-        raise InputError(f"genes listed more than once: {some(twice)}", file=path, remedy="keep one row a gene")
+        raise InputError(f"genes listed more than once: {some(twice)}", file=path, fix="keep one row a gene")
     expression, label = _number(meta, "expression"), _number(meta, "label")
     tss, fold = _number(meta, "start"), _number(meta, "split")
     for column, right, expected in (
-        ("gene_id", meta["gene_id"].notna(), "an id"), ("chrom", meta["chrom"].notna(), "a chromosome"),
-        ("strand", meta["strand"].isin(["+", "-"]), "+ or -"), ("start", (tss >= 0) & (tss % 1 == 0), "a position, counted from 0"),
-        ("split", fold.isin([1, 2, 3, 4]), "1, 2, 3 or 4"), ("label", label.isin([0, 1]) | _blank(meta, "label"), "0 or 1, or nothing"),
-        ("expression", (expression >= 0) & np.isfinite(expression) | _blank(meta, "expression"), "RPKM, or nothing"),
-    ):  # fmt: skip
+        ("gene_id", meta["gene_id"].notna(), "an id"),
+        ("chrom", meta["chrom"].notna(), "a chromosome"),
+        ("strand", meta["strand"].isin(["+", "-"]), "+ or -"),
+        ("start", (tss >= 0) & (tss % 1 == 0), "a position, counted from 0"),
+        ("split", fold.isin([1, 2, 3, 4]), "1, 2, 3 or 4"),
+        ("label", label.isin([0, 1]) | _blank(meta, "label"), "0 or 1, or nothing"),
+        (
+            "expression",
+            (expression >= 0) & np.isfinite(expression) | _blank(meta, "expression"),
+            "RPKM, or nothing",
+        ),
+    ):
         if not right.all():
             row = int(np.argmin(right))
-            raise InputError(f"{column} is {str(meta[column][row])!r}, expected {expected}", file=path,
-                             place=f"line {row + 2}, gene {meta['gene_id'][row]}", remedy="correct or remove this line")  # fmt: skip
+            raise InputError(
+                f"{column} is {str(meta[column][row])!r}, expected {expected}",
+                file=path,
+                place=f"line {row + 2}, gene {meta['gene_id'][row]}",
+                fix="correct or remove this line",
+            )
     tss = tss.astype(np.int64)
-    genes = pd.DataFrame({
-        "gene_id": meta["gene_id"], "gene_name": meta.get("gene_name", meta["gene_id"]), "chrom": meta["chrom"],
-        "tss": tss, "strand": meta["strand"], "gene_start": tss, "gene_end": tss + 1,
-        "expression": expression, "label": label.fillna(-1).astype(np.int8), "fold": fold.astype(np.int8),
-    })  # fmt: skip
+    genes = pd.DataFrame(
+        {
+            "gene_id": meta["gene_id"],
+            "gene_name": meta.get("gene_name", meta["gene_id"]),
+            "chrom": meta["chrom"],
+            "tss": tss,
+            "strand": meta["strand"],
+            "gene_start": tss,
+            "gene_end": tss + 1,
+            "expression": expression,
+            "label": label.fillna(-1).astype(np.int8),
+            "fold": fold.astype(np.int8),
+        }
+    )
     return genes, _neighbours(meta, path)
 
 
 def _number(meta: pd.DataFrame, column: str) -> pd.Series:
     "A column as numbers, NaN where it holds none."
-    return pd.to_numeric(meta[column], errors="coerce") if column in meta else pd.Series(np.nan, index=meta.index)
+    return (
+        pd.to_numeric(meta[column], errors="coerce")
+        if column in meta
+        else pd.Series(np.nan, index=meta.index)
+    )
 
 
 def _blank(meta: pd.DataFrame, column: str) -> pd.Series:
@@ -68,21 +100,29 @@ def _blank(meta: pd.DataFrame, column: str) -> pd.Series:
 
 def _neighbours(meta: pd.DataFrame, path: Path) -> pd.DataFrame:
     rows = []
-    columns = zip(meta["gene_id"], meta["chrom"], meta.get("neighbors", pd.Series(np.nan, meta.index)),
-                  meta.get("scores", pd.Series(np.nan, meta.index)))  # fmt: skip
+    columns = zip(
+        meta["gene_id"],
+        meta["chrom"],
+        meta.get("neighbors", pd.Series(np.nan, meta.index)),
+        meta.get("scores", pd.Series(np.nan, meta.index)),
+    )
     for line, (gene, chrom, neighbours, scores) in enumerate(columns, 2):
         if pd.isna(neighbours):
             continue
         regions, numbers = neighbours.split(";"), str(scores).split(";")
         if len(regions) != len(numbers):
-            raise InputError(f"{len(regions)} neighbours but {len(numbers)} scores", file=path, place=f"line {line}, gene {gene}",
-                             remedy="give each neighbour one score, joined by semicolons")  # fmt: skip
+            raise InputError(
+                f"{len(regions)} neighbours but {len(numbers)} scores",
+                file=path,
+                place=f"line {line}, gene {gene}",
+                fix="give each neighbour one score, joined by semicolons",
+            )
         for rank, (text, number) in enumerate(zip(regions, numbers), 1):
-            problem, remedy = None, "correct or remove this neighbour"
+            problem, fix = None, "correct or remove this neighbour"
             try:
                 region, score = parse_region(text), float(number)
             except InputError as error:
-                problem, remedy = error.problem, error.remedy
+                problem, fix = error.problem, error.fix
             except ValueError:
                 problem = f"the score {number!r} is no number"
             else:
@@ -91,9 +131,12 @@ def _neighbours(meta: pd.DataFrame, path: Path) -> pd.DataFrame:
                 elif region.start < 0:
                     problem = f"pCRE {region} begins before its chromosome"
                 elif region.chrom != chrom:
-                    problem, remedy = f"pCRE {region} is on another chromosome than the gene, {chrom}", "leave such contacts out"
+                    problem, fix = (
+                        f"pCRE {region} is on another chromosome than the gene, {chrom}",
+                        "leave such contacts out",
+                    )
             if problem:
-                raise InputError(problem, file=path, place=f"line {line}, gene {gene}", remedy=remedy)
+                raise InputError(problem, file=path, place=f"line {line}, gene {gene}", fix=fix)
             rows.append((gene, *region, score, rank))
     return pd.DataFrame(rows, columns=["gene_id", "chrom", "start", "end", "score", "rank"])
 
@@ -117,20 +160,35 @@ def read_region_sums(
     try:
         depth = np.load(path, allow_pickle=False)
     except FileNotFoundError:
-        raise InputError("there is no array for this region", file=path, remedy="add the file, or remove the region from the metadata") from None
+        raise InputError(
+            "there is no array for this region",
+            file=path,
+            fix="add the file, or remove the region from the metadata",
+        ) from None
     except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"not a whole NumPy array ({error})", file=path, remedy="copy or download it again") from error
+        raise InputError(
+            f"not a whole NumPy array ({error})", file=path, fix="copy or download it again"
+        ) from error
     if depth.shape != (channels, region.length):
-        raise InputError(f"shape {depth.shape}, expected {(channels, region.length)} (marks, bases)", file=path,
-                         remedy="make the array again, or say the window and the channels that the arrays have")  # fmt: skip
+        raise InputError(
+            f"shape {depth.shape}, expected {(channels, region.length)} (marks, bases)",
+            file=path,
+            fix="make the array again, or say the window and the channels that the arrays have",
+        )
     if depth.dtype.kind not in "buif":
-        raise InputError(f"the array holds {depth.dtype}, no numbers", file=path, remedy="make the array again")
+        raise InputError(f"the array holds {depth.dtype}, no numbers", file=path, fix="make the array again")
     depth = depth.astype(np.float32)
     if not np.isfinite(depth).all() or (depth < 0).any():
         mark, base = np.argwhere(~(np.isfinite(depth) & (depth >= 0)))[0]
-        raise InputError(f"depth {depth[mark, base]} is no count", file=path, place=f"mark {mark + 1}, base {base + 1}",
-                         remedy="give read depth: finite numbers, 0 or more")  # fmt: skip
-    return np.add.reduceat(depth, np.arange(0, region.length, bin_size), axis=1, dtype=np.float64).T.astype(np.float32)
+        raise InputError(
+            f"depth {depth[mark, base]} is no count",
+            file=path,
+            place=f"mark {mark + 1}, base {base + 1}",
+            fix="give read depth: finite numbers, 0 or more",
+        )
+    return np.add.reduceat(depth, np.arange(0, region.length, bin_size), axis=1, dtype=np.float64).T.astype(
+        np.float32
+    )
 
 # %% ../../nbs/data/published.ipynb #9cd7266c
 def refuse_finished(
@@ -155,7 +213,8 @@ def import_regions(
     window: int = 40_000,  # bp
     bin_sizes: Sequence[int] = (2000, 500, 100),  # resolutions, bp
     genome: str = "hg19",
-    chrom_sizes: Mapping[str, int] | None = None,  # regions must lie inside these chromosomes; None: not checked
+    chrom_sizes: Mapping[str, int]
+    | None = None,  # regions must lie inside these chromosomes; None: not checked
     force: bool = False,  # replace an existing store
     progress: bool = True,
 ) -> None:
@@ -179,14 +238,32 @@ def import_regions(
 
     inputs = {"metadata": file_record(meta), "regions": {"folder": Path(folder).name, "files": digests}}
     with found_in(meta):
-        write_store(out, genes=genes, pcres=pcres, signal_of=signal_of, channels=channels, bin_sizes=bin_sizes, window=window,
-                    genome=genome, inputs=inputs, chrom_sizes=chrom_sizes)  # fmt: skip
+        write_store(
+            out,
+            genes=genes,
+            pcres=pcres,
+            signal_of=signal_of,
+            channels=channels,
+            bin_sizes=bin_sizes,
+            window=window,
+            genome=genome,
+            inputs=inputs,
+            chrom_sizes=chrom_sizes,
+        )
     try:
         record(
-            Path(out).with_suffix(".provenance.json"), what="store from the published layout",
-            inputs={"metadata": meta}, outputs={"store": out}, watch=watch,
-            parameters={"channels": list(channels), "window": window, "bin_sizes": list(bin_sizes), "genome": genome},
-        )  # fmt: skip
+            Path(out).with_suffix(".provenance.json"),
+            what="store from the published layout",
+            inputs={"metadata": meta},
+            outputs={"store": out},
+            watch=watch,
+            parameters={
+                "channels": list(channels),
+                "window": window,
+                "bin_sizes": list(bin_sizes),
+                "genome": genome,
+            },
+        )
     except BaseException:  # a store without its record is half an output
         Path(out).unlink()
         raise
@@ -198,5 +275,9 @@ def _check_windows(genes: pd.DataFrame, window: int, meta: str | Path) -> None:
         row = int(np.argmax(early))
         chrom, tss = genes["chrom"][row], int(genes["tss"][row])
         region = Region(chrom, tss - window // 2, tss - window // 2 + window)
-        raise InputError(f"the window {region} begins before its chromosome", file=meta, place=f"line {row + 2}, gene {genes['gene_id'][row]}",
-                         remedy="remove this gene, or choose a smaller window")  # fmt: skip
+        raise InputError(
+            f"the window {region} begins before its chromosome",
+            file=meta,
+            place=f"line {row + 2}, gene {genes['gene_id'][row]}",
+            fix="remove this gene, or choose a smaller window",
+        )

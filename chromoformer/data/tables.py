@@ -28,7 +28,9 @@ def open_text(
     "Open a text file; `InputError` if it is missing, truncated or no text."
     path = Path(path)
     if not path.is_file():
-        raise InputError("no such file", file=path, remedy="check the path; paths in a manifest are relative to it")
+        raise InputError(
+            "no such file", file=path, fix="check the path; paths in a manifest are relative to it"
+        )
     try:
         with open(path, "rb") as file:
             zipped = file.read(2) == b"\x1f\x8b"
@@ -37,13 +39,16 @@ def open_text(
             yield handle  # type: ignore[misc]
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError(
-            f"this gzip file is truncated or damaged ({error})", file=path, remedy="download or compress it again"
+            f"this gzip file is truncated or damaged ({error})",
+            file=path,
+            fix="download or compress it again",
         ) from error
     except UnicodeDecodeError as error:
         raise InputError(
             f"this is no text file (byte {error.start} cannot be read)",
-            file=path, remedy="give a plain or gzipped text file, encoded as UTF-8",
-        ) from error  # fmt: skip
+            file=path,
+            fix="give a plain or gzipped text file, encoded as UTF-8",
+        ) from error
 
 # %% ../../nbs/data/tables.ipynb #d7f9b5a0
 def read_table(
@@ -59,7 +64,7 @@ def read_table(
     else:
         table = _read_text(path, columns, optional, names)
     if table.empty:
-        raise InputError("this table has no rows", file=path, remedy="give a table with at least one row")
+        raise InputError("this table has no rows", file=path, fix="give a table with at least one row")
     return table
 
 
@@ -68,17 +73,23 @@ def _read_parquet(path: Path, columns: Sequence[str], optional: Sequence[str]) -
     import pyarrow.parquet as pq
 
     if not path.is_file():
-        raise InputError("no such file", file=path, remedy="check the path; paths in a manifest are relative to it")
+        raise InputError(
+            "no such file", file=path, fix="check the path; paths in a manifest are relative to it"
+        )
     try:
         chosen = _present(columns, optional, pq.read_schema(path).names, path)
         table = pd.read_parquet(path, columns=chosen).reset_index(drop=True)
     except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"this Parquet file cannot be read ({error})", file=path, remedy="write it again") from error
+        raise InputError(
+            f"this Parquet file cannot be read ({error})", file=path, fix="write it again"
+        ) from error
     table.index = pd.RangeIndex(1, len(table) + 1, name="row")
     return table
 
 
-def _read_text(path: Path, columns: Sequence[str], optional: Sequence[str], names: Sequence[str] | None) -> pd.DataFrame:
+def _read_text(
+    path: Path, columns: Sequence[str], optional: Sequence[str], names: Sequence[str] | None
+) -> pd.DataFrame:
     header, rows, lines, line = list(names or ()), [], [], 0
     chosen = list(columns) if names else []
     with open_text(path) as handle:
@@ -101,17 +112,23 @@ def _read_text(path: Path, columns: Sequence[str], optional: Sequence[str], name
                     header = header if header[-1] else header[:-1]
                     take = itemgetter(*map(header.index, chosen))
                     continue
-                if len(row) != len(header) and not _acceptable(row, len(header), open_ended=names is not None):
+                if len(row) != len(header) and not _acceptable(
+                    row, len(header), open_ended=names is not None
+                ):
                     raise _wrong_width(row, len(header), path, line)
                 rows.append(take(row))
                 lines.append(line)
         except csv.Error as error:
             raise InputError(
-                f"this line cannot be read ({error})", file=path, place=f"line {line + 1}",
-                remedy="look for a quotation mark that is never closed",
-            ) from error  # fmt: skip
+                f"this line cannot be read ({error})",
+                file=path,
+                place=f"line {line + 1}",
+                fix="look for a quotation mark that is never closed",
+            ) from error
     if not header:
-        raise InputError("this file is empty", file=path, remedy=f"give a table with the columns {', '.join(columns)}")
+        raise InputError(
+            "this file is empty", file=path, fix=f"give a table with the columns {', '.join(columns)}"
+        )
     found = pd.DataFrame(rows if len(chosen) > 1 else [(row,) for row in rows], columns=chosen, dtype="str")
     found.index = pd.Index(lines, name="line", dtype="int64")
     return found.assign(**{name: found[name].str.strip() for name in chosen})
@@ -128,10 +145,10 @@ def _acceptable(row: list[str], width: int, open_ended: bool) -> bool:
 
 
 def _wrong_width(row: list[str], width: int, path: Path, line: int) -> InputError:
-    remedy = f"complete or remove this line; its fields are {some(row)}"
+    fix = f"complete or remove this line; its fields are {some(row)}"
     if len(row) == width + 1:
-        remedy = "name every column in the header (a table from R: write it with row.names = FALSE)"
-    return InputError(f"expected {width} fields, found {len(row)}", file=path, place=f"line {line}", remedy=remedy)
+        fix = "name every column in the header (a table from R: write it with row.names = FALSE)"
+    return InputError(f"expected {width} fields, found {len(row)}", file=path, place=f"line {line}", fix=fix)
 
 
 def _present(columns: Sequence[str], optional: Sequence[str], header: Sequence[str], path: Path) -> list[str]:
@@ -139,12 +156,13 @@ def _present(columns: Sequence[str], optional: Sequence[str], header: Sequence[s
     if missing:
         raise InputError(
             f"no column {', '.join(map(repr, missing))}; the columns are {some(header, most=100)}",
-            file=path, remedy="correct the column's name, here or in the file",
-        )  # fmt: skip
+            file=path,
+            fix="correct the column's name, here or in the file",
+        )
     chosen = dict.fromkeys([*columns, *(name for name in optional if name in header)])
     for name in chosen:
         if list(header).count(name) > 1:
-            raise InputError(f"column {name!r} is there twice", file=path, remedy="rename or remove one of them")
+            raise InputError(f"column {name!r} is there twice", file=path, fix="rename or remove one of them")
     return list(chosen)
 
 # %% ../../nbs/data/tables.ipynb #3a3b5129
@@ -174,6 +192,8 @@ def numbers(
         first = int(np.argmax(wrong))
         raise InputError(
             f"{column} {str(table[column].iloc[first])!r} is not a {'whole' if whole else 'finite'} number",
-            file=file, place=place_of(table, first, name), remedy="correct or remove this row",
-        )  # fmt: skip
+            file=file,
+            place=place_of(table, first, name),
+            fix="correct or remove this row",
+        )
     return values.astype(np.int64) if whole else values

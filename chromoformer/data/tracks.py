@@ -51,10 +51,14 @@ def _depth_runs(edges: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     first, before = 0, 0
     while first < len(edges):
         final = edges[min(first + SLICE, len(edges)) - 1] | 1
-        part = edges[first : np.searchsorted(edges, final, side="right")]  # with all edges of its last position
+        part = edges[
+            first : np.searchsorted(edges, final, side="right")
+        ]  # with all edges of its last position
         first += len(part)
         last = np.flatnonzero(np.append((part[1:] ^ part[:-1]) > 1, True))  # the last edge of each position
-        depth = 2 * np.cumsum(part & 1, dtype=np.int32)[last] - (last + 1).astype(np.int32) + before  # starts less ends
+        depth = (
+            2 * np.cumsum(part & 1, dtype=np.int32)[last] - (last + 1).astype(np.int32) + before
+        )  # starts less ends
         turn = np.diff(depth, prepend=before) != 0  # a start and an end at one position change nothing
         turns.append((part[last[turn]] >> 1, depth[turn]))
         before = int(depth[-1])
@@ -75,15 +79,22 @@ def _is_gzip(path: Path) -> bool:
 def _blocks(path: Path, progress: bool) -> Iterator[bytes]:
     "Whole lines of a text file, about `BLOCK` bytes at a time, without comments."
     rest = b""
-    with pa.OSFile(str(path)) as file, tqdm(total=path.stat().st_size, unit="B", unit_scale=True, desc=path.name,
-                                            disable=not progress) as bar:  # fmt: skip
+    with (
+        pa.OSFile(str(path)) as file,
+        tqdm(
+            total=path.stat().st_size, unit="B", unit_scale=True, desc=path.name, disable=not progress
+        ) as bar,
+    ):
         text = pa.CompressedInputStream(file, "gzip") if _is_gzip(path) else file
         while True:
             try:
                 block = text.read(BLOCK)
             except OSError as error:
-                raise InputError(f"the gzip file is cut short or damaged ({error})", file=path,
-                                 remedy="download or make it again") from error  # fmt: skip
+                raise InputError(
+                    f"the gzip file is cut short or damaged ({error})",
+                    file=path,
+                    fix="download or make it again",
+                ) from error
             bar.update(file.tell() - bar.n)
             cut = block.rfind(b"\n") + 1
             if block and not cut:  # less than a line
@@ -113,7 +124,10 @@ def _numbered_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     with (gzip.open if _is_gzip(path) else open)(path, "rt", errors="replace") as file:
         for number, line in enumerate(file, 1):
             if line.strip() and not _COMMENT.match(line.encode()):
-                yield number, [field.strip() for field in (line.split("\t") if "\t" in line else line.split())]
+                yield (
+                    number,
+                    [field.strip() for field in (line.split("\t") if "\t" in line else line.split())],
+                )
 
 
 def _line_problem(fields: list[str], with_value: bool, sizes: Mapping[str, int]) -> tuple[str, str] | None:
@@ -133,9 +147,15 @@ def _line_problem(fields: list[str], with_value: bool, sizes: Mapping[str, int])
     if start < 0:
         return f"start {start} is before the chromosome", "count from 0: the first base is 0"
     if end <= start:
-        return f"end {end} is not after start {start}", "give half-open intervals: 36 bases from 0 on end at 36"
+        return (
+            f"end {end} is not after start {start}",
+            "give half-open intervals: 36 bases from 0 on end at 36",
+        )
     if end > sizes[bare_name(chrom)]:
-        return f"end {end:,} is past the end of {chrom} ({sizes[bare_name(chrom)]:,} bp)", "use files of one assembly"
+        return (
+            f"end {end:,} is past the end of {chrom} ({sizes[bare_name(chrom)]:,} bp)",
+            "use files of one assembly",
+        )
     if not 0 <= value < np.inf:
         return f"value {fields[3]} is not a depth", "give depth or counts: finite numbers, 0 or more"
     return None
@@ -150,12 +170,17 @@ def _first_fault(path: Path, sizes: Mapping[str, int], with_value: bool) -> Inpu
         columns = columns or len(fields)
         if len(fields) < least or len(fields) != columns:
             expected = f"the first line has {columns}" if columns >= least else f"at least {least} are needed"
-            problem = (f"the number of columns is {len(fields)}, but {expected}", "separate columns by tabs, all lines alike")
+            problem = (
+                f"the number of columns is {len(fields)}, but {expected}",
+                "separate columns by tabs, all lines alike",
+            )
         else:
             problem = _line_problem(fields, with_value, bare_sizes)
         if problem:
-            return InputError(problem[0], file=path, place=f"line {number}", remedy=problem[1])
-    return InputError("this file cannot be read as a table of intervals", file=path, remedy="write it as tab-separated text")
+            return InputError(problem[0], file=path, place=f"line {number}", fix=problem[1])
+    return InputError(
+        "this file cannot be read as a table of intervals", file=path, fix="write it as tab-separated text"
+    )
 
 # %% ../../nbs/data/tracks.ipynb #cafa9666
 Block = tuple[list[str], np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]
@@ -175,17 +200,29 @@ def _text_blocks(path: Path, sizes: Mapping[str, int], with_value: bool, progres
         if not tabs:
             text = re.sub(rb"[ \t]+", b"\t", text)
         try:
-            table = pyarrow.csv.read_csv(
-                pa.BufferReader(text),
-                pyarrow.csv.ReadOptions(column_names=[str(number) for number in range(columns)]),
-                pyarrow.csv.ParseOptions(delimiter="\t", quote_char=False),
-                pyarrow.csv.ConvertOptions(include_columns=list(wanted), column_types=wanted, null_values=[]),
-            ).unify_dictionaries().combine_chunks()  # fmt: skip
+            table = (
+                pyarrow.csv.read_csv(
+                    pa.BufferReader(text),
+                    pyarrow.csv.ReadOptions(column_names=[str(number) for number in range(columns)]),
+                    pyarrow.csv.ParseOptions(delimiter="\t", quote_char=False),
+                    pyarrow.csv.ConvertOptions(
+                        include_columns=list(wanted), column_types=wanted, null_values=[]
+                    ),
+                )
+                .unify_dictionaries()
+                .combine_chunks()
+            )
         except pa.ArrowInvalid as error:
             raise _first_fault(path, sizes, with_value) from error
         names = table["0"].chunk(0)
         values = table["3"].to_numpy() if with_value else None
-        yield names.dictionary.to_pylist(), names.indices.to_numpy(), table["1"].to_numpy(), table["2"].to_numpy(), values
+        yield (
+            names.dictionary.to_pylist(),
+            names.indices.to_numpy(),
+            table["1"].to_numpy(),
+            table["2"].to_numpy(),
+            values,
+        )
 
 # %% ../../nbs/data/tracks.ipynb #1e876477
 _ADVANCES, _DELETION = {0, 2, 3, 7, 8}, 2  # CIGAR operations that advance on the reference (M, D, N, =, X); D
@@ -211,8 +248,10 @@ def _bam_blocks(path: Path, sizes: Mapping[str, int], progress: bool) -> Iterato
 
     pysam.set_verbosity(0)  # the errors below say more than its messages on stderr
     try:
-        with pysam.AlignmentFile(str(path), "rb") as bam, tqdm(unit=" reads", unit_scale=True, desc=path.name,
-                                                              disable=not progress) as bar:  # fmt: skip
+        with (
+            pysam.AlignmentFile(str(path), "rb") as bam,
+            tqdm(unit=" reads", unit_scale=True, desc=path.name, disable=not progress) as bar,
+        ):
             _check_lengths(path, dict(zip(bam.references, bam.lengths)), sizes)
             found: list[tuple[int, int, int]] = []
             for read in bam:
@@ -232,10 +271,14 @@ def _bam_blocks(path: Path, sizes: Mapping[str, int], progress: bool) -> Iterato
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"this is no whole BAM file ({error})", file=path, remedy="download or make it again") from error
+        raise InputError(
+            f"this is no whole BAM file ({error})", file=path, fix="download or make it again"
+        ) from error
 
 
-def _check_lengths(path: Path, found: Mapping[str, int], sizes: Mapping[str, int], warn: bool = False) -> dict[str, str]:
+def _check_lengths(
+    path: Path, found: Mapping[str, int], sizes: Mapping[str, int], warn: bool = False
+) -> dict[str, str]:
     "Pair a file's chromosomes with the genome's; `InputError` if one is longer or shorter than in the genome."
     matched = match_chroms(found, sizes, file=path, warn=warn)
     for name, chrom in matched.items():
@@ -243,26 +286,37 @@ def _check_lengths(path: Path, found: Mapping[str, int], sizes: Mapping[str, int
         if found[name] != sizes[chrom] and bare_name(name) != "M":
             raise InputError(
                 f"{name} is {found[name]:,} bp long here, but {chrom} has {sizes[chrom]:,} bp in the genome in use",
-                file=path, remedy="use files of one genome assembly",
-            )  # fmt: skip
+                file=path,
+                fix="use files of one genome assembly",
+            )
     return matched
 
 # %% ../../nbs/data/tracks.ipynb #ded3b1f6
-ENDINGS = {"tagalign": (".tagalign",), "bed": (".bed",), "bam": (".bam",), "bedgraph": (".bedgraph", ".bdg", ".bg")}
+ENDINGS = {
+    "tagalign": (".tagalign",),
+    "bed": (".bed",),
+    "bam": (".bam",),
+    "bedgraph": (".bedgraph", ".bdg", ".bg"),
+}
 
 
 def _kind(path: Path, kind: str | None) -> str:
     "The format of a file, by its name if it is not given."
     if kind is not None:
         if kind.lower() not in ENDINGS:
-            raise InputError(f"kind {kind!r} is unknown", file=path, remedy=f"choose one of {', '.join(ENDINGS)}")
+            raise InputError(
+                f"kind {kind!r} is unknown", file=path, fix=f"choose one of {', '.join(ENDINGS)}"
+            )
         return kind.lower()
     name = path.name.lower().removesuffix(".gz").removesuffix(".bgz")
     for candidate, endings in ENDINGS.items():
         if name.endswith(endings):
             return candidate
-    raise InputError("its name does not tell what this file holds", file=path,
-                     remedy=f"say its kind: one of {', '.join(ENDINGS)}")  # fmt: skip
+    raise InputError(
+        "its name does not tell what this file holds",
+        file=path,
+        fix=f"say its kind: one of {', '.join(ENDINGS)}",
+    )
 
 
 def _records(
@@ -271,7 +325,11 @@ def _records(
     "Checked records, many at a time: chromosome as the genome calls it, starts, ends, values."
     known = {bare_name(chrom): chrom for chrom in sizes}
     seen: Counter[str] = Counter()
-    blocks = _bam_blocks(path, sizes, progress) if kind == "bam" else _text_blocks(path, sizes, kind == "bedgraph", progress)
+    blocks = (
+        _bam_blocks(path, sizes, progress)
+        if kind == "bam"
+        else _text_blocks(path, sizes, kind == "bedgraph", progress)
+    )
     for names, numbers, starts, ends, values in blocks:
         chroms = [known.get(bare_name(name)) for name in names]
         limits = np.array([sizes[chrom] if chrom else -1 for chrom in chroms])[numbers]
@@ -283,8 +341,12 @@ def _records(
             if kind != "bam":
                 raise _first_fault(path, sizes, kind == "bedgraph")
             first = int(np.argmax(wrong))
-            raise InputError("an alignment leaves its chromosome", file=path, remedy="align the reads again, or remove it",
-                             place=f"{names[numbers[first]]}:{starts[first]}-{ends[first]}")  # fmt: skip
+            raise InputError(
+                "an alignment leaves its chromosome",
+                file=path,
+                fix="align the reads again, or remove it",
+                place=f"{names[numbers[first]]}:{starts[first]}-{ends[first]}",
+            )
         counts = np.bincount(numbers, minlength=len(names))
         seen.update(dict(zip(names, counts.tolist())))
         if counts.max() == len(numbers):  # one chromosome
@@ -296,12 +358,15 @@ def _records(
             if chrom and len(rows):
                 yield chrom, starts[rows], ends[rows], None if values is None else values[rows]
     if not seen.total():
-        raise InputError("no record in this file", file=path, remedy="make or download it again")
+        raise InputError("no record in this file", file=path, fix="make or download it again")
     matched = match_chroms([name for name in seen if seen[name]], sizes, file=path, warn=False)
     skipped = {name: count for name, count in seen.items() if count and name not in matched}
     if skipped:
-        warnings.warn(f"{path}: {sum(skipped.values()):,} records on {len(skipped)} chromosomes that match nothing in the genome "
-                      f"are skipped ({some(skipped)})", stacklevel=2)  # fmt: skip
+        warnings.warn(
+            f"{path}: {sum(skipped.values()):,} records on {len(skipped)} chromosomes that match nothing in the genome "
+            f"are skipped ({some(skipped)})",
+            stacklevel=2,
+        )
 
 # %% ../../nbs/data/tracks.ipynb #7afd3011
 def _sizes(chrom_sizes: Mapping[str, int] | str | Path) -> dict[str, int]:
@@ -317,14 +382,20 @@ def read_coverage(
     chrom_sizes: Mapping[str, int] | str | Path,  # name -> length in bp, or a chrom.sizes file
     kind: str | None = None,  # tagalign, bed or bam; None: by the file's name. Text may be gzipped
     progress: bool = True,  # show a bar
-) -> Iterator[Intervals]:  # per chromosome, in the order of chrom_sizes: name, starts, ends, depths of the runs with depth > 0
+) -> Iterator[
+    Intervals
+]:  # per chromosome, in the order of chrom_sizes: name, starts, ends, depths of the runs with depth > 0
     "Depth of every base as runs; `InputError` names the file and line of a read that cannot be."
     sizes = _sizes(chrom_sizes)
     dtype = np.uint32 if max(sizes.values()) < 1 << 31 else np.uint64
     edges: dict[str, list[np.ndarray]] = {chrom: [] for chrom in sizes}
     for path in _paths(reads):
         if (found := _kind(path, kind)) == "bedgraph":
-            raise InputError("a bedGraph holds depths, not reads", file=path, remedy="give one bedGraph alone, or reads alone")
+            raise InputError(
+                "a bedGraph holds depths, not reads",
+                file=path,
+                fix="give one bedGraph alone, or reads alone",
+            )
         for chrom, starts, ends, _ in _records(path, found, sizes, progress):
             edges[chrom].append(_edges(starts, ends, dtype))
     for chrom in sizes:
@@ -336,7 +407,9 @@ def bedgraph_intervals(
     path: str | Path,  # chromosome, start, end, value; plain or gzipped
     chrom_sizes: Mapping[str, int] | str | Path,  # name -> length in bp, or a chrom.sizes file
     progress: bool = True,  # show a bar
-) -> Iterator[Intervals]:  # per chromosome, in the order of chrom_sizes: name, starts, ends, values; zeros are left out
+) -> Iterator[
+    Intervals
+]:  # per chromosome, in the order of chrom_sizes: name, starts, ends, values; zeros are left out
     "Intervals of a bedGraph, sorted; `InputError` for overlaps and for values that are no depth."
     sizes = _sizes(chrom_sizes)
     parts: dict[str, list[tuple]] = {chrom: [] for chrom in sizes}
@@ -350,7 +423,9 @@ def bedgraph_intervals(
         order = np.argsort(starts, kind="stable")
         starts, ends, values = starts[order], ends[order], values[order]
         if (overlaps := np.flatnonzero(starts[1:] < ends[:-1])).size:
-            raise _overlap(path, chrom, starts[overlaps[0] : overlaps[0] + 2], ends[overlaps[0] : overlaps[0] + 2])
+            raise _overlap(
+                path, chrom, starts[overlaps[0] : overlaps[0] + 2], ends[overlaps[0] : overlaps[0] + 2]
+            )
         signal = values > 0
         yield chrom, starts[signal], ends[signal], values[signal]
 
@@ -358,21 +433,32 @@ def bedgraph_intervals(
 def _overlap(path: Path, chrom: str, starts: np.ndarray, ends: np.ndarray) -> InputError:
     "The error that names the two lines of an overlap."
     pair = {(str(start), str(end)) for start, end in zip(starts, ends)}
-    lines = [number for number, fields in _numbered_lines(path)
-             if bare_name(fields[0]) == bare_name(chrom) and tuple(fields[1:3]) in pair]  # fmt: skip
-    return InputError(f"intervals overlap: {chrom}:{starts[0]}-{ends[0]} and {chrom}:{starts[1]}-{ends[1]}", file=path,
-                      place=f"lines {some(lines)}", remedy="give each base one value")  # fmt: skip
+    lines = [
+        number
+        for number, fields in _numbered_lines(path)
+        if bare_name(fields[0]) == bare_name(chrom) and tuple(fields[1:3]) in pair
+    ]
+    return InputError(
+        f"intervals overlap: {chrom}:{starts[0]}-{ends[0]} and {chrom}:{starts[1]}-{ends[1]}",
+        file=path,
+        place=f"lines {some(lines)}",
+        fix="give each base one value",
+    )
 
 # %% ../../nbs/data/tracks.ipynb #54f751b0
 def coverage(
-    reads: str | Path | Iterable[str | Path],  # one file of reads, several whose depths add up, or one bedGraph
+    reads: str
+    | Path
+    | Iterable[str | Path],  # one file of reads, several whose depths add up, or one bedGraph
     chrom_sizes: Mapping[str, int] | str | Path,  # name -> length in bp, or a chrom.sizes file
     out: str | Path,  # the bigWig to write
     kind: str | None = None,  # tagalign, bed, bam or bedgraph; None: by the file's name
     progress: bool = True,  # show a bar
 ) -> Path:  # the file written
     "Depth of every base, from reads (or a bedGraph) to a bigWig."
-    sizes = dict(sorted(_sizes(chrom_sizes).items()))  # sorted names: some readers of bigWig search among them
+    sizes = dict(
+        sorted(_sizes(chrom_sizes).items())
+    )  # sorted names: some readers of bigWig search among them
     paths = _paths(reads)
     if [_kind(path, kind) for path in paths] == ["bedgraph"]:
         return write_bigwig(out, sizes, bedgraph_intervals(paths[0], sizes, progress))
@@ -382,14 +468,19 @@ def coverage(
 def bins_of(
     regions: pd.DataFrame,  # columns chrom, start, end; 0-based, half-open
     bin_size: int,  # bp
-) -> tuple[np.ndarray, np.ndarray]:  # bins of each region, (regions,); bases of each bin, region after region, (bins,)
+) -> tuple[
+    np.ndarray, np.ndarray
+]:  # bins of each region, (regions,); bases of each bin, region after region, (bins,)
     "How many bins the regions have, and how many bases each bin has."
     if bin_size != int(bin_size) or bin_size < 1:
-        raise InputError(f"bin size {bin_size} is no positive whole number", remedy="choose, for example, 100")
+        raise InputError(f"bin size {bin_size} is no positive whole number", fix="choose, for example, 100")
     lengths = (regions["end"] - regions["start"]).to_numpy(np.int64)
     if (wrong := np.flatnonzero(lengths <= 0)).size:
-        raise InputError("a region ends at or before its start", place=str(Region(*_row(regions, int(wrong[0])))),
-                         remedy="write the smaller coordinate first")  # fmt: skip
+        raise InputError(
+            "a region ends at or before its start",
+            place=str(Region(*_row(regions, int(wrong[0])))),
+            fix="write the smaller coordinate first",
+        )
     bins = -(-lengths // bin_size)
     bases = np.full(bins.sum(), bin_size, np.int32)
     bases[np.cumsum(bins) - 1] = lengths - (bins - 1) * bin_size
@@ -405,7 +496,9 @@ def _region_sums(track, name: str, start: int, end: int, bin_size: int, size: in
     "Sum of the signal in each bin of one region, (bins,), float64; NaN where the file itself holds a NaN."
 
     def sums(first: int, last: int, bins: int) -> np.ndarray:
-        return track.values(name, first, last, bins=bins, summary="sum", exact=True, uncovered=0.0, fillna=None)
+        return track.values(
+            name, first, last, bins=bins, summary="sum", exact=True, uncovered=0.0, fillna=None
+        )
 
     found = np.zeros(-(-(end - start) // bin_size))
     first, last = max(start, 0), min(end, size)  # the part on the chromosome
@@ -425,14 +518,19 @@ def _track_names(path: str | Path, track, sizes: Mapping[str, int], needed: Iter
     "Name in the genome -> name in the track, for the chromosomes needed; `InputError` if one is missing."
     needed = list(needed)
     if unknown := [chrom for chrom in needed if chrom not in sizes]:
-        raise InputError(f"regions lie on {some(unknown)}, which the genome lacks (it has {some(sizes)})",
-                         remedy="use files of one genome assembly")  # fmt: skip
-    names = {chrom: name for name, chrom in _check_lengths(Path(path), track.chroms(), sizes, warn=True).items()}
+        raise InputError(
+            f"regions lie on {some(unknown)}, which the genome lacks (it has {some(sizes)})",
+            fix="use files of one genome assembly",
+        )
+    names = {
+        chrom: name for name, chrom in _check_lengths(Path(path), track.chroms(), sizes, warn=True).items()
+    }
     if missing := [chrom for chrom in needed if chrom not in names]:
         raise InputError(
             f"the track lacks {some(missing)}: it has {some(track.chroms())}, the regions lie on {some(needed)}",
-            file=path, remedy="use a track of the whole genome, or leave out the genes of these chromosomes",
-        )  # fmt: skip
+            file=path,
+            fix="use a track of the whole genome, or leave out the genes of these chromosomes",
+        )
     return names
 
 # %% ../../nbs/data/tracks.ipynb #f65b1bbd
@@ -443,10 +541,21 @@ def _check_signal(track, name: str, region: Region, size: int, bin_size: int) ->
         return
     sums = _region_sums(track, name, region.start, region.end, bin_size, size)
     lowest = track.values(name, first, last, bins=1, summary="min", exact=True, fillna=0.0)[0]
-    found = f"{lowest:g}" if lowest < 0 else "not a number" if np.isnan(sums).any() else "infinite" if np.isinf(sums).any() else None
+    found = (
+        f"{lowest:g}"
+        if lowest < 0
+        else "not a number"
+        if np.isnan(sums).any()
+        else "infinite"
+        if np.isinf(sums).any()
+        else None
+    )
     if found:
-        raise InputError(f"the signal is {found}, but depth is finite and never negative", place=str(region),
-                         remedy="give read depth or counts (ratios and logarithms cannot be added up); leave out bases without data")  # fmt: skip
+        raise InputError(
+            f"the signal is {found}, but depth is finite and never negative",
+            place=str(region),
+            fix="give read depth or counts (ratios and logarithms cannot be added up); leave out bases without data",
+        )
 
 
 def bin_sums(
@@ -468,7 +577,9 @@ def bin_sums(
         places = list(zip(chroms.tolist(), starts.tolist(), ends.tolist()))
         for row in order.tolist():
             chrom, start, end = places[row]
-            sums[offsets[row] : offsets[row + 1]] = _region_sums(track, names[chrom], start, end, bin_size, sizes[chrom])
+            sums[offsets[row] : offsets[row + 1]] = _region_sums(
+                track, names[chrom], start, end, bin_size, sizes[chrom]
+            )
         negative = track.info()["summary"]["min"] < 0  # somewhere in the file, perhaps in no region
         if len(order) and (negative or not (sums.min() >= 0 and sums.max() < np.inf)):
             for row in order.tolist():
@@ -476,7 +587,7 @@ def bin_sums(
                 try:
                     _check_signal(track, names[region.chrom], region, sizes[region.chrom], bin_size)
                 except InputError as error:
-                    raise InputError(error.problem, file=path, place=error.place, remedy=error.remedy) from None
+                    raise InputError(error.problem, file=path, place=error.place, fix=error.fix) from None
     return sums
 
 # %% ../../nbs/data/tracks.ipynb #462b464b

@@ -14,14 +14,15 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..data.store import Store
+from ..data.store import Store, open_store
 from ..errors import InputError
 from ..genome import Region
-from .gene import Models, dataset_for, genes_by_model, logit, open_models
+from .gene import logit
 from ..metrics import evaluate_scores
-from ..model.network import score
-from ..prediction import outputs_of
+from ..model.network import predicted_values
 from ..provenance import atomic_path
+from ..training.models import Models, dataset_for, genes_by_model, open_models
+from ..training.predict import outputs_of
 
 # %% ../../nbs/interpret/perturbation.ipynb #9e470a05
 class SilencedStore(Store):
@@ -37,7 +38,11 @@ class SilencedStore(Store):
         self.genes = store.genes  # labels may have been changed in memory
         self.interval, self.level = interval, dict(level)
         regions = self.regions
-        hit = (regions["chrom"] == interval.chrom) & (regions["start"] < interval.end) & (regions["end"] > interval.start)
+        hit = (
+            (regions["chrom"] == interval.chrom)
+            & (regions["start"] < interval.end)
+            & (regions["end"] > interval.start)
+        )
         self.silenced_regions = np.flatnonzero(hit)
         self._bins, self._overlap, self._bases = self._covered(regions[hit])
 
@@ -49,18 +54,26 @@ class SilencedStore(Store):
             edges = region.start + size * np.arange(region.bins + 1)
             inside = np.clip(edges, region.inside_start, region.inside_end)
             overlap = np.diff(np.clip(inside, self.interval.start, self.interval.end))
-            for part, values in zip(parts, (region.first_bin + np.arange(region.bins), overlap, np.diff(inside))):
+            for part, values in zip(
+                parts, (region.first_bin + np.arange(region.bins), overlap, np.diff(inside))
+            ):
                 part.append(values[overlap > 0])
         bins, overlap, bases = (np.concatenate(part) for part in parts)
         return bins, overlap, bases
 
-    def stretches(self, places: Sequence[tuple[int, int | None]]) -> np.ndarray:  # (bins of all, channels) float32, sums of depth
+    def stretches(
+        self, places: Sequence[tuple[int, int | None]]
+    ) -> np.ndarray:  # (bins of all, channels) float32, sums of depth
         "Read several stretches of bins, the interval silenced."
         found, at = super().stretches(places), 0
         for start, end in places:
             end = self.bins if end is None else end
             here = (self._bins >= start) & (self._bins < end)
-            row, overlap, kept = self._bins[here] - start + at, self._overlap[here], 1 - self._overlap[here] / self._bases[here]
+            row, overlap, kept = (
+                self._bins[here] - start + at,
+                self._overlap[here],
+                1 - self._overlap[here] / self._bases[here],
+            )
             for channel, depth in self.level.items():
                 column = self.channels.index(channel)
                 found[row, column] = found[row, column] * kept + depth * overlap
@@ -78,16 +91,23 @@ def silence(
     store: Store | str | Path,
     interval: Region,  # chrom, start, end; 0-based, half-open
     marks: Sequence[str] | None = None,  # channels; None: all
-    level: float | Mapping[str, float] = 0.0,  # mean depth that is left, for all or by channel; see `background`
+    level: float
+    | Mapping[str, float] = 0.0,  # mean depth that is left, for all or by channel; see `background`
 ) -> SilencedStore:
     "The same cell type with some marks silent in an interval."
-    store = store if isinstance(store, Store) else Store(store)
+    store = open_store(store)
     marks = store.channels if marks is None else tuple(marks)
     if unknown := set(marks) - set(store.channels):
-        raise InputError(f"no channels {sorted(unknown)}; there are {store.channels}", file=store.path, remedy="name channels of the store")
+        raise InputError(
+            f"no channels {sorted(unknown)}; there are {store.channels}",
+            file=store.path,
+            fix="name channels of the store",
+        )
     if interval.end <= interval.start:
-        raise InputError(f"{interval} is empty", remedy="give the smaller coordinate first")
-    return SilencedStore(store, interval, {mark: level[mark] if isinstance(level, Mapping) else level for mark in marks})
+        raise InputError(f"{interval} is empty", fix="give the smaller coordinate first")
+    return SilencedStore(
+        store, interval, {mark: level[mark] if isinstance(level, Mapping) else level for mark in marks}
+    )
 
 
 def background(store: Store) -> dict[str, float]:  # channel -> depth
@@ -105,19 +125,43 @@ def perturb(
     *,
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
-) -> pd.DataFrame:  # gene_id, score, score_silenced, score_change, effect, held_out; the strongest effect first
+) -> (
+    pd.DataFrame
+):  # gene_id, score, score_silenced, score_change, effect, held_out; the strongest effect first
     "The predictions of all genes that read an interval, before and after it is silenced."
-    store = store if isinstance(store, Store) else Store(store)
+    store = open_store(store)
     silent = silence(store, interval, marks, level)
     rows = silent.genes_reading() if genes is None else store.gene_rows(genes)
-    parts = [pd.DataFrame({name: [] for name in ("gene_id", "score", "score_silenced", "score_change", "effect", "held_out")})]
-    for _, model, mine, held_out in genes_by_model(open_models(models, dtype), store, rows) if len(rows) else []:
-        output = [torch.from_numpy(outputs_of(model.to(device), dataset_for(model, which, device, in_memory=False), mine)) for which in (store, silent)]
-        before, after = (score(values).double().numpy() for values in output)
-        parts.append(pd.DataFrame({
-            "gene_id": store.genes["gene_id"].to_numpy()[mine], "score": before, "score_silenced": after, "score_change": before - after,
-            "effect": (logit(output[0]) - logit(output[1])).double().numpy(), "held_out": held_out,
-        }))  # fmt: skip
+    parts = [
+        pd.DataFrame(
+            {
+                name: []
+                for name in ("gene_id", "score", "score_silenced", "score_change", "effect", "held_out")
+            }
+        )
+    ]
+    for _, model, mine, held_out in (
+        genes_by_model(open_models(models, dtype), store, rows) if len(rows) else []
+    ):
+        output = [
+            torch.from_numpy(
+                outputs_of(model.to(device), dataset_for(model, which, device, in_memory=False), mine)
+            )
+            for which in (store, silent)
+        ]
+        before, after = (predicted_values(values).double().numpy() for values in output)
+        parts.append(
+            pd.DataFrame(
+                {
+                    "gene_id": store.genes["gene_id"].to_numpy()[mine],
+                    "score": before,
+                    "score_silenced": after,
+                    "score_change": before - after,
+                    "effect": (logit(output[0]) - logit(output[1])).double().numpy(),
+                    "held_out": held_out,
+                }
+            )
+        )
     found = pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
     return found.sort_values("effect", key=np.abs, ascending=False, kind="stable", ignore_index=True)
 
@@ -134,23 +178,41 @@ def scan(
     dtype: torch.dtype = torch.float32,
 ) -> pd.DataFrame:  # chrom, start, end, rank (0: promoter window), mark, effect, held_out
     "Silence each stretch of a gene's regions, mark by mark."
-    store = store if isinstance(store, Store) else Store(store)
+    store = open_store(store)
     row = store.gene_rows([gene_id])
     _, model, _, held_out = genes_by_model(open_models(models, dtype), store, row)[0]
-    first, count = store.pcre_start[row[0]], min(model.config.max_pcres, int(np.diff(store.pcre_start)[row[0]]))
+    first, count = (
+        store.pcre_start[row[0]],
+        min(model.config.max_pcres, int(np.diff(store.pcre_start)[row[0]])),
+    )
     promoter = store.regions.iloc[store.promoter_region[row[0]]]
-    stretches = [(promoter["chrom"], int(start), int(min(start + width, promoter["inside_end"])), 0)
-                 for start in range(int(promoter["inside_start"]), int(promoter["inside_end"]), width)]  # fmt: skip
+    stretches = [
+        (promoter["chrom"], int(start), int(min(start + width, promoter["inside_end"])), 0)
+        for start in range(int(promoter["inside_start"]), int(promoter["inside_end"]), width)
+    ]
     for rank, region in enumerate(store.pcres["region"].iloc[first : first + count], 1):
         place = store.regions.iloc[region]
         stretches.append((place["chrom"], int(place["start"]), int(place["end"]), rank))
     model, rows = model.to(device).eval(), []
-    before = logit(torch.from_numpy(outputs_of(model, dataset_for(model, store, device, in_memory=False), row))).item()
+    before = logit(
+        torch.from_numpy(outputs_of(model, dataset_for(model, store, device, in_memory=False), row))
+    ).item()
     for chrom, start, end, rank in stretches:
         for mark in marks or store.channels:
             silent = silence(store, Region(chrom, start, end), [mark], level)
-            after = logit(torch.from_numpy(outputs_of(model, dataset_for(model, silent, device, in_memory=False), row))).item()
-            rows.append({"chrom": chrom, "start": start, "end": end, "rank": rank, "mark": mark, "effect": before - after})
+            after = logit(
+                torch.from_numpy(outputs_of(model, dataset_for(model, silent, device, in_memory=False), row))
+            ).item()
+            rows.append(
+                {
+                    "chrom": chrom,
+                    "start": start,
+                    "end": end,
+                    "rank": rank,
+                    "mark": mark,
+                    "effect": before - after,
+                }
+            )
     return pd.DataFrame(rows).assign(held_out=bool(held_out[0]))
 
 # %% ../../nbs/interpret/perturbation.ipynb #9e470a15
@@ -160,16 +222,29 @@ BEDPE = ("chrom1", "start1", "end1", "chrom2", "start2", "end2", "name", "score"
 def link_table(
     effects: pd.DataFrame,  # from `withhold_each`
     store: Store,
-) -> pd.DataFrame:  # BEDPE, then gene_id, effect, score_change, euclidean, contact, distance, held_out; the strongest first
+) -> (
+    pd.DataFrame
+):  # BEDPE, then gene_id, effect, score_change, euclidean, contact, distance, held_out; the strongest first
     "Links of pCREs and genes, ranked by the absolute effect."
     gene = store.genes.iloc[store.gene_rows(effects["gene_id"])].reset_index(drop=True)
     effects = effects.reset_index(drop=True)
-    links = pd.DataFrame({
-        "chrom1": effects["chrom"], "start1": effects["start"], "end1": effects["end"], "chrom2": gene["chrom"], "start2": gene["tss"],
-        "end2": gene["tss"] + 1, "name": gene["gene_name"].where(gene["gene_name"] != "", gene["gene_id"]), "score": effects["effect"].abs(),
-        "strand1": ".", "strand2": gene["strand"],
-    })  # fmt: skip
-    links = links.join(effects[["gene_id", "effect", "score_change", "euclidean", "contact", "distance", "held_out"]])
+    links = pd.DataFrame(
+        {
+            "chrom1": effects["chrom"],
+            "start1": effects["start"],
+            "end1": effects["end"],
+            "chrom2": gene["chrom"],
+            "start2": gene["tss"],
+            "end2": gene["tss"] + 1,
+            "name": gene["gene_name"].where(gene["gene_name"] != "", gene["gene_id"]),
+            "score": effects["effect"].abs(),
+            "strand1": ".",
+            "strand2": gene["strand"],
+        }
+    )
+    links = links.join(
+        effects[["gene_id", "effect", "score_change", "euclidean", "contact", "distance", "held_out"]]
+    )
     return links.sort_values("score", ascending=False, kind="stable", ignore_index=True)
 
 
@@ -198,7 +273,9 @@ def activity_by_contact(
     length = (store.regions["inside_end"] - store.regions["inside_start"]).to_numpy()[:, None]
     depth = store.region_sums()[:, used] / length
     regions = store.regions.reset_index().drop_duplicates(["chrom", "start", "end"])
-    place = effects[["chrom", "start", "end"]].merge(regions, how="left", on=["chrom", "start", "end"])["index"]
+    place = effects[["chrom", "start", "end"]].merge(regions, how="left", on=["chrom", "start", "end"])[
+        "index"
+    ]
     return np.exp(np.log(depth[place.to_numpy()] + 1e-6).mean(1)) * effects["contact"].to_numpy()
 
 
@@ -206,11 +283,23 @@ def judge_rankings(
     rankings: Mapping[str, np.ndarray],  # name -> (links,), larger is better
     positive: np.ndarray,  # (links,), True for real links
     draws: int = 500,
-) -> pd.DataFrame:  # ranking, average_precision, low, high (95%, over links), and chance: the share of real links
+) -> (
+    pd.DataFrame
+):  # ranking, average_precision, low, high (95%, over links), and chance: the share of real links
     "Average precision of several rankings of the same links."
     rows = []
     for name, values in rankings.items():
         if np.isfinite(values).all():
-            found = evaluate_scores(positive.astype(float), values, "classification", draws)["average_precision"]
-            rows.append({"ranking": name, "average_precision": found["value"], "low": found["low"], "high": found["high"], "chance": float(np.mean(positive))})
+            found = evaluate_scores(positive.astype(float), values, "classification", draws)[
+                "average_precision"
+            ]
+            rows.append(
+                {
+                    "ranking": name,
+                    "average_precision": found["value"],
+                    "low": found["low"],
+                    "high": found["high"],
+                    "chance": float(np.mean(positive)),
+                }
+            )
     return pd.DataFrame(rows)

@@ -14,9 +14,9 @@ import pandas as pd
 import torch
 
 from ..data.batches import loader
-from ..data.store import Store
+from ..data.store import Store, open_store
 from ..errors import InputError
-from .gene import Models, dataset_for, genes_by_model, open_models
+from ..training.models import Models, dataset_for, genes_by_model, open_models
 
 # %% ../../nbs/interpret/whole_gene.ipynb #253edcaa
 def places_along(
@@ -45,12 +45,16 @@ def attention_along_genes(
     batch_size: int = 64,
 ) -> pd.DataFrame:  # a row a gene, bin size and part that has bins: gene_id, bin_size, part, share (of all attention), equal (share of all bins)
     "The attention of the TSS in the last layer, the mean over heads."
-    store = store if isinstance(store, Store) else Store(store)
+    store = open_store(store)
     rows = np.sort(store.gene_rows(genes)) if genes is not None else np.arange(len(store.genes))
     tables = []
     for name, model, mine, _ in genes_by_model(open_models(models, dtype), store, rows):
         if model.config.span != "gene":
-            raise InputError("this network reads a promoter window, not whole genes", file=name, remedy="see `tss_attention` of interpret.attention")
+            raise InputError(
+                "this network reads a promoter window, not whole genes",
+                file=name,
+                fix="see `tss_attention` of interpret.attention",
+            )
         for batch in loader(dataset_for(model, store, device), mine, batch_size):
             with torch.inference_mode():
                 told = model.to(device).eval().explain(batch)
@@ -59,11 +63,21 @@ def attention_along_genes(
                 gene, length = pooled.gene.cpu().numpy(), pooled.length.cpu().numpy()
                 along = np.arange(len(gene)) - (pooled.bins.cumsum(0) - pooled.bins).cpu().numpy()[gene]
                 weights = told.promoter[number].mean(1).cpu().numpy()[gene, along]
-                table = pd.DataFrame({"row": batch.rows.cpu().numpy()[gene], "part": places_along(pooled.centre.cpu().numpy(), length[gene], batch.window // 2, parts),
-                                      "share": weights, "equal": (pooled.bases > 0).cpu().numpy()})  # fmt: skip
+                table = pd.DataFrame(
+                    {
+                        "row": batch.rows.cpu().numpy()[gene],
+                        "part": places_along(
+                            pooled.centre.cpu().numpy(), length[gene], batch.window // 2, parts
+                        ),
+                        "share": weights,
+                        "equal": (pooled.bases > 0).cpu().numpy(),
+                    }
+                )
                 summed = table.groupby(["row", "part"], as_index=False).sum()
                 summed["equal"] = summed["equal"] / summed.groupby("row")["equal"].transform("sum")
                 tables.append(summed.assign(bin_size=size))
     together = pd.concat(tables, ignore_index=True)
     together["gene_id"] = store.genes["gene_id"].to_numpy()[together.pop("row")]
-    return together[together["part"] >= 0].sort_values(["gene_id", "bin_size", "part"], ignore_index=True)[["gene_id", "bin_size", "part", "share", "equal"]]
+    return together[together["part"] >= 0].sort_values(["gene_id", "bin_size", "part"], ignore_index=True)[
+        ["gene_id", "bin_size", "part", "share", "equal"]
+    ]

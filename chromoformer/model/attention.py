@@ -35,7 +35,9 @@ def attend(
     value: Tensor,  # (..., keys, d)
     padding: Tensor | None = None,  # True where a key is no data; broadcasts to (..., queries, keys)
     bias: Tensor | None = None,  # added to the scores, broadcasts to (..., queries, keys)
-) -> tuple[Tensor, Tensor]:  # (..., queries, d) and the weights (..., queries, keys), which sum to 1 over the keys
+) -> tuple[
+    Tensor, Tensor
+]:  # (..., queries, d) and the weights (..., queries, keys), which sum to 1 over the keys
     "Scaled dot-product attention, every query to every key."
     scores = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
     if bias is not None:
@@ -109,7 +111,8 @@ def attend_from_one_query(
     key_value_map: Tensor,  # (2 * heads * d, width): W_k, W_v
     input_map: Tensor,  # (width, channels): W_in
     groups: Sequence[Windows],  # P windows in all
-    owner: Tensor | None = None,  # (P,), the query that looks at each window, group by group; None: query i at window i
+    owner: Tensor
+    | None = None,  # (P,), the query that looks at each window, group by group; None: query i at window i
 ) -> tuple[Tensor, list[Tensor]]:  # (P, heads * d) and for each group the weights (R, heads, n)
     "`attend` for one query a window over x = W_in f + p, without forming keys or values of windows: O(n)."
     heads, _, d = query.shape
@@ -119,12 +122,18 @@ def attend_from_one_query(
     rows = [None] * len(groups) if owner is None else owner.split(sizes)
     attended, all_weights = [], []
     for group, asking, row in zip(groups, queries, rows):
-        basis = input_map.T if group.positions is None else torch.cat([input_map.T, group.positions])  # (channels + n, width): one of each mark, then each position
+        basis = (
+            input_map.T if group.positions is None else torch.cat([input_map.T, group.positions])
+        )  # (channels + n, width): one of each mark, then each position
         keys, values = to_heads(basis, key_value_map, heads, 2)  # (heads, channels + n, d)
         asked = asking @ keys.transpose(1, 2)
-        asked = (asked if row is None else asked.index_select(1, row)).transpose(0, 1)  # (R, heads, channels + n)
+        asked = (asked if row is None else asked.index_select(1, row)).transpose(
+            0, 1
+        )  # (R, heads, channels + n)
         by_mark = asked[..., :channels], group.features.transpose(1, 2)
-        scores = torch.bmm(*by_mark) if group.positions is None else torch.baddbmm(asked[..., channels:], *by_mark)
+        scores = (
+            torch.bmm(*by_mark) if group.positions is None else torch.baddbmm(asked[..., channels:], *by_mark)
+        )
         weights = scores.masked_fill_(group.padding[:, None], -math.inf).softmax(-1)
         seen = weights @ group.features  # how much of each mark
         if group.positions is not None:
@@ -139,7 +148,11 @@ class FeedForward(nn.Module):
 
     def __init__(self, width: int, hidden: int):
         super().__init__()
-        self.rise, self.fall, self.norm = nn.Linear(width, hidden), nn.Linear(hidden, width), nn.LayerNorm(width)
+        self.rise, self.fall, self.norm = (
+            nn.Linear(width, hidden),
+            nn.Linear(hidden, width),
+            nn.LayerNorm(width),
+        )
 
     def forward(self, x: Tensor) -> Tensor:  # (..., width) -> (..., width)
         return self.norm(self.fall(torch.relu_(self.rise(x))) + x)
@@ -160,11 +173,15 @@ class AttentionLayer(nn.Module):
         "The weights of the maps, one by one."
         return self.maps.weight.split(self.attention_width)
 
-    def query_and_other_maps(self) -> tuple[Tensor, ...]:  # (attention width, width), ((maps - 1) * attention width, width)
+    def query_and_other_maps(
+        self,
+    ) -> tuple[Tensor, ...]:  # (attention width, width), ((maps - 1) * attention width, width)
         "The weights of the query's map, and those of the others."
         return self.maps.weight.split([self.attention_width, len(self.maps.weight) - self.attention_width])
 
-    def finish(self, x: Tensor, attended: Tensor) -> Tensor:  # (..., n, width), (..., n, heads * d) -> (..., n, width)
+    def finish(
+        self, x: Tensor, attended: Tensor
+    ) -> Tensor:  # (..., n, width), (..., n, heads * d) -> (..., n, width)
         "Output map, residual, LayerNorm, feed-forward."
         return self.feed_forward(self.norm(self.output(attended).add_(x)))
 
@@ -172,18 +189,30 @@ class AttentionLayer(nn.Module):
 class EmbeddingTransformer(nn.Module):
     "Self-attention within the promoter window, read at the TSS (Lee et al. 2022, Embedding transformer)."
 
-    def __init__(self, channels: int, layers: int, heads: int, width: int, attention_width: int, feed_forward_width: int):
+    def __init__(
+        self,
+        channels: int,
+        layers: int,
+        heads: int,
+        width: int,
+        attention_width: int,
+        feed_forward_width: int,
+    ):
         super().__init__()
         self.heads = heads
         self.input = nn.Linear(channels, width, bias=False)
-        self.layers = nn.ModuleList(AttentionLayer(width, attention_width, feed_forward_width) for _ in range(layers))
+        self.layers = nn.ModuleList(
+            AttentionLayer(width, attention_width, feed_forward_width) for _ in range(layers)
+        )
 
     def forward(
         self,
         features: Tensor,  # (B, N, channels), log depth of the promoter bins, 5' to 3'
         padding: Tensor,  # (B, N), True where a bin is no data
         positions: Tensor,  # (N, width)
-    ) -> tuple[Tensor, Tensor]:  # embedding at the TSS (B, width); weights of the last layer from there (B, heads, N)
+    ) -> tuple[
+        Tensor, Tensor
+    ]:  # embedding at the TSS (B, width); weights of the last layer from there (B, heads, N)
         *earlier, last = self.layers
         centre = features.shape[1] // 2
         if earlier:
@@ -192,19 +221,28 @@ class EmbeddingTransformer(nn.Module):
                 x = self._layer_in_full(layer, x, padding)[0]
             query_map, key_map, value_map = last.map_weights()
             query = split_heads(x[:, centre : centre + 1] @ query_map.T, self.heads)
-            attended, weights = attend(query, split_heads(x @ key_map.T, self.heads),
-                                       split_heads(x @ value_map.T, self.heads), padding[:, None, None])  # fmt: skip
+            attended, weights = attend(
+                query,
+                split_heads(x @ key_map.T, self.heads),
+                split_heads(x @ value_map.T, self.heads),
+                padding[:, None, None],
+            )
             return last.finish(x[:, centre], join_heads(attended)[:, 0]), weights[:, :, 0]
         x = self.input(features[:, centre]) + positions[centre]  # (B, width), the TSS bin alone
         query_map, key_value_map = last.query_and_other_maps()
         attended, weights = attend_from_one_query(
-            *to_heads(x, query_map, self.heads), key_value_map, self.input.weight, [Windows(features, padding, positions)]
+            *to_heads(x, query_map, self.heads),
+            key_value_map,
+            self.input.weight,
+            [Windows(features, padding, positions)],
         )
         return last.finish(x, attended), weights[0]
 
     def in_full(
         self, features: Tensor, padding: Tensor, positions: Tensor
-    ) -> tuple[Tensor, Tensor]:  # embedding of every bin (B, N, width); weights of the last layer (B, heads, N, N)
+    ) -> tuple[
+        Tensor, Tensor
+    ]:  # embedding of every bin (B, N, width); weights of the last layer (B, heads, N, N)
         "The same, as the paper writes it: every bin is a query."
         x, weights = self.input(features) + positions, torch.empty(0)
         for layer in self.layers:
@@ -220,12 +258,22 @@ class EmbeddingTransformer(nn.Module):
 class PairwiseTransformer(nn.Module):
     "Attention from the promoter to each of its pCREs (Lee et al. 2022, Pairwise Interaction transformer)."
 
-    def __init__(self, channels: int, layers: int, heads: int, width: int, attention_width: int, feed_forward_width: int):
+    def __init__(
+        self,
+        channels: int,
+        layers: int,
+        heads: int,
+        width: int,
+        attention_width: int,
+        feed_forward_width: int,
+    ):
         super().__init__()
         self.heads = heads
         self.promoter_input = nn.Linear(width, width, bias=False)
         self.pcre_input = nn.Linear(channels, width, bias=False)
-        self.layers = nn.ModuleList(AttentionLayer(width, attention_width, feed_forward_width) for _ in range(layers))
+        self.layers = nn.ModuleList(
+            AttentionLayer(width, attention_width, feed_forward_width) for _ in range(layers)
+        )
 
     def forward(
         self,
@@ -233,7 +281,11 @@ class PairwiseTransformer(nn.Module):
         gene: Tensor,  # (P,), the row in `promoter` of each pCRE's gene, group by group
         groups: Sequence[Windows],  # P pCREs in all
     ) -> tuple[Tensor, list[list[Tensor]]]:  # (P, width); for each layer and group the weights (R, heads, n)
-        x, owner, weights = self.promoter_input(promoter), gene, []  # in the first layer all pCREs of a gene share a query
+        x, owner, weights = (
+            self.promoter_input(promoter),
+            gene,
+            [],
+        )  # in the first layer all pCREs of a gene share a query
         for layer in self.layers:
             query_map, key_value_map = layer.query_and_other_maps()
             attended, layer_weights = attend_from_one_query(
@@ -246,13 +298,17 @@ class PairwiseTransformer(nn.Module):
 
     def in_full(
         self, promoter: Tensor, gene: Tensor, features: Tensor, padding: Tensor, positions: Tensor
-    ) -> tuple[Tensor, list[Tensor]]:  # (P, N, width) for promoter (B, N, width); for each layer (P, heads, N, n)
+    ) -> tuple[
+        Tensor, list[Tensor]
+    ]:  # (P, N, width) for promoter (B, N, width); for each layer (P, heads, N, n)
         "The same, as the paper writes it: every promoter bin is a query, keys and values are formed."
         x, weights = self.promoter_input(promoter)[gene], []
         pcre = self.pcre_input(features) + positions
         for layer in self.layers:
-            query, key, value = (split_heads(rows @ map_weight.T, self.heads)
-                                 for rows, map_weight in zip((x, pcre, pcre), layer.map_weights()))  # fmt: skip
+            query, key, value = (
+                split_heads(rows @ map_weight.T, self.heads)
+                for rows, map_weight in zip((x, pcre, pcre), layer.map_weights())
+            )
             attended, layer_weights = attend(query, key, value, padding[:, None, None])
             x = layer.finish(x, join_heads(attended))
             weights.append(layer_weights)
@@ -283,26 +339,41 @@ class PackedTokens:
         device, all_genes = gene.device, torch.arange(genes, device=gene.device)
         counts = 1 + torch.bincount(gene, minlength=genes)  # (B,), tokens of each gene
         most = int(counts.max())  # S
-        self.places = 2 * most  # L, of a row: short rows are quick to attend in, longer ones leave fewer places empty
+        self.places = (
+            2 * most
+        )  # L, of a row: short rows are quick to attend in, longer ones leave fewer places empty
         rows, starts, self.rows = _place_rows(counts.tolist(), self.places)
-        self.row, self.start = torch.tensor([rows, starts], device=device)  # (B,), of the promoter; its pCREs follow
+        self.row, self.start = torch.tensor(
+            [rows, starts], device=device
+        )  # (B,), of the promoter; its pCREs follow
         order = torch.argsort(gene, stable=True)  # pCREs of one gene need not stand together in the batch
         rank = torch.empty_like(gene)
         before = counts.cumsum(0) - counts - all_genes  # pCREs of earlier genes
-        rank[order] = torch.arange(1, len(gene) + 1, device=device) - before[gene[order]]  # 1 ... of each gene
+        rank[order] = (
+            torch.arange(1, len(gene) + 1, device=device) - before[gene[order]]
+        )  # 1 ... of each gene
         self.promoter = self.start * self.rows + self.row  # (B,), the number of each promoter's token
         self.pcre = self.promoter[gene] + rank * self.rows  # (P,), and of each pCRE's
-        self.source = torch.zeros(self.places * self.rows, dtype=torch.long, device=device)  # what stands there: promoters, then pCREs
-        self.source[self.promoter], self.source[self.pcre] = all_genes, genes + torch.arange(len(gene), device=device)
+        self.source = torch.zeros(
+            self.places * self.rows, dtype=torch.long, device=device
+        )  # what stands there: promoters, then pCREs
+        self.source[self.promoter], self.source[self.pcre] = (
+            all_genes,
+            genes + torch.arange(len(gene), device=device),
+        )
         owner = torch.full_like(self.source, -1)
         owner[self.promoter], owner[self.pcre] = all_genes, gene
         owner = owner.view(self.places, self.rows).T
-        self.strangers = _forbidden(owner[:, :, None] != owner[:, None], score.dtype)[:, None]  # (rows, 1, L, L)
+        self.strangers = _forbidden(owner[:, :, None] != owner[:, None], score.dtype)[
+            :, None
+        ]  # (rows, 1, L, L)
         self.contact = score.new_zeros(self.rows, 1, self.places, self.places)  # from a promoter to its pCREs
         self.contact[self.row[gene], 0, self.start[gene], self.start[gene] + rank] = score
         slots = torch.arange(most, device=device)
         self.none = slots >= counts[:, None]  # (B, S), True where a gene has fewer tokens than others
-        self.own = torch.where(self.none, self.promoter[:, None], self.promoter[:, None] + slots * self.rows)  # (B, S), a gene's tokens
+        self.own = torch.where(
+            self.none, self.promoter[:, None], self.promoter[:, None] + slots * self.rows
+        )  # (B, S), a gene's tokens
         self.own_strangers = _forbidden(self.none, score.dtype)[:, None]  # (B, 1, S)
         self.own_contact = score.new_zeros(genes, 1, most)
         self.own_contact[gene, 0, rank] = score
@@ -327,11 +398,19 @@ class _GatedAttention(torch.autograd.Function):
     "`attend` within each row and head, times the sigmoid of the gate."
 
     @staticmethod
-    def forward(ctx, x, weight, bias):  # (L * rows, width); (4 * heads * d, width): query, key, value, gate; (rows * heads, L, L)
+    def forward(
+        ctx, x, weight, bias
+    ):  # (L * rows, width); (4 * heads * d, width): query, key, value, gate; (rows * heads, L, L)
         matrices, places = bias.shape[:2]
-        maps = torch.bmm(x.expand(4, *x.shape), weight.view(4, -1, x.shape[1]).transpose(1, 2))  # (4, L * rows, heads * d)
+        maps = torch.bmm(
+            x.expand(4, *x.shape), weight.view(4, -1, x.shape[1]).transpose(1, 2)
+        )  # (4, L * rows, heads * d)
         query, key, value = maps[:3].view(3, places, matrices, -1).transpose(1, 2)  # (rows * heads, L, d)
-        weights = torch.baddbmm(bias, query, key.transpose(1, 2), alpha=1 / math.sqrt(query.shape[-1])).softmax(-1).to(maps.dtype)
+        weights = (
+            torch.baddbmm(bias, query, key.transpose(1, 2), alpha=1 / math.sqrt(query.shape[-1]))
+            .softmax(-1)
+            .to(maps.dtype)
+        )
         gate = maps[3].sigmoid_()
         gated = (gate.view(places, matrices, -1) * torch.bmm(weights, value).transpose(0, 1)).view_as(gate)
         ctx.save_for_backward(x, weight, maps, weights, gated)
@@ -348,14 +427,18 @@ class _GatedAttention(torch.autograd.Function):
         gate, of_gate = maps[3], of_maps[:, 3]
         torch.mul(gradient, gated, out=of_gate).addcmul_(of_gate, gate, value=-1)  # gate' = gate (1 - gate)
         of_attended = (gradient * gate).view(places, matrices, -1).transpose(0, 1)
-        of_scores = torch.bmm(of_attended, value.transpose(1, 2)).mul_(weights)  # through the softmax, with the next line
+        of_scores = torch.bmm(of_attended, value.transpose(1, 2)).mul_(
+            weights
+        )  # through the softmax, with the next line
         of_scores.addcmul_(weights, of_scores.sum(-1, keepdim=True), value=-1)
         shape, scale = (places, len(x) // places, -1, query.shape[-1]), 1 / math.sqrt(query.shape[-1])
-        for part, (found, factor) in enumerate([
-            (torch.bmm(of_scores, key), scale),
-            (torch.bmm(of_scores.transpose(1, 2), query), scale),
-            (torch.bmm(weights.transpose(1, 2), of_attended), 1.0),
-        ]):  # fmt: skip
+        for part, (found, factor) in enumerate(
+            [
+                (torch.bmm(of_scores, key), scale),
+                (torch.bmm(of_scores.transpose(1, 2), query), scale),
+                (torch.bmm(weights.transpose(1, 2), of_attended), 1.0),
+            ]
+        ):
             torch.mul(found.transpose(0, 1).view(shape), factor, out=of_maps[:, part].view(shape))
         of_maps = of_maps.flatten(1)
         return of_maps @ weight, of_maps.T @ x, of_scores
@@ -378,10 +461,14 @@ class RegulationTransformer(nn.Module):
         pcre: Tensor,  # (P, width)
         packed: PackedTokens,
         attention: bool = False,  # True: tell the weights
-    ) -> tuple[Tensor, list[Tensor]]:  # the promoters' token (B, width); for each layer the promoters' weights (B, heads, S)
+    ) -> tuple[
+        Tensor, list[Tensor]
+    ]:  # the promoters' token (B, width); for each layer the promoters' weights (B, heads, S)
         x, told = packed.pack(promoter, pcre), []
         for layer, gamma in zip(self.layers[:-1], self.gamma):
-            bias = torch.addcmul(packed.strangers, gamma[:, None, None], packed.contact).flatten(0, 1)  # (rows * heads, L, L)
+            bias = torch.addcmul(packed.strangers, gamma[:, None, None], packed.contact).flatten(
+                0, 1
+            )  # (rows * heads, L, L)
             gated, weights = _GatedAttention.apply(*_in_autocast_type(x, layer.maps.weight, bias))
             x = layer.finish(x, gated)
             if attention:
@@ -392,12 +479,18 @@ class RegulationTransformer(nn.Module):
     def _last(self, x: Tensor, packed: PackedTokens) -> tuple[Tensor, Tensor]:  # (B, width), (B, heads, S)
         "The last layer, whose only query is the promoter: keys and values are folded as above, the tokens stand for the features."
         layer, gamma = self.layers[-1], self.gamma[-1]
-        query_map, key_map, value_map, gate_map = (part.unflatten(0, (self.heads, -1)) for part in layer.map_weights())  # (heads, d, width)
+        query_map, key_map, value_map, gate_map = (
+            part.unflatten(0, (self.heads, -1)) for part in layer.map_weights()
+        )  # (heads, d, width)
         tokens = x.index_select(0, packed.own.flatten()).view(*packed.own.shape, -1)  # (B, S, width)
         x = tokens[:, 0]
-        asked = (to_heads(x, query_map.flatten(0, 1), self.heads)[0] @ key_map).transpose(0, 1)  # (B, heads, width)
+        asked = (to_heads(x, query_map.flatten(0, 1), self.heads)[0] @ key_map).transpose(
+            0, 1
+        )  # (B, heads, width)
         bias = torch.addcmul(packed.own_strangers, gamma[:, None], packed.own_contact)  # (B, heads, S)
-        weights = torch.baddbmm(bias, asked, tokens.transpose(1, 2), alpha=1 / math.sqrt(key_map.shape[1])).softmax(-1)
+        weights = torch.baddbmm(
+            bias, asked, tokens.transpose(1, 2), alpha=1 / math.sqrt(key_map.shape[1])
+        ).softmax(-1)
         attended = (weights @ tokens).transpose(0, 1) @ value_map.transpose(1, 2)  # (heads, B, d)
         return layer.finish(x, join_heads(attended) * (x @ gate_map.flatten(0, 1).T).sigmoid()), weights
 

@@ -42,8 +42,13 @@ def read_config(
     "Settings of a saved model, without its weights."
     file = Path(folder) / "config.json"
     if not file.exists():
-        raise InputError("no config.json here", file=folder, remedy="this run was cut off: give its `train` command again" if (Path(folder) / "state.pt").exists()
-                         else "name a model folder (from import-weights) or a run folder (from train)")  # fmt: skip
+        raise InputError(
+            "no config.json here",
+            file=folder,
+            fix="this run was cut off: give its `train` command again"
+            if (Path(folder) / "state.pt").exists()
+            else "name a model folder (from import-weights) or a run folder (from train)",
+        )
     try:
         content = json.loads(file.read_text())
         with found_in(file):
@@ -51,7 +56,9 @@ def read_config(
     except InputError:
         raise
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"not a model's configuration ({error})", file=file, remedy="save or import the model again") from error
+        raise InputError(
+            f"not a model's configuration ({error})", file=file, fix="save or import the model again"
+        ) from error
 
 
 def load(
@@ -66,39 +73,60 @@ def load(
     try:
         weights = load_file(file)
     except (OSError, SafetensorError) as error:
-        raise InputError(f"the weights cannot be read ({error})", file=file, remedy="save or import the model again") from error
+        raise InputError(
+            f"the weights cannot be read ({error})", file=file, fix="save or import the model again"
+        ) from error
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     if expected != found:
-        wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
-        raise InputError(f"weights of another network than config.json describes: {some(wrong)}", file=file,
-                         remedy="keep config.json and model.safetensors of one model together")  # fmt: skip
+        wrong = sorted(
+            name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)
+        )
+        raise InputError(
+            f"weights of another network than config.json describes: {some(wrong)}",
+            file=file,
+            fix="keep config.json and model.safetensors of one model together",
+        )
     model.load_state_dict(weights)
     return model.to(dtype)
 
 # %% ../../nbs/model/checkpoint.ipynb #ab25f720
 _BLOCKS = {"embed": "embedding", "pairwise_interaction": "pairwise", "regulation": "regulation"}
 _INPUTS = {"lin_proj": "input", "lin_proj_p": "promoter_input", "lin_proj_pcre": "pcre_input"}
-_LAYER = {"self_att.ff": "output", "self_att.ln": "norm", "ff.l1": "feed_forward.rise", "ff.l2": "feed_forward.fall",
-          "ff.ln": "feed_forward.norm"}  # fmt: skip
+_LAYER = {
+    "self_att.ff": "output",
+    "self_att.ln": "norm",
+    "ff.l1": "feed_forward.rise",
+    "ff.l2": "feed_forward.fall",
+    "ff.ln": "feed_forward.norm",
+}
 
 
 def _published_names(config: ChromoformerConfig) -> dict[str, list[str]]:
     "Our parameter names, in the order of the published file, each with the published tensors whose rows it stacks."
     names: dict[str, list[str]] = {}
     for theirs, ours in _BLOCKS.items():
-        inputs = ("lin_proj_p", "lin_proj_pcre") if ours == "pairwise" else ("lin_proj",) * (ours == "embedding")
+        inputs = (
+            ("lin_proj_p", "lin_proj_pcre") if ours == "pairwise" else ("lin_proj",) * (ours == "embedding")
+        )
         maps = ("p_att", "c_att") if ours == "pairwise" else ("att",)
         for size in config.bin_sizes:
-            names |= {f"{ours}.{size}.{_INPUTS[name]}.weight": [f"{theirs}.{size}.{name}.weight"] for name in inputs}
+            names |= {
+                f"{ours}.{size}.{_INPUTS[name]}.weight": [f"{theirs}.{size}.{name}.weight"] for name in inputs
+            }
             for layer in range(getattr(config, ours).layers):
                 there, here = f"{theirs}.{size}.transformer.layers.{layer}", f"{ours}.{size}.layers.{layer}"
                 names[f"{here}.maps.weight"] = [f"{there}.self_att.{name}.weight" for name in maps]
                 for their_name, our_name in _LAYER.items():
-                    names |= {f"{here}.{our_name}.{part}": [f"{there}.{their_name}.{part}"] for part in ("weight", "bias")}
+                    names |= {
+                        f"{here}.{our_name}.{part}": [f"{there}.{their_name}.{part}"]
+                        for part in ("weight", "bias")
+                    }
                 if ours == "regulation":
                     names[f"{ours}.{size}.gamma.{layer}"] = [f"{there}.self_att.gamma_f"]
-    return names | {f"head.{i}.{part}": [f"fc_head.{i}.{part}"] for i in (0, 2) for part in ("weight", "bias")}
+    return names | {
+        f"head.{i}.{part}": [f"fc_head.{i}.{part}"] for i in (0, 2) for part in ("weight", "bias")
+    }
 
 
 def _unused_tensors(config: ChromoformerConfig) -> dict[str, Tensor]:
@@ -123,65 +151,107 @@ def _read_published(path: Path) -> dict[str, Any]:
     "Unpickle a published checkpoint, building nothing but containers, numbers, arrays and tensors."
     arrays = np._core.multiarray
     allowed: list[Any] = [np.ndarray, np.dtype, bytes, __import__("_codecs").encode]
-    for module in ("numpy.core.multiarray", "numpy._core.multiarray"):  # NumPy 1 and NumPy 2 wrote different names
+    for module in (
+        "numpy.core.multiarray",
+        "numpy._core.multiarray",
+    ):  # NumPy 1 and NumPy 2 wrote different names
         allowed += [(arrays._reconstruct, f"{module}._reconstruct"), (arrays.scalar, f"{module}.scalar")]
     allowed += [kind for kind in vars(np.dtypes).values() if isinstance(kind, type)]
     if not path.is_file():
-        raise InputError("no such file", file=path, remedy="give a published checkpoint, *.pt")
+        raise InputError("no such file", file=path, fix="give a published checkpoint, *.pt")
     try:
         with torch.serialization.safe_globals(allowed):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file can raise anything
         lines = str(error).splitlines() or [type(error).__name__]
         reason = next((line for line in lines if "nsupported" in line), lines[0])
-        raise InputError(f"not a checkpoint that can be read safely ({reason.strip()})", file=path,
-                         remedy="download it again; a file that asks for other types is not loaded") from error  # fmt: skip
+        raise InputError(
+            f"not a checkpoint that can be read safely ({reason.strip()})",
+            file=path,
+            fix="download it again; a file that asks for other types is not loaded",
+        ) from error
     if not isinstance(content, dict) or not isinstance(content.get("net"), dict):
-        raise InputError("this checkpoint has no `net`", file=path, remedy="give a checkpoint of the published format")
-    if not all(isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in content["net"].items()):
-        raise InputError("`net` holds other things than named tensors", file=path, remedy="give a checkpoint of the published format")
+        raise InputError(
+            "this checkpoint has no `net`", file=path, fix="give a checkpoint of the published format"
+        )
+    if not all(
+        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in content["net"].items()
+    ):
+        raise InputError(
+            "`net` holds other things than named tensors",
+            file=path,
+            fix="give a checkpoint of the published format",
+        )
     return content
 
 
-def _config_from_shapes(net: dict[str, Tensor], file: Path, window: int, channels: Sequence[str] | None) -> ChromoformerConfig:
+def _config_from_shapes(
+    net: dict[str, Tensor], file: Path, window: int, channels: Sequence[str] | None
+) -> ChromoformerConfig:
     "Read every size off the tensors."
     sizes = list(dict.fromkeys(int(found[1]) for name in net if (found := re.match(r"embed\.(\d+)\.", name))))
 
     def shape(name: str, dimensions: int = 2) -> tuple[int, ...]:
         if name not in net:
-            raise InputError(f"tensor {name} is missing", file=file, remedy="give a whole checkpoint of the published format")
+            raise InputError(
+                f"tensor {name} is missing",
+                file=file,
+                fix="give a whole checkpoint of the published format",
+            )
         if net[name].ndim != dimensions:
-            raise InputError(f"shape {tuple(net[name].shape)}, expected {dimensions} dimensions", file=file, place=f"tensor {name}",
-                             remedy="give a whole checkpoint of the published format")  # fmt: skip
+            raise InputError(
+                f"shape {tuple(net[name].shape)}, expected {dimensions} dimensions",
+                file=file,
+                place=f"tensor {name}",
+                fix="give a whole checkpoint of the published format",
+            )
         return tuple(net[name].shape)
 
     def block(theirs: str, att: str, maps: int) -> BlockConfig:
-        layers = {found[1] for name in net if (found := re.match(rf"{theirs}\.{sizes[0]}\.transformer\.layers\.(\d+)\.", name))}
+        layers = {
+            found[1]
+            for name in net
+            if (found := re.match(rf"{theirs}\.{sizes[0]}\.transformer\.layers\.(\d+)\.", name))
+        }
         first = f"{theirs}.{sizes[0]}.transformer.layers.0"
         rows, width = shape(f"{first}.self_att.{att}.weight")
         heads = shape(f"{first}.self_att.gamma_f", 1)[0]
         return BlockConfig(len(layers), heads, width, rows // maps, shape(f"{first}.ff.l1.weight")[0])
 
     if not sizes:
-        raise InputError("there is no tensor embed.*", file=file, remedy="give a checkpoint of the published format")
+        raise InputError(
+            "there is no tensor embed.*", file=file, fix="give a checkpoint of the published format"
+        )
     number = shape(f"embed.{sizes[0]}.lin_proj.weight")[1]
     if channels is None:
-        channels = PUBLISHED_MARKS if number == len(PUBLISHED_MARKS) else [f"channel_{i}" for i in range(1, number + 1)]
+        channels = (
+            PUBLISHED_MARKS
+            if number == len(PUBLISHED_MARKS)
+            else [f"channel_{i}" for i in range(1, number + 1)]
+        )
     if len(channels) != number:
-        raise InputError(f"the checkpoint reads {number} channels, {len(channels)} names were given", file=file,
-                         remedy="name as many channels as the checkpoint reads")  # fmt: skip
+        raise InputError(
+            f"the checkpoint reads {number} channels, {len(channels)} names were given",
+            file=file,
+            fix="name as many channels as the checkpoint reads",
+        )
     return ChromoformerConfig(
-        channels=tuple(channels), window=window, bin_sizes=tuple(sizes), embedding=block("embed", "att", 3),
-        pairwise=block("pairwise_interaction", "p_att", 1), regulation=block("regulation", "att", 4),
+        channels=tuple(channels),
+        window=window,
+        bin_sizes=tuple(sizes),
+        embedding=block("embed", "att", 3),
+        pairwise=block("pairwise_interaction", "p_att", 1),
+        regulation=block("regulation", "att", 4),
         head_width=shape("fc_head.0.weight")[0],
         task="classification" if shape("fc_head.2.weight")[0] == 2 else "regression",
-    )  # fmt: skip
+    )
 
 
 def import_published(
     path: str | Path,  # a checkpoint of the published implementation
     window: int = 40_000,  # promoter window in bp; the one thing that the tensors do not tell
-    channels: Sequence[str] | None = None,  # names of the marks; None: the seven published ones where there are seven
+    channels: Sequence[str]
+    | None = None,  # names of the marks; None: the seven published ones where there are seven
 ) -> Chromoformer:
     "A published checkpoint as a model."
     path = Path(path)
@@ -192,18 +262,29 @@ def import_published(
     wanted = [name for parts in names.values() for name in parts]
     missing, unknown = sorted(set(wanted) - set(net)), sorted(set(net) - set(wanted) - set(unused))
     if missing or unknown:
-        raise InputError(f"missing tensors: {some(missing)}; unknown tensors: {some(unknown)}", file=path,
-                         remedy="give a whole checkpoint of the published format")  # fmt: skip
+        raise InputError(
+            f"missing tensors: {some(missing)}; unknown tensors: {some(unknown)}",
+            file=path,
+            fix="give a whole checkpoint of the published format",
+        )
     state = model.state_dict()
     for name, parts in names.items():
         try:
             tensor = torch.cat([net[part] for part in parts])
         except RuntimeError as error:
-            raise InputError(f"shapes {[tuple(net[part].shape) for part in parts]} do not fit together", file=path,
-                             place=f"tensors {some(parts)}", remedy="give a whole checkpoint of the published format") from error  # fmt: skip
+            raise InputError(
+                f"shapes {[tuple(net[part].shape) for part in parts]} do not fit together",
+                file=path,
+                place=f"tensors {some(parts)}",
+                fix="give a whole checkpoint of the published format",
+            ) from error
         if tensor.shape != state[name].shape:
-            raise InputError(f"shape {tuple(tensor.shape)}, expected {tuple(state[name].shape)}", file=path,
-                             place=f"tensor {parts[0]}", remedy="all resolutions of a checkpoint must have the same sizes")  # fmt: skip
+            raise InputError(
+                f"shape {tuple(tensor.shape)}, expected {tuple(state[name].shape)}",
+                file=path,
+                place=f"tensor {parts[0]}",
+                fix="all resolutions of a checkpoint must have the same sizes",
+            )
         state[name] = tensor.to(torch.float32)
     model.load_state_dict(state)
     return model
@@ -216,11 +297,19 @@ def export_published(
     "Write a model as a checkpoint that the published implementation loads."
     state, net = model.state_dict(), _unused_tensors(model.config)
     for name, parts in _published_names(model.config).items():
-        rows = len(state[name]) // (3 if len(parts) == 2 else 1)  # a query's rows, then those of key and value
+        rows = len(state[name]) // (
+            3 if len(parts) == 2 else 1
+        )  # a query's rows, then those of key and value
         tensors = state[name].split([rows, 2 * rows]) if len(parts) == 2 else [state[name]]
         net |= {part: tensor.detach().cpu().float().clone() for part, tensor in zip(parts, tensors)}
-    content = {"net": net, "optimizer": {}, "epoch": 0, "last_val_loss": float("nan"),
-               "last_val_auc" if model.config.task == "classification" else "last_val_r2": float("nan"),
-               "val_score": np.zeros(0, np.float32), "val_label": np.zeros(0, np.float32)}  # fmt: skip
+    content = {
+        "net": net,
+        "optimizer": {},
+        "epoch": 0,
+        "last_val_loss": float("nan"),
+        "last_val_auc" if model.config.task == "classification" else "last_val_r2": float("nan"),
+        "val_score": np.zeros(0, np.float32),
+        "val_label": np.zeros(0, np.float32),
+    }
     with atomic_path(path) as temporary:
         torch.save(content, temporary)

@@ -24,7 +24,14 @@ torch.Tensor.cuda = lambda self, *args, **kwargs: self
 
 from chromoformer import ChromoformerClassifier, ChromoformerDataset, ChromoformerRegressor
 
-INPUTS = ("promoter_feats", "promoter_pad_masks", "pcre_feats", "pcre_pad_masks", "interaction_masks", "interaction_freq")
+INPUTS = (
+    "promoter_feats",
+    "promoter_pad_masks",
+    "pcre_feats",
+    "pcre_pad_masks",
+    "interaction_masks",
+    "interaction_freq",
+)
 
 
 def as_dtype(value, dtype):
@@ -40,24 +47,36 @@ def main():
         meta = toy.write_regions(Path(folder))
         for task, kind in (("clf", ChromoformerClassifier), ("reg", ChromoformerRegressor)):
             genes = [f"GENE{gene:02d}" for gene in range(toy.GENES)]
-            data = ChromoformerDataset(str(meta), folder, genes, regression=task == "reg", binsizes=toy.SIZES["binsizes"])
+            data = ChromoformerDataset(
+                str(meta), folder, genes, regression=task == "reg", binsizes=toy.SIZES["binsizes"]
+            )
             batch = default_collate([data[i] for i in range(len(data))])
             model = kind(**toy.SIZES)
-            state = {name: torch.from_numpy(toy.seeded(name, tuple(tensor.shape))) for name, tensor in model.state_dict().items()}
-            found[f"{task}_tensors"] = np.array([f"{name} {tuple(tensor.shape)}" for name, tensor in state.items()])
+            state = {
+                name: torch.from_numpy(toy.seeded(name, tuple(tensor.shape)))
+                for name, tensor in model.state_dict().items()
+            }
+            found[f"{task}_tensors"] = np.array(
+                [f"{name} {tuple(tensor.shape)}" for name, tensor in state.items()]
+            )
             for dtype in (torch.float32, torch.float64):
                 model.load_state_dict(state)
                 model.to(dtype)
                 with torch.no_grad():
-                    found[f"{task}_{str(dtype)[6:]}"] = model(*(as_dtype(batch[name], dtype) for name in INPUTS)).numpy()
+                    found[f"{task}_{str(dtype)[6:]}"] = model(
+                        *(as_dtype(batch[name], dtype) for name in INPUTS)
+                    ).numpy()
             model.load_state_dict(state)
             model.to(torch.float32)
             optimiser, losses = torch.optim.AdamW(model.parameters(), lr=1e-3), []
             for start in range(0, toy.GENES, 4):
                 part = default_collate([data[i] for i in range(start, start + 4)])
                 output = model(*(part[name] for name in INPUTS))
-                loss = (torch.nn.functional.cross_entropy(output, part["label"]) if task == "clf"
-                        else torch.nn.functional.mse_loss(output[:, 0], part["label"]))  # fmt: skip
+                loss = (
+                    torch.nn.functional.cross_entropy(output, part["label"])
+                    if task == "clf"
+                    else torch.nn.functional.mse_loss(output[:, 0], part["label"])
+                )
                 optimiser.zero_grad()
                 loss.backward()
                 optimiser.step()

@@ -7,11 +7,15 @@ import numpy as np
 
 MARKS, GENES = 7, 20
 SIZES = dict(
-    n_feats=MARKS, d_emb=16, d_head=8, binsizes=[2000, 500, 100], seed=42,
+    n_feats=MARKS,
+    d_emb=16,
+    d_head=8,
+    binsizes=[2000, 500, 100],
+    seed=42,
     embed_kws=dict(n_layers=1, n_heads=2, d_model=16, d_ff=16),
     pairwise_interaction_kws=dict(n_layers=2, n_heads=2, d_model=16, d_ff=32),
     regulation_kws=dict(n_layers=2, n_heads=4, d_model=32, d_ff=32),
-)  # fmt: skip
+)
 
 
 def write_regions(folder: Path, genes: int = GENES) -> Path:
@@ -31,8 +35,10 @@ def write_regions(folder: Path, genes: int = GENES) -> Path:
             np.save(folder / f"{chrom}:{start}-{end}.npy", array)
         scores = np.sort(1.5 + random.gamma(1.0, 1.0, len(starts)).round(4))[::-1]
         rpkm = round(float(random.gamma(1.0, 5.0)), 3)
-        lines.append(f"GENE{gene:02d},{rpkm},TOY,{gene % 2},chr1,{tss},{tss + 1},{'+-'[gene % 3 == 0]},1,"
-                     f"{';'.join(f'{c}:{s}-{e}' for c, s, e in regions[1:])},{';'.join(map(str, scores))}")  # fmt: skip
+        lines.append(
+            f"GENE{gene:02d},{rpkm},TOY,{gene % 2},chr1,{tss},{tss + 1},{'+-'[gene % 3 == 0]},1,"
+            f"{';'.join(f'{c}:{s}-{e}' for c, s, e in regions[1:])},{';'.join(map(str, scores))}"
+        )
     meta = folder / "meta.csv"
     meta.write_text("\n".join(lines) + "\n")
     return meta
@@ -41,4 +47,6 @@ def write_regions(folder: Path, genes: int = GENES) -> Path:
 def seeded(name: str, shape: tuple[int, ...]) -> np.ndarray:
     "The weights of one tensor, decided by its name and shape."
     random = np.random.default_rng(zlib.crc32(name.encode()))
-    return (random.standard_normal(shape) * (1.0 if len(shape) == 1 else 1 / np.sqrt(shape[-1]))).astype(np.float32)
+    return (random.standard_normal(shape) * (1.0 if len(shape) == 1 else 1 / np.sqrt(shape[-1]))).astype(
+        np.float32
+    )

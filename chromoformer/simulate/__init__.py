@@ -1,0 +1,3 @@
+"""Simulate a toy epigenome of known truth, in real file formats."""
+
+from .epigenome import simulate
