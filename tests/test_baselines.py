@@ -137,7 +137,7 @@ def test_it_overfits_twenty_genes(name, task):
     rate = {"DeepChrome": 1e-3, "AttentiveChrome": 2e-2, "DeepDiff": 2e-2}.get(name, 5e-3)
     recipe = BaselineRecipe(epochs=120, learning_rate=rate, batch_size=batch, select=False)
     network, _ = networks.train_network(model, prepared, np.arange(20), np.arange(0), recipe, task)
-    score = model.score(networks.outputs_of(network, prepared.inputs, np.arange(20)), task).numpy()
+    score = model.predicted_values(networks.outputs_of(network, prepared.inputs, np.arange(20)), task).numpy()
     found = evaluate_scores(prepared.target, score, task, draws=0)
     assert found["auc"]["value"] == 1 if task == "classification" else found["pearson_r"]["value"] > 0.95
 

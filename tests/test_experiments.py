@@ -61,7 +61,7 @@ from chromoformer.training.run_folder import settings_of
 def saved(folder, held_out, seed=0, **changes):
     "A network with random weights that is said to have held out a fold."
     torch.manual_seed(seed)
-    checkpoint.save(Chromoformer(ChromoformerConfig.from_dict(SMALL.to_dict() | changes)), folder, [held_out])
+    checkpoint.save(Chromoformer(ChromoformerConfig(**SMALL.to_dict() | changes)), folder, [held_out])
     return folder
 
 

@@ -1,5 +1,7 @@
 """Promises 2 and 3: the single-query form is the paper's attention, and a gene's output depends on that gene alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -103,12 +105,12 @@ def test_contacts_matter_only_where_the_configuration_says_so():
     with torch.no_grad():
         model = network(SMALL)
         assert not torch.allclose(model(batch), model(doubled))
-        blind = network(ChromoformerConfig.from_dict({**SMALL.to_dict(), "contacts": False}))
+        blind = network(replace(SMALL, contacts=False))
         assert torch.equal(blind(batch), blind(doubled))
 
 
 def test_bins_outside_the_promoter_window_do_not_matter():
-    narrow = ChromoformerConfig.from_dict({**SMALL.to_dict(), "promoter_window": 2000})
+    narrow = ChromoformerConfig(**{**SMALL.to_dict(), "promoter_window": 2000})
     model, batch = network(narrow), random_batch(3, narrow)
     with torch.no_grad():
         expected = model(batch)
@@ -139,7 +141,7 @@ def test_attention_weights_sum_to_one_and_ignore_padding():
 def test_data_that_do_not_fit_are_refused(batch_config, message):
     model, batch = (
         network(SMALL),
-        random_batch(3, ChromoformerConfig.from_dict({**SMALL.to_dict(), **batch_config})),
+        random_batch(3, ChromoformerConfig(**{**SMALL.to_dict(), **batch_config})),
     )
     with pytest.raises(InputError, match=message):
         model(batch)
@@ -160,7 +162,7 @@ def test_data_that_do_not_fit_are_refused(batch_config, message):
 )
 def test_impossible_configurations_are_refused(values):
     with pytest.raises(InputError, match="network configuration"):
-        ChromoformerConfig.from_dict(values)
+        ChromoformerConfig(**values)
 
 
 def test_the_score_is_a_probability_or_the_output():

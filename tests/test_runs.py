@@ -181,8 +181,8 @@ def test_two_runs_of_one_study_at_once_are_refused(tmp_path, monkeypatch):
 
 
 def test_records_inside_of_a_job_are_its_own(tmp_path):
+    from chromoformer.studies.collect import outermost, records_in
     from chromoformer.studies.execution import is_result
-    from chromoformer.studies.verify import outermost, records_in
 
     places = [
         "toy.provenance.json",

@@ -506,8 +506,8 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(
         bigwig,
         "open",
-        lambda path, mode: open("/dev/full", "wb", buffering=0),
-        raising=False,  # noqa: SIM115
+        lambda path, mode: open("/dev/full", "wb", buffering=0),  # noqa: SIM115
+        raising=False,
     )
     with pytest.raises(InputError, match="disk is full") as caught:
         coverage(path, SIZES, tmp_path / "out.bigWig", progress=False)

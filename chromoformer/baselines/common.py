@@ -8,16 +8,17 @@ __all__ = ['promoter_bins', 'Prepared', 'known_targets', 'BaselineRecipe', 'vali
 
 # %% ../../nbs/baselines/common.ipynb #26ea00f5
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
 import torch
+from pydantic import Field
 
 from ..data.batches import GeneDataset
 from ..data.store import Store
-from ..errors import InputError, check_types, some
+from ..errors import InputError, settings_class, some
 
 # %% ../../nbs/baselines/common.ipynb #a8b7be1c
 def promoter_bins(
@@ -70,35 +71,32 @@ def known_targets(data: GeneDataset) -> np.ndarray:  # (genes,) float64
     return np.where(target < 0, np.nan, target) if data.target.dtype == torch.int64 else target
 
 # %% ../../nbs/baselines/common.ipynb #ac3b53fb
-@dataclass(frozen=True)
+@settings_class("recipe")
 class BaselineRecipe:
-    "How a baseline is trained."
+    """How a baseline is trained.
 
-    epochs: int
-    learning_rate: float
-    batch_size: int | None  # None: all training genes in one batch
-    optimiser: str = "adam"  # or sgd
-    clip_norm: float | None = None  # largest norm of the gradient
-    select: bool = True  # keep the epoch with the best validation AUC or Pearson r; False: keep the last
+    Attributes
+    ----------
+    epochs : int
+        Passes over the training genes.
+    learning_rate : float
+        Learning rate of the optimiser.
+    batch_size : int or None
+        Genes per step; None for all training genes in one batch.
+    optimiser : {"adam", "sgd"}
+        Name of the optimiser.
+    clip_norm : float or None
+        Largest norm of the gradient; None for no clipping.
+    select : bool
+        Keep the epoch with the best validation AUC or Pearson r; False keeps the last.
+    """
 
-    def __post_init__(self):
-        check_types(self, "recipe")
-        if (
-            self.epochs < 1
-            or not self.learning_rate > 0
-            or (self.batch_size is not None and self.batch_size < 1)
-        ):
-            raise InputError(
-                f"epochs, learning_rate and batch_size must be positive, found {asdict(self)}",
-                place="recipe",
-                fix="correct this setting",
-            )
-        if self.optimiser not in ("adam", "sgd"):
-            raise InputError(
-                f"there is no optimiser {self.optimiser!r}",
-                place="recipe, optimiser",
-                fix="say adam or sgd",
-            )
+    epochs: Annotated[int, Field(ge=1)]
+    learning_rate: Annotated[float, Field(gt=0)]
+    batch_size: Annotated[int, Field(ge=1)] | None
+    optimiser: Literal["adam", "sgd"] = "adam"
+    clip_norm: float | None = None
+    select: bool = True
 
 
 def validation_chroms(

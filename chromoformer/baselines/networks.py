@@ -141,7 +141,7 @@ def train_network(
 def _validate(network, baseline, prepared, rows, recipe, task) -> dict[str, float]:
     "The main metric of the validation genes; minus infinity where it is not defined."
     output = outputs_of(network, prepared.inputs, rows, recipe.batch_size and 1024)
-    score = baseline.score(output, task).numpy()
+    score = baseline.predicted_values(output, task).numpy()
     main = MAIN_METRIC[task]
     found = (
         evaluate_scores(prepared.target[rows], score, task, draws=0)[main]["value"]

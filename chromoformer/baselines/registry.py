@@ -216,7 +216,7 @@ def _table(
     baseline: Baseline, prepared: Prepared, output: torch.Tensor, held_out: np.ndarray, task: str
 ) -> pd.DataFrame:
     "As `chromoformer.training.predict.prediction_table`."
-    score = output[:, 0] if isinstance(baseline, Shallow) else baseline.score(output, task)
+    score = output[:, 0] if isinstance(baseline, Shallow) else baseline.predicted_values(output, task)
     columns = [name for name in ("gene_id", "chrom", "fold", "store") if name in prepared.genes]
     table = prepared.genes[columns].assign(
         held_out=held_out, target=prepared.target, score=score.numpy().astype(np.float64)

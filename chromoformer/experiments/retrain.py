@@ -26,14 +26,14 @@ def train_alike(
 ) -> Path:  # the new run's folder
     "Train again as before, on other data. What is complete is left alone."
     settings, store, out = settings_of(run), open_store(store), Path(out)
-    config = ChromoformerConfig.from_dict(settings["network"] | {"channels": store.channels} | network)
+    config = ChromoformerConfig(**settings["network"] | {"channels": store.channels} | network)
     if not (out / "metrics.json").exists():
         fit(
             store,
             out,
             settings["held_out"],
             config,
-            Recipe.from_dict(settings["recipe"]),
+            Recipe(**settings["recipe"]),
             validation=settings["validation"],
             seed=settings["seed"],
             measure=False,

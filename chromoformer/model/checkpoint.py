@@ -52,7 +52,7 @@ def read_config(
     try:
         content = json.loads(file.read_text())
         with found_in(file):
-            return ChromoformerConfig.from_dict(content["network"]), tuple(content["held_out"])
+            return ChromoformerConfig(**content["network"]), tuple(content["held_out"])
     except InputError:
         raise
     except (ValueError, KeyError, TypeError) as error:

@@ -155,7 +155,7 @@ def _parameters(network: Mapping[str, Any]) -> int:
     text = json.dumps(values, sort_keys=True)
     if text not in _COUNTED:
         _COUNTED[text] = sum(
-            weights.numel() for weights in Chromoformer(ChromoformerConfig.from_dict(values)).parameters()
+            weights.numel() for weights in Chromoformer(ChromoformerConfig(**values)).parameters()
         )
     return _COUNTED[text]
 

@@ -89,14 +89,14 @@ def _check_settings(study: Study, file: Path) -> None:
                     fix=f"known are {sorted(published)}",
                 )
         with found_in(file):
-            Recipe.from_dict(entry.recipe)
+            Recipe(**entry.recipe)
             merged = {
                 key: {**known, **entry.network.get(key, {})}
                 if isinstance(known, dict) and isinstance(entry.network.get(key, {}), dict)
                 else entry.network.get(key, known)
                 for key, known in published.items()
             }
-            ChromoformerConfig.from_dict(merged)
+            ChromoformerConfig(**merged)
 
 
 def job_statuses(
