@@ -1,17 +1,17 @@
-# Each target sets up what it needs: a machine with Python 3.11 or newer and make is enough.
+# Each target sets up what it needs. Requirements: Python 3.11 or newer, and make.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install demo test test-all export in-step lint types notebooks readme docs hooks lab published clean
+.PHONY: help install demo test test-all export format in-step lint types notebooks readme docs hooks lab published clean
 .DEFAULT_GOAL := help
 
-help:  ## say what can be made
+help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 $(INSTALLED): settings.ini setup.py constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; say make PYTHON=/path/to/python3.11 ...")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; run make PYTHON=/path/to/python3.11 ...")'
 	@echo "Setting up $(VENV): a minute or two, about 2 GB (PyTorch is most of it)."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
@@ -20,52 +20,59 @@ $(INSTALLED): settings.ini setup.py constraints.txt
 
 install: $(INSTALLED)  ## set up the environment in .venv
 
-demo: $(INSTALLED)  ## simulate, build, train, evaluate, explain: a report in demo/
-	@if [ -f demo/report.html ]; then echo 'demo/report.html is here already; `make clean` or `chromoformer demo --out demo --force` makes it anew'; \
+demo: $(INSTALLED)  ## simulate data, build, train, evaluate and explain; writes demo/report.html
+	@if [ -f demo/report.html ]; then echo 'demo/report.html exists; run `chromoformer demo --out demo --force` to replace it'; \
 	else $(BIN)/chromoformer demo --out demo; fi
 
-test: in-step lint types notebooks  ## everything that CI checks, in under ten minutes
+test: in-step lint types notebooks  ## run everything that CI checks, in under ten minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"
 
-test-all: in-step lint types notebooks  ## the same and the slow tests
+test-all: in-step lint types notebooks  ## run the same and the slow tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
-in-step: $(INSTALLED)  ## are notebooks and library in step, and the notebooks clean?
+in-step: $(INSTALLED)  ## check that library and notebooks match and that the notebooks are clean
 	$(BIN)/python tests/in_step.py
 
-lint: $(INSTALLED)  ## ruff
+lint: $(INSTALLED)  ## style, layers of imports, docstrings
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet . || { echo 'Not formatted. Fix: make format'; exit 1; }
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/numpydoc lint $$(find chromoformer -name '*.py' -not -name _modidx.py)
 
-types: $(INSTALLED)  ## basedpyright
+format: $(INSTALLED)  ## format notebooks, tests, docs and benchmarks, then export
+	$(BIN)/ruff format --quiet .
+	$(BIN)/nbdev_export && $(BIN)/nbdev_clean
+
+types: $(INSTALLED)  ## check types with basedpyright
 	$(BIN)/basedpyright
 
 notebooks: $(INSTALLED)  ## run the notebooks' own examples and assertions
 	OMP_NUM_THREADS=1 $(BIN)/nbdev_test --n_workers 2
 
-export: $(INSTALLED)  ## write chromoformer/*.py from the notebooks, and clean these
+export: $(INSTALLED)  ## write chromoformer/*.py from the notebooks, and clean the notebooks
 	$(BIN)/nbdev_export && $(BIN)/nbdev_clean
 
 readme: $(INSTALLED)  ## write README.md from nbs/index.ipynb
 	$(BIN)/python docs/make_readme.py
 
-docs: $(INSTALLED)  ## the site in docs/_build/html; STUDY=FOLDER takes the gallery from a study that was run
+docs: $(INSTALLED)  ## build the site in docs/_build/html; STUDY=FOLDER takes the gallery from a finished study
 	$(BIN)/python docs/build.py $(if $(STUDY),--study $(STUDY))
 
-hooks: $(INSTALLED)  ## git: check notebooks and library before each commit, merge notebooks cell by cell
+hooks: $(INSTALLED)  ## set up git to check each commit and to merge notebooks cell by cell
 	git config core.hooksPath .githooks
 	git config merge.nbdev-merge.name "merge of notebooks"
 	git config merge.nbdev-merge.driver "$(BIN)/nbdev_merge %O %A %B %P"
 
-published: .venv-published/.installed  ## the published implementation, in an environment of its own, for benchmarks
+published: .venv-published/.installed  ## install the published implementation in its own environment, for benchmarks
 
 .venv-published/.installed:
 	$(PYTHON) -m venv .venv-published
 	.venv-published/bin/python -m pip install --quiet torch==2.13.0 chromoformer==1.1.3 pandas PyYAML scipy
 	@touch $@
 
-lab: $(INSTALLED)  ## open JupyterLab at the notebooks, the tutorials first
+lab: $(INSTALLED)  ## open JupyterLab at the first tutorial
 	$(BIN)/jupyter lab --notebook-dir . nbs/tutorials/first_model.ipynb
 
-clean:  ## remove what make made, the environment included
+clean:  ## remove everything that make created, including the environment
 	rm -rf $(VENV) .venv-published demo docs/_build build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +

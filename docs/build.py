@@ -1,12 +1,8 @@
-"""Build the site: stage the notebooks, execute them, run the gallery's study, sphinx-build -W, check the links.
-
-python docs/build.py [--study FOLDER] [--jobs N] [--only PAGE ...]
-"""
+"""Build the site: stage and execute the notebooks, run the gallery's studies, run Sphinx, check the links."""
 
 import argparse
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -16,19 +12,19 @@ import nbformat
 import yaml
 from check_links import broken_links
 from execute import execute
-from stage import ROOT, Links, notebooks, stage, stage_executed, title_and_summary
+from stage import NBS, ROOT, Links, documented, notebooks, stage, stage_executed, title_and_summary
 
 DOCS = ROOT / "docs"
-STUDIES = ("toy", "whole_genes")  # of workflow/studies; the gallery shows what they ran
+STUDIES = ("toy", "whole_genes")  # in workflow/studies; the gallery shows their executed notebooks
 
 
 def sections() -> dict[str, dict]:
-    "The table of contents."
+    "Return the table of contents."
     return yaml.safe_load((DOCS / "contents.yaml").read_text())
 
 
 def pages_of(section: dict) -> list[str]:
-    "Pages of a section in their order."
+    "Return the pages of a section in their order."
     return [
         *section.get("pages", []),
         *(page for pages in section.get("groups", {}).values() for page in pages),
@@ -36,35 +32,38 @@ def pages_of(section: dict) -> list[str]:
 
 
 def gallery(study: Path, links: Links) -> dict:
-    "The first executed notebook of each analysis, with what is known of its making."
+    "Return the first executed notebook of each analysis of a study, with a note on how it was made."
     found = {}
     for page in (page for page in notebooks() if page.startswith("analyses/")):
         executed = sorted((study / Path(page).name).rglob("notebook.ipynb"))
-        if not executed:
-            continue
-        made = json.loads((executed[0].parent / "provenance.json").read_text())
-        job = executed[0].parent.relative_to(study)
-        others = (
-            f" {len(executed) - 1} more jobs of the study ran the same notebook with other parameters."
-            if len(executed) > 1
-            else ""
-        )
-        note = (
-            f"Executed as job `{job}` of the study `{study.name}`: {_made(made)}.{others} Code is folded. Make it yourself: `chromoformer run workflow/studies/{study.name}.yaml`, "
-            "or open the notebook and change its parameters."
-        )
-        found[page] = stage_executed(executed[0], page, links, note)
+        if executed:
+            note = _note(study, executed)
+            found[page] = stage_executed(executed[0], page, links, note)
     return found
 
 
+def _note(study: Path, executed: list[Path]) -> str:
+    folder = executed[0].parent
+    record = json.loads((folder / "provenance.json").read_text())
+    others = ""
+    if len(executed) > 1:
+        others = f" {len(executed) - 1} more jobs of the study ran the same notebook with other parameters."
+    return (
+        f"Executed as job `{folder.relative_to(study)}` of the study `{study.name}`: {_made(record)}.{others} "
+        f"Code is folded. To repeat it, run `chromoformer run workflow/studies/{study.name}.yaml`, or open the "
+        "notebook and change its parameters."
+    )
+
+
 def _made(record: dict) -> str:
-    "When, on what and with what, from a provenance record."
-    where, versions = record.get("machine", {}), record.get("versions", {})
+    "Return when, on what and with which versions something was made, from its provenance record."
+    machine = record.get("machine", {})
+    versions = record.get("versions", {})
     commit = (record.get("code") or {}).get("commit") or ""
     parts = [
         str(record.get("finished", record.get("ended", "")))[:10],
         f"{record.get('seconds', 0):,.0f} s",
-        where.get("processor", ""),
+        machine.get("processor", ""),
         f"torch {versions['torch']}" if "torch" in versions else "",
         f"commit {commit[:7]}" if commit else "",
     ]
@@ -72,7 +71,7 @@ def _made(record: dict) -> str:
 
 
 def write_section(out: Path, name: str, section: dict, about: dict[str, tuple[str, str]]) -> None:
-    "A page for a section: what is in it, in a table."
+    "Write the page of a section: a table of its pages."
     groups = section.get("groups") or {"": section.get("pages", [])}
     lines = [f"# {section['title']}", "", section.get("about", ""), ""]
     for title, pages in groups.items():
@@ -96,7 +95,7 @@ def write_section(out: Path, name: str, section: dict, about: dict[str, tuple[st
 
 
 def write_commands(out: Path) -> None:
-    "Every command with its options, from the command line itself."
+    "Write a page of all commands with their options, taken from the command line itself."
     import typer
     from typer.cli import get_docs_for_click
 
@@ -110,154 +109,125 @@ def write_commands(out: Path) -> None:
         title="All commands",
     )
     text = text.replace(
-        "# All commands\n", "# All commands\n\n> The command line as it describes itself.\n", 1
+        "# All commands\n", "# All commands\n\n> Every command with its options and an example.\n", 1
     )
     (out / "reference").mkdir(parents=True, exist_ok=True)
     (out / "reference" / "commands.md").write_text(text)
 
 
-def write_names(out: Path, staged: dict) -> None:
-    "Every public name, by module."
+def write_names(out: Path) -> None:
+    "Write a page that lists every public name by module."
     lines = ["# All names", "", "> Every public function and class, and where it is explained.", ""]
     for page in pages_of(sections()["method"]) + pages_of(sections()["reference"]):
-        text = (
-            "\n".join(cell.source for cell in staged[page].cells if cell.cell_type == "markdown")
-            if page in staged
-            else ""
-        )
-        names = re.findall(
-            r"^`{4,5}\{py:(?:function|class)\} ([\w.]+)[^\n]*\n(?::\w+:[^\n]*\n)*\n([^\n]*)", text, re.M
-        )
+        names = documented(page) if (NBS / f"{page}.ipynb").exists() else []
         if names:
-            module = names[0][0].rsplit(".", 1)[0]
+            lines += [f"## {names[0].path.rpartition('.')[0]}", ""]
             lines += [
-                f"## {module}",
-                "",
-                *(f"- {{py:obj}}`{name.rsplit('.', 1)[1]} <{name}>`: {said}" for name, said in names),
-                "",
+                f"- {{py:obj}}`{name.path.rpartition('.')[2]} <{name.path}>`: {name.summary}"
+                for name in names
             ]
+            lines += [""]
     (out / "reference" / "names.md").write_text("\n".join(lines))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--study",
-        type=Path,
-        help="folder of a study that was run; default: runs/toy and runs/whole_genes, which are run if they are not there",
-    )
-    parser.add_argument("--no-study", action="store_true", help="leave the gallery's notebooks unexecuted")
-    parser.add_argument("--jobs", type=int, default=min(4, os.cpu_count() or 1), help="notebooks at a time")
-    parser.add_argument("--out", type=Path, default=DOCS / "_build", help="folder to write")
-    parser.add_argument("--only", nargs="*", help="execute these pages only; for a quick look")
-    options = parser.parse_args()
-    out, links = options.out.resolve(), Links()
-    source = out / "source"
-    shutil.rmtree(source, ignore_errors=True)
-    source.mkdir(parents=True)
+def run_studies(jobs: int) -> list[Path]:
+    "Run the studies of the gallery; finished jobs are skipped. Return their folders."
+    folders = [ROOT / "runs" / name for name in STUDIES]
+    chromoformer = Path(sys.executable).parent / "chromoformer"
+    for folder in folders:
+        study = ROOT / "workflow" / "studies" / f"{folder.name}.yaml"
+        subprocess.run([chromoformer, "run", study, "--out", folder, "--cores", str(jobs)], check=True)
+    return folders
 
-    studies = [options.study] if options.study else []
-    if not studies and not options.no_study:
-        studies = [ROOT / "runs" / name for name in STUDIES]
-        for study in studies:
-            subprocess.run(
-                [
-                    Path(sys.executable).parent / "chromoformer",
-                    "run",
-                    ROOT / "workflow" / "studies" / f"{study.name}.yaml",
-                    "--out",
-                    study,
-                    "--cores",
-                    str(options.jobs),
-                ],
-                check=True,
-            )
-    executed = {page: made for study in studies for page, made in gallery(study.resolve(), links).items()}
-    staged = {page: stage(page, links) for page in notebooks() if page not in executed}
-    chosen = {
-        page: notebook
-        for page, notebook in staged.items()
-        if not page.startswith("analyses/") and (options.only is None or page in options.only)
-    }
-    failed = execute(chosen, out / "executed", options.jobs)
-    if failed:
-        sys.exit(f"{len(failed)} notebooks failed; the site is not built")
 
-    for page in chosen:
-        for cell in chosen[page].cells:
-            for output in cell.get("outputs", []):
-                if "text/markdown" in output.get("data", {}):
-                    output.data["text/markdown"] = links.rewrite("".join(output.data["text/markdown"]), page)
-
-    contents = sections()
-    write_commands(source)
-    write_names(source, staged)
-    everything = {**staged, **executed}
+def write_contents(source: Path, everything: dict, links: Links) -> str:
+    "Write a page for each section. Return the table of contents of the start page."
     about = {page: title_and_summary(notebook) for page, notebook in everything.items()}
     about = {
         page: (title or page, links.rewrite(summary, "index")) for page, (title, summary) in about.items()
     }
     for page in ("reference/names", "reference/commands"):
-        about[page] = title_and_summary(
-            nbformat.v4.new_notebook(
-                cells=[nbformat.v4.new_markdown_cell((source / f"{page}.md").read_text())]
-            )
-        )
-    top = []
-    for name, section in contents.items():
-        if list(section.get("pages", [])) == [f"guides/{name}"]:  # a section of one page is that page
-            top.append(f"guides/{name}")
-            continue
-        write_section(source, name, section, about)
-        top.append(f"{name}/index")
-    toctree = (
-        "```{toctree}\n:hidden:\n\n"
-        + "\n".join(
-            f"{contents[page.split('/')[0] if page.endswith('/index') else page.split('/')[1]]['title']} </{page}>"
-            for page in top
-        )
-        + "\n```"
-    )
-    everything["index"].cells.append(nbformat.v4.new_markdown_cell(toctree))
-    links.write_files(source)
+        text = (source / f"{page}.md").read_text()
+        as_notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text)])
+        about[page] = title_and_summary(as_notebook)
+    lines = ["```{toctree}", ":hidden:", ""]
+    for name, section in sections().items():
+        if section.get("pages") == [f"guides/{name}"]:  # a section of one page is that page
+            lines += [f"{section['title']} </guides/{name}>"]
+        else:
+            write_section(source, name, section, about)
+            lines += [f"{section['title']} </{name}/index>"]
+    return "\n".join([*lines, "```"])
+
+
+def write_notebooks(source: Path, everything: dict) -> None:
+    "Write the staged notebooks, and the files that Sphinx needs next to them."
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     for page, notebook in everything.items():
         (source / page).parent.mkdir(parents=True, exist_ok=True)
-        notebook.metadata = {
-            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-            "language_info": {"name": "python"},
-        }
+        notebook.metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
         nbformat.write(notebook, source / f"{page}.ipynb")
-    for name in ("conf.py", "_static"):
-        (source / name).unlink(missing_ok=True)
     shutil.copytree(DOCS / "_static", source / "_static")
 
+
+def build_html(source: Path, out: Path, jobs: int) -> None:
+    "Run Sphinx, with warnings as errors, and check every internal link."
     html = out / "html"
     shutil.rmtree(html, ignore_errors=True)
-    command = [
-        sys.executable,
-        "-m",
-        "sphinx",
-        "-W",
-        "--keep-going",
-        "-q",
-        "-b",
-        "html",
-        "-j",
-        str(options.jobs),
-        "-c",
-        DOCS,
-        "-d",
-        out / "doctrees",
-        source,
-        html,
-    ]
-    if subprocess.run(command).returncode:
-        sys.exit("sphinx-build did not end well; the warnings above say where")
+    options = ["-W", "--keep-going", "-q", "-b", "html", "-j", str(jobs), "-c", DOCS, "-d", out / "doctrees"]
+    if subprocess.run([sys.executable, "-m", "sphinx", *options, source, html]).returncode:
+        sys.exit("sphinx-build failed; the warnings above name the pages")
     if broken := broken_links(html):
-        sys.exit("links that lead nowhere:\n" + "\n".join(broken))
-    print(
-        f"{len(list(html.rglob('*.html')))} pages, every internal link leads somewhere. Open {html / 'index.html'}"
+        sys.exit("broken links:\n" + "\n".join(broken))
+    print(f"{len(list(html.rglob('*.html')))} pages, no broken internal link. Open {html / 'index.html'}")
+
+
+def main() -> None:
+    options = read_options()
+    out = options.out.resolve()
+    source = out / "source"
+    shutil.rmtree(source, ignore_errors=True)
+    source.mkdir(parents=True)
+
+    links = Links()
+    studies = [options.study] if options.study else [] if options.no_study else run_studies(options.jobs)
+    executed = {page: made for study in studies for page, made in gallery(study.resolve(), links).items()}
+    staged = {page: stage(page, links) for page in notebooks() if page not in executed}
+    to_execute = {
+        page: notebook
+        for page, notebook in staged.items()
+        if not page.startswith("analyses/") and (options.only is None or page in options.only)
+    }
+    if failed := execute(to_execute, out / "executed", options.jobs):
+        sys.exit(f"{len(failed)} notebooks failed; the site is not built")
+    for page, notebook in to_execute.items():
+        links.rewrite_outputs(notebook, page)
+
+    write_commands(source)
+    write_names(source)
+    everything = {**staged, **executed}
+    contents = write_contents(source, everything, links)
+    everything["index"].cells.append(nbformat.v4.new_markdown_cell(contents))
+    links.write_files(source)
+    write_notebooks(source, everything)
+    build_html(source, out, options.jobs)
+
+
+def read_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0],
+        epilog="Example: python docs/build.py --no-study --only guides/method",
     )
+    parser.add_argument(
+        "--study",
+        type=Path,
+        help="folder of a finished study; default: runs/toy and runs/whole_genes, run if missing",
+    )
+    parser.add_argument("--no-study", action="store_true", help="leave the gallery's notebooks unexecuted")
+    parser.add_argument("--jobs", type=int, default=min(4, os.cpu_count() or 1), help="notebooks at a time")
+    parser.add_argument("--out", type=Path, default=DOCS / "_build", help="folder to write")
+    parser.add_argument("--only", nargs="*", help="execute these pages only; for a quick look")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

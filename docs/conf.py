@@ -14,7 +14,7 @@ copyright = _about["copyright"]  # noqa: A001
 release = _about["version"]
 language = "en"
 
-extensions = ["myst_nb", "sphinx_copybutton"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "numpydoc", "sphinx_copybutton"]
 exclude_patterns = ["_build", "README.md"]
 templates_path = []
 suppress_warnings = ["mystnb.unknown_mime_type"]  # widgets of progress bars have a text beside them
@@ -36,6 +36,12 @@ toc_object_entries_show_parents = "hide"
 add_module_names = False
 html_show_sourcelink = False
 html_copy_source = False
+
+default_role = "py:obj"  # `name` in a docstring links to what it names
+autodoc_typehints = "none"  # the docstrings give types with shapes and units
+autodoc_member_order = "bysource"
+numpydoc_show_class_members = False  # autodoc lists them
+numpydoc_xref_param_type = False
 
 html_theme = "pydata_sphinx_theme"
 html_title = _about["title"]

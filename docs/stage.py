@@ -1,14 +1,15 @@
-"""Notebooks to pages: directives become tags, exported symbols get an entry of the API reference, links lead to pages."""
+"""Turn notebooks into pages: directives become tags, public names get reference entries, links lead to pages."""
 
 import os
 import re
 from pathlib import Path, PurePosixPath
 
 import nbformat
-from api import entries
+from api import Name, entries, public_names
 
 ROOT = Path(__file__).resolve().parents[1]
 NBS = ROOT / "nbs"
+COMMANDS = "chromoformer.cli"  # documented on the page of commands, from the command line itself
 DIRECTIVE = re.compile(r"^#\|[ \t]*([a-z_-]+):?[ \t]*(.*)$", re.M)
 LINK = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)\s]+)\)")
 LANGUAGES = {
@@ -22,13 +23,13 @@ LANGUAGES = {
 
 
 def notebooks() -> list[str]:
-    "Every notebook as a page, without the ending: `data/store`."
+    "Return every notebook as a page name without the suffix, for example `data/store`."
     found = (path.relative_to(NBS) for path in NBS.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
     return sorted(str(path.with_suffix("")) for path in found)
 
 
 def title_and_summary(notebook) -> tuple[str, str]:
-    "Heading, and the quoted line below it."
+    "Return the heading and the quoted line below it."
     text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     title = re.search(r"^# (.+)$", text, re.M)
     summary = re.search(r"^> (.+)$", text, re.M)
@@ -36,21 +37,28 @@ def title_and_summary(notebook) -> tuple[str, str]:
 
 
 class Links:
-    "Where a link leads on the site; files of the repository that are linked to become pages themselves."
+    "Links between pages. Files of the repository that a page links to become pages themselves."
 
     def __init__(self):
         self.files: dict[str, Path] = {}  # page -> file or folder of the repository
 
     def rewrite(self, text: str, page: str) -> str:
-        "Markdown of one page with its links turned; code is left alone."
+        "Return the Markdown of one page with its links rewritten; code stays as it is."
         parts = re.split(r"(```.*?```|`[^`\n]*`)", text, flags=re.S)
         return "".join(
             part if n % 2 else LINK.sub(lambda m: f"[{m[1]}]({self.target(m[2], page)})", part)
             for n, part in enumerate(parts)
         )
 
+    def rewrite_outputs(self, notebook, page: str) -> None:
+        "Rewrite the links in Markdown outputs of an executed notebook, in place."
+        for cell in notebook.cells:
+            for output in cell.get("outputs", []):
+                if "text/markdown" in output.get("data", {}):
+                    output.data["text/markdown"] = self.rewrite("".join(output.data["text/markdown"]), page)
+
     def target(self, link: str, page: str) -> str:
-        "One link, relative to the page."
+        "Return one link, relative to the page."
         if re.match(r"[a-z]+:|#", link):
             return link
         path, _, place = link.partition("#")
@@ -70,7 +78,7 @@ class Links:
         return up + (f"#{place}" if place else "")
 
     def write_files(self, out: Path) -> None:
-        "A page for each file or folder that was linked to."
+        "Write a page for each file or folder that a page links to."
         (out / "files").mkdir(parents=True, exist_ok=True)
         written = set()
         while waiting := [name for name in self.files if name not in written]:  # a file may link to others
@@ -99,9 +107,10 @@ class Links:
 
 
 def stage(page: str, links: Links):
-    "One notebook as a page, not yet executed."
+    "Return one notebook as a page, not yet executed."
     notebook = nbformat.read(NBS / f"{page}.ipynb", as_version=4)
-    cells, module = [], None
+    module = module_of(notebook)
+    cells = []
     for cell in notebook.cells:
         if cell.cell_type == "raw":  # front matter
             continue
@@ -111,29 +120,51 @@ def stage(page: str, links: Links):
             continue
         directives = dict(DIRECTIVE.findall(cell.source))
         if "default_exp" in directives:
-            module = directives["default_exp"]
             continue
         cell.source = DIRECTIVE.sub("", cell.source).strip()
-        tags = set(cell.metadata.get("tags", []))
-        if "export" in directives:
-            documented = entries(cell.source, f"chromoformer.{module}".removesuffix(".__init__"))
-            if documented:
-                cells.append(nbformat.v4.new_markdown_cell(documented))
-            tags.add("hide-input")
-        if directives.get("code-fold") == "true":
-            tags.add("hide-input")
-        if directives.get("echo") == "false":
-            tags.add("remove-input")
-        if "hide" in directives:
-            tags.add("remove-cell")
-        cell.metadata["tags"] = sorted(tags)
+        if "export" in directives and module != COMMANDS and (documentation := entries(cell.source, module)):
+            cells.append(nbformat.v4.new_markdown_cell(documentation))
+        cell.metadata["tags"] = sorted({*cell.metadata.get("tags", []), *_tags(directives)})
         cells.append(cell)
     notebook.cells = cells
     return notebook
 
 
+def _tags(directives: dict[str, str]) -> set[str]:
+    "Return MyST-NB's cell tags for nbdev's directives."
+    tags = set()
+    if "export" in directives or directives.get("code-fold") == "true":
+        tags.add("hide-input")
+    if directives.get("echo") == "false":
+        tags.add("remove-input")
+    if "hide" in directives:
+        tags.add("remove-cell")
+    return tags
+
+
+def module_of(notebook) -> str:
+    "Return the full name of the module that a notebook exports to; empty if it exports nothing."
+    for cell in notebook.cells:
+        name = dict(DIRECTIVE.findall(cell.source)).get("default_exp")
+        if cell.cell_type == "code" and name:
+            return f"chromoformer.{name}"
+    return ""
+
+
+def documented(page: str) -> list[Name]:
+    "Return the public names that a page documents."
+    notebook = nbformat.read(NBS / f"{page}.ipynb", as_version=4)
+    module = module_of(notebook)
+    exported = [
+        cell.source for cell in notebook.cells if cell.cell_type == "code" and "#| export" in cell.source
+    ]
+    return (
+        [] if module == COMMANDS else [name for source in exported for name in public_names(source, module)]
+    )
+
+
 def stage_executed(path: Path, page: str, links: Links, note: str):
-    "A notebook that a study has executed: code folded, what it is said under its heading."
+    "Return a notebook that a study has executed, with its code folded and a note under its heading."
     notebook = nbformat.read(path, as_version=4)
     for cell in notebook.cells:
         tags = set(cell.metadata.get("tags", []))

@@ -99,30 +99,29 @@ def test_the_citation_names_the_method_of_lee_yang_and_kim():
 # ---- staging ----
 
 
-def test_the_reference_says_shapes_units_and_defaults_of_what_is_public():
+def test_reference_entries_cover_public_names_only():
     source = """
-def depth(
-    reads: list[int],  # starts, bp
-    length: int = 36,  # bp
-    *,
-    scale: float = 1.0,  # of the result
-) -> "Tensor":  # (bins,) float32
-    "Reads over every base."
+def depth(reads: list[int], length: int = 36) -> "Tensor":
+    '''Return the reads over every base.
+
+    More text.
+    '''
+
+
+class Track:
+    "A track."
 
 
 def _hidden():
     pass
 """
-    text = of_docs("api").entries(source, "chromoformer.data.depth")
-    assert (
-        "{py:function} chromoformer.data.depth.depth(reads, length=36, *, scale=1.0)" in text
-        and "_hidden" not in text
-    )
-    assert (
-        "| `length` | `int` | `36` | bp |" in text
-        and "(bins,) float32" in text
-        and "Reads over every base." in text
-    )
+    api = of_docs("api")
+    text = api.entries(source, "chromoformer.data.depth")
+    assert ".. autofunction:: chromoformer.data.depth.depth" in text
+    assert ".. autoclass:: chromoformer.data.depth.Track\n   :members:" in text
+    assert "_hidden" not in text
+    names = api.public_names(source, "chromoformer.data.depth")
+    assert [name.summary for name in names] == ["Return the reads over every base.", "A track."]
 
 
 def test_every_public_name_is_in_the_reference():
