@@ -6,7 +6,7 @@ from .gene import gene
 from .performance import (
     along,
     calibration_curve,
-    differences,
+    forest,
     precision_recall,
     ranking,
     roc,
@@ -14,5 +14,28 @@ from .performance import (
     training_curves,
     with_and_without,
 )
-from .regulation import average_precisions, enrichment_bars, gene_places, planted_effects, scan_map, set_effects
-from .style import BLUE, COLOURS, DASHES, GREEN, GREY, MARK_COLOURS, MARKERS, ORANGE, PINK, RED, SKY, new_axis, save, signed, styled
+from .regulation import (
+    average_precisions,
+    enrichment_bars,
+    gene_places,
+    planted_effects,
+    scan_map,
+    set_effects,
+)
+from .style import (
+    BLUE,
+    COLOURS,
+    DASHES,
+    GREEN,
+    GREY,
+    MARK_COLOURS,
+    MARKERS,
+    ORANGE,
+    PINK,
+    RED,
+    SKY,
+    new_axis,
+    save,
+    signed,
+    styled,
+)
