@@ -1,4 +1,4 @@
-"""Packaging: everything is said in settings.ini."""
+"""Packaging. All metadata is in settings.ini."""
 
 from configparser import ConfigParser
 from pathlib import Path

@@ -1,4 +1,4 @@
-"What the scripts on GM12878 in 10-kb bins share: the store, networks with the settings that were chosen, and a notebook's numbers."
+"Shared by the scripts on GM12878 in 10-kb bins: the store, networks with the chosen settings, and running a notebook."
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Two genes of the published demo, H1 embryonic stem cells at 100 bp, and what a network of random weights attends to in them.
+"""Keep two genes of the published demo (H1 embryonic stem cells at 100 bp), with the attention of a network of random weights.
 
     python benchmarks/e003_genes.py DATA        # e003_demo/ with demo_meta.csv, demo_data.tar.gz, a checkpoint; gencode.v10.genes.hg19.gtf.gz
 

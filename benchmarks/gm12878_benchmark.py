@@ -1,8 +1,8 @@
-"""GM12878 in 10-kb bins: Chromoformer and the baselines, and the ablations; the analysis notebooks, and their numbers in two JSON files.
+"""Run the benchmark and the ablations on GM12878 in 10-kb bins, and write their numbers to two JSON files.
 
     python benchmarks/gm12878_benchmark.py DATA OUT [--processes 2]        # DATA holds what data_manifests/gm12878_10kb_local.ctcf.yaml names
 
-Chromoformer has the settings that were chosen inside the training folds (gm12878.tuning.json). What is complete in OUT is not done again. Half an hour on
+Chromoformer has the settings that were chosen inside the training folds (gm12878.tuning.json). Complete runs in OUT are kept. Half an hour on
 two cores."""
 
 import argparse

@@ -1,8 +1,8 @@
-"""Loops, contacts predicted from marks and distance, distance alone and no contacts on GM12878 in 10-kb bins: the analysis notebook, and its numbers in one JSON.
+"""Compare loops, predicted contacts, distance alone and no contacts on GM12878 in 10-kb bins, and write the numbers to a JSON file.
 
     python benchmarks/gm12878_contacts.py DATA OUT [--folds 1 2 3 4]        # DATA holds what data_manifests/gm12878_10kb_local.yaml names
 
-Settings are those of the ablations (gm12878.ablation.json). What is complete in OUT is not done again. Ten minutes a fold on one core."""
+Settings are those of the ablations (gm12878.ablation.json). Complete runs in OUT are kept. Ten minutes a fold on one core."""
 
 import argparse
 import json

@@ -1,8 +1,8 @@
-"""CTCF, compartments and regulation on GM12878: four folds with the settings chosen before, the analysis notebooks, and their numbers in one JSON.
+"""Run CTCF, compartments and regulation on GM12878 (four folds, settings chosen before), and write the numbers to a JSON file.
 
     python benchmarks/gm12878_experiments.py DATA OUT        # DATA holds what data_manifests/gm12878_10kb_local.ctcf.yaml names
 
-What is complete in OUT is not done again. Half an hour on one core."""
+Complete runs in OUT are kept. Half an hour on one core."""
 
 import argparse
 import json

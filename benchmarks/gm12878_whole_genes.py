@@ -1,8 +1,8 @@
-"""GM12878 in 10-kb bins, whole genes against promoter windows and trees: the analysis notebook for both tasks, and its numbers in one JSON.
+"""Compare whole genes with promoter windows and trees on GM12878 in 10-kb bins, for both tasks, and write the numbers to a JSON file.
 
     python benchmarks/gm12878_whole_genes.py DATA OUT [--processes 2]        # DATA holds what data_manifests/gm12878_10kb_local.yaml names
 
-Settings are chosen inside the training folds. What is complete in OUT is not done again. A quarter of an hour on two cores."""
+Settings are chosen inside the training folds. Complete runs in OUT are kept. A quarter of an hour on two cores."""
 
 import argparse
 from pathlib import Path

@@ -1,8 +1,8 @@
-"""What contacts are worth, measured, averaged, predicted or none, on several toy epigenomes: the analysis notebook on each, as the toy study sets it, and the genes of all together.
+"""Compare measured, averaged, predicted and no contacts on several toy epigenomes, one by one and with all genes together.
 
     python benchmarks/toy_contacts.py OUT [--seeds 1 2 3]
 
-Writes benchmarks/results/toy.contacts.json. What is complete in OUT is not done again. Two minutes a seed on one core."""
+Writes benchmarks/results/toy.contacts.json. Complete runs in OUT are kept. Two minutes a seed on one core."""
 
 import argparse
 import json

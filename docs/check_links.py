@@ -1,4 +1,4 @@
-"""Do all internal links of the built site lead somewhere, to the very place on the page?"""
+"""Check that all internal links of the built site lead to an existing page and place."""
 
 import sys
 from html.parser import HTMLParser

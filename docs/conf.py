@@ -1,4 +1,4 @@
-"""Sphinx configuration of the site; the pages are staged from the notebooks by build.py."""
+"""Sphinx configuration of the site; build.py stages the pages from the notebooks."""
 
 import importlib
 from configparser import ConfigParser
@@ -17,11 +17,11 @@ language = "en"
 extensions = ["myst_nb", "sphinx.ext.autodoc", "numpydoc", "sphinx_copybutton"]
 exclude_patterns = ["_build", "README.md"]
 templates_path = []
-suppress_warnings = ["mystnb.unknown_mime_type"]  # widgets of progress bars have a text beside them
+suppress_warnings = ["mystnb.unknown_mime_type"]  # widgets of progress bars also have text
 
-nb_execution_mode = "off"  # build.py executes, with a cache that knows the library, too
+nb_execution_mode = "off"  # build.py executes notebooks, with a cache
 nb_output_stderr = "remove"  # progress bars
-nb_render_markdown_format = "myst"  # so that links of outputs lead to pages, too
+nb_render_markdown_format = "myst"  # so that links in outputs lead to pages
 nb_merge_streams = True
 nb_number_source_lines = False
 nb_code_prompt_show = "Source"
@@ -29,7 +29,7 @@ nb_code_prompt_hide = "Hide the source"
 myst_enable_extensions = ["amsmath", "attrs_inline", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 myst_links_external_new_tab = True
-mathjax_path = "mathjax/tex-chtml.js"  # a copy of its own, see setup: formulas show without a network, too
+mathjax_path = "mathjax/tex-chtml.js"  # a local copy, see setup: formulas show without a network
 mathjax3_config = {"chtml": {"scale": 0.95}}
 copybutton_selector = "div.highlight:not(.cell_output div.highlight) pre"
 toc_object_entries_show_parents = "hide"
@@ -73,6 +73,6 @@ html_sidebars = {"index": []}
 
 
 def setup(app):
-    "MathJax from the package that carries it; the package itself would forbid reading pages in parallel."
+    "Copy MathJax from its package; loading the package as an extension would forbid reading pages in parallel."
     app.connect("build-finished", importlib.import_module("sphinx-mathjax-offline").copy_mathjax_files)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,4 +1,4 @@
-"""Execute notebooks, several at a time, and keep what came out: a notebook is run again only if it, or the library, has changed."""
+"""Execute notebooks in parallel and cache their outputs; a notebook runs again only if it or the library has changed."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ SHARP = "%config InlineBackend.figure_formats = ['retina']"
 
 
 def _library() -> str:
-    "A hash of all that a notebook's results may come from, besides itself."
+    "Return a hash of everything besides a notebook that may change its results."
     found = hashlib.sha256()
     for folder, pattern in (
         ("chromoformer", "*.py"),
@@ -35,7 +35,7 @@ def _key(notebook, library: str) -> str:
 
 
 def _run(page: str, source: str, kept: Path) -> tuple[str, float, str]:
-    "Execute one notebook in the folder that it lies in; page, seconds, error."
+    "Execute one notebook in its own folder. Return page, seconds and error."
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
 
@@ -67,7 +67,7 @@ def _run(page: str, source: str, kept: Path) -> tuple[str, float, str]:
 
 
 def execute(notebooks: dict, cache: Path, workers: int) -> list[str]:
-    "Fill in the outputs of every notebook; what failed, in words."
+    "Fill in the outputs of every notebook. Return the errors."
     cache.mkdir(parents=True, exist_ok=True)
     library, failed = _library(), []
     kept = {page: cache / f"{_key(notebook, library)}.json" for page, notebook in notebooks.items()}

@@ -1,4 +1,4 @@
-"""The site, as far as it can be tested without executing every notebook: contents, links, reference, README; and its search in a browser."""
+"""The site without executing every notebook: contents, links, reference, README; and its search in a browser."""
 
 import importlib
 import json
@@ -18,7 +18,7 @@ DOCS = ROOT / "docs"
 
 
 def of_docs(name):
-    "A module of docs/, which is no package."
+    "Import a module of docs/, which is not a package."
     sys.path.insert(0, str(DOCS))
     try:
         return importlib.import_module(name)
@@ -42,21 +42,19 @@ def listed():
 # ---- contents ----
 
 
-def test_every_notebook_stands_once_in_the_table_of_contents():
+def test_table_of_contents_lists_every_notebook_once():
     made = {"reference/names", "reference/commands"}
     assert set(listed()) - made == set(stage.notebooks()) - {"index"}, "list it in docs/contents.yaml"
     assert [page for page, times in Counter(listed()).items() if times > 1] == []
 
 
 @pytest.mark.parametrize("page", stage.notebooks())
-def test_every_page_has_a_title_a_line_on_what_it_is_and_links_that_lead_somewhere(page):
-    title, summary = stage.title_and_summary(
-        stage.stage(page, stage.Links())
-    )  # a link that leads nowhere ends it
+def test_every_page_has_a_title_a_summary_and_valid_links(page):
+    title, summary = stage.title_and_summary(stage.stage(page, stage.Links()))  # a broken link exits
     assert title and summary.endswith((".", "?"))
 
 
-def test_texts_link_to_what_is_there():
+def test_links_in_markdown_files_are_valid():
     for file in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"):
         for link in re.findall(r"\]\(([^)\s]+)\)", file.read_text()):
             assert re.match(r"https?:|#", link) or (ROOT / link.partition("#")[0]).exists(), (
@@ -64,7 +62,7 @@ def test_texts_link_to_what_is_there():
             )
 
 
-def test_the_readme_is_that_of_the_notebook_and_fits_two_screens():
+def test_readme_matches_its_notebook_and_fits_two_screens():
     readme = (ROOT / "README.md").read_text()
     notebook = nbformat.read(ROOT / "nbs" / "index.ipynb", as_version=4)
     for cell in notebook.cells:
@@ -73,7 +71,7 @@ def test_the_readme_is_that_of_the_notebook_and_fits_two_screens():
     assert len(readme.splitlines()) <= 80 and "make demo" in readme
 
 
-def test_numbers_of_the_readme_are_those_of_the_results():
+def test_numbers_in_the_readme_match_the_results():
     results = json.loads((ROOT / "benchmarks" / "results" / "gm12878.benchmark.json").read_text())["tasks"][
         "classification"
     ]
@@ -84,7 +82,7 @@ def test_numbers_of_the_readme_are_those_of_the_results():
     ), "make readme"
 
 
-def test_the_citation_names_the_method_of_lee_yang_and_kim():
+def test_citation_names_the_method_paper():
     cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     method = cited["references"][0]
     assert [author["family-names"] for author in method["authors"]] == ["Lee", "Yang", "Kim"] and method[
@@ -137,7 +135,7 @@ def test_every_public_name_is_in_the_reference():
     )
 
 
-def test_a_link_that_leads_nowhere_is_found(tmp_path):
+def test_broken_links_are_found(tmp_path):
     (tmp_path / "a.html").write_text(
         '<a href="b.html#there">x</a><a href="b.html#gone">x</a><a href="c.html">x</a><a href="https://example.org">x</a>'
     )
@@ -146,7 +144,7 @@ def test_a_link_that_leads_nowhere_is_found(tmp_path):
 
 
 @pytest.mark.parametrize(("failures", "ends"), [(0, ""), (2, ""), (3, "Kernel died")])
-def test_a_kernel_that_does_not_start_is_started_again_twice(tmp_path, monkeypatch, failures, ends):
+def test_kernel_start_is_retried_twice(tmp_path, monkeypatch, failures, ends):
     import nbclient
 
     calls = []
@@ -165,7 +163,7 @@ def test_a_kernel_that_does_not_start_is_started_again_twice(tmp_path, monkeypat
 # ---- git ----
 
 
-def test_the_hook_refuses_a_notebook_that_is_not_in_step(tmp_path):
+def test_hook_refuses_notebook_that_differs_from_library(tmp_path):
     if not shutil.which("git"):
         pytest.skip("git is not installed")
     (tmp_path / ".githooks").mkdir()
@@ -198,7 +196,7 @@ def test_the_hook_refuses_a_notebook_that_is_not_in_step(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["test", "site"])
-def test_workflows_run_what_a_person_runs(name):
+def test_workflows_run_make_targets(name):
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / f"{name}.yml").read_text())
     steps = [step.get("run", "") for job in workflow["jobs"].values() for step in job["steps"]]
     targets = {target for run in steps for target in re.findall(r"^make (\S+)", run, re.M)}
@@ -214,13 +212,13 @@ def test_workflows_run_what_a_person_runs(name):
     ("words", "page"),
     [("RegulationTransformer", "model/attention.html"), ("capture Hi-C", "data/contacts.html")],
 )
-def test_the_search_finds(words, page):
+def test_search_finds_pages(words, page):
     from urllib.parse import quote
 
     browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     html = DOCS / "_build" / "html"
     if browser is None or not (html / "search.html").exists():
-        pytest.skip("this needs a browser (chromium) and the site: make docs")
+        pytest.skip("needs a browser (chromium) and the site (make docs)")
     command = [
         browser,
         "--headless",
