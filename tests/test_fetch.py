@@ -399,7 +399,7 @@ def test_the_lock_is_enforced_when_the_source_changes(served_toy):
     assert not (manifest.parent / path).exists()
     lock = lock_file(manifest)
     lock.write_text(lock.read_text()[:50])
-    with pytest.raises(InputError, match="no lock file"):
+    with pytest.raises(InputError, match="not a lock file"):
         fetch(manifest, patience=QUICK, progress=False)
 
 
