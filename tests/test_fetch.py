@@ -104,7 +104,7 @@ def test_redirects_are_followed(tmp_path, hops):
         (Served(b"", status=[404]), ["404", "check the url"]),
         (Served(b"", status=[403]), ["403"]),
         (Served(b"", status=[410]), ["410"]),
-        (Served(b"", status=[500] * 9), ["500", "3 attempts in a row", "goes on from where"]),
+        (Served(b"", status=[500] * 9), ["500", "3 attempts in a row", "continues where"]),
         (Served(CONTENT, most=1000, stall=0, ranges=False), ["broke off", "attempts in a row"]),
         (Served(b"", status=[302] * 99, headers={"Location": "/track.bw"}), ["leads nowhere"]),
         (Served(b"", status=[302], headers={"Location": "gopher://127.0.0.1/track"}), ["leads nowhere"]),
