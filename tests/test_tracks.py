@@ -389,8 +389,8 @@ def test_a_damaged_gzip_is_an_error(tmp_path):
         ("x.bed", b"scaffold_1\t0\t10\n", "no chromosome matches"),
         ("x.bed", b"chrom\tstart\tend\nchr1\t0\t8\n", "line 1: start 'start' is not a whole number"),
         ("x.bed", b"\x00\x01\xff\xfe" * 100, "number of columns is 1"),
-        ("x.reads", b"chr1\t0\t8\n", "its name does not tell"),
-        ("x.bam", b"chr1\t0\t8\n", "no whole BAM"),
+        ("x.reads", b"chr1\t0\t8\n", "does not show its format"),
+        ("x.bam", b"chr1\t0\t8\n", "not a complete BAM file"),
         ("x.bedGraph", b"chr1\t0\t8\t1\n", "a bedGraph holds depths"),
     ],
 )
@@ -423,7 +423,7 @@ def test_a_bam_of_another_assembly_cut_short_or_past_the_end(tmp_path):
     whole = path.read_bytes()
     for size in (20, len(whole) // 2, len(whole) - 28):
         path.write_bytes(whole[:size])
-        with pytest.raises(InputError, match="no whole BAM"):
+        with pytest.raises(InputError, match="not a complete BAM file"):
             coverage(path, SIZES, tmp_path / "out.bigWig", progress=False)
     write_bam(path, [("chr2", 50, "36M", 0)])
     with pytest.raises(InputError, match="chr2:50-86: an alignment leaves its chromosome"):
