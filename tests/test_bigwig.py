@@ -1,4 +1,4 @@
-"""bigWig files: two libraries read what is written, a failed write leaves no file, an incomplete file does not open."""
+"""Two libraries read what is written, a failed write leaves no file, and an incomplete bigWig does not open."""
 
 import shutil
 import struct
@@ -119,7 +119,9 @@ def test_zoom_levels_summarise_the_bases_of_their_windows(tmp_path):
                     assert (count, smallest, largest) == (len(window), window.min(), window.max())
                     without_sum += sums == [0, 0]
                     assert sums == [0, 0] or np.allclose(sums, [window.sum(), (window**2).sum()], rtol=1e-6)
-                assert without_sum <= 2 + len(records) // 1000  # of the last record of a block, pyBigWig writes 0
+                assert (
+                    without_sum <= 2 + len(records) // 1000
+                )  # of the last record of a block, pyBigWig writes 0
         assert list(track.zoom_records(windows[0], "chr3")) == []
 
 
@@ -207,7 +209,7 @@ def test_a_chromosome_too_long_for_the_format_is_refused(tmp_path):
         write_bigwig(tmp_path / "out.bigWig", {"chr1": 1 << 32}, [])
 
 
-# --- full disks -----------------------------------------------------------------------------------------------------
+# --- full disks ---
 
 
 @pytest.mark.parametrize("fails_at", [1, 2, 3])
@@ -274,7 +276,7 @@ def test_a_disk_filled_by_another_program_before_the_index_is_written_leaves_not
     assert caught.value.file == tiny_disk / "out.bigWig" and no_leftovers(tiny_disk, "other")
 
 
-# --- opening --------------------------------------------------------------------------------------------------------
+# --- opening ---
 
 
 def test_a_file_cut_short_at_any_byte_is_refused(tmp_path, capfd):

@@ -1,4 +1,4 @@
-"""Every manifest of this repository is valid, agrees with the published facts, and can be fetched and built."""
+"""Every manifest of the repository is valid, agrees with the published facts, and can be fetched and built."""
 
 import csv
 import gzip
@@ -194,7 +194,7 @@ def test_errors_name_file_key_and_fix(tmp_path, change, says):
     assert all(text in str(error.value) for text in [str(tmp_path), "Fix", *says]), error.value
 
 
-# ---------------------------------------------------------------- real data and real formats, from a local server
+# --- real data and real formats, from a local server ---
 
 
 def copied(name: str, folder: Path, address: str, **replaced: str) -> Path:
@@ -215,7 +215,7 @@ def served_at(url: str) -> str:
 
 
 def test_the_published_demo_from_fetch_to_predictions(real_data, demo_regions, demo_store, tmp_path):
-    "Small random checkpoints replace those of the authors; the predictions to compare with are the published ones."
+    "Small random checkpoints replace those of the authors; the predictions of these are published."
     manifest = read_manifest(FOLDER / "e003_demo.yaml")
     demo = real_data / "e003_demo"
     content = {
@@ -260,9 +260,7 @@ def test_the_published_demo_from_fetch_to_predictions(real_data, demo_regions, d
             .to_numpy()
         )
         expected = next(reference[name] for name in reference if reference[name].shape == outputs.shape)
-        assert np.allclose(outputs, expected, atol=1e-4), (
-            "each row of their table has one row in ours"
-        )
+        assert np.allclose(outputs, expected, atol=1e-4), "each row of their table has one row in ours"
     array = next((path.parent / "e003_demo" / "demo_data").iterdir())
     whole = array.read_bytes()
     array.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
@@ -288,7 +286,7 @@ def looplist(bedpe: bytes) -> bytes:
 
 @pytest.mark.slow
 def test_gm12878_from_fetch_to_store(real_data, tmp_path):
-    "The 110 files of counts are written from the tracks; their checksums show that they equal the public files."
+    "The 110 files of counts are written from the tracks; checksums show that they equal the public files."
     import pyBigWig
 
     manifest, local = (
@@ -334,7 +332,8 @@ def small_sources(cells: dict[str, str]) -> dict[str, bytes]:
         )
     ]
     gtf = "".join(
-        f'{chrom}\tHAVANA\t{kind}\t{at + 1}\t{at + 9000}\t.\t+\t.\tgene_id "{gene}.1"; transcript_id "{gene}.1"; gene_type "protein_coding"; '
+        f'{chrom}\tHAVANA\t{kind}\t{at + 1}\t{at + 9000}\t.\t+\t.\tgene_id "{gene}.1"; '
+        f'transcript_id "{gene}.1"; gene_type "protein_coding"; '
         f'gene_name "{gene}"; transcript_type "protein_coding";\n'
         for gene, chrom, at in genes
         for kind in ("gene", "transcript")
@@ -374,7 +373,7 @@ def small_sources(cells: dict[str, str]) -> dict[str, bytes]:
 
 
 def test_cell_types_fetched_from_a_local_server_share_files_and_build(tmp_path):
-    "Two cell types share contacts, genome and expression; the reads of one are dropped, those of the other kept."
+    "Two cell types share contacts, genome and expression; the reads of one of them are dropped."
     cells = {"E003": "H1", "E016": "H1"}
     files = {served_at(url): Served(data) for url, data in small_sources(cells).items()}
     with serving(files) as address:
@@ -397,7 +396,7 @@ def test_cell_types_fetched_from_a_local_server_share_files_and_build(tmp_path):
 
 @pytest.mark.slow
 def test_the_study_of_the_paper_runs_from_fetch_to_training_against_a_local_server(tmp_path, monkeypatch):
-    "Two of its cell types, one fold, one task and a tiny network. In the first run, the server lacks some reads."
+    "Two cell types, one fold, one task and a tiny network. In the first run, the server lacks some reads."
     monkeypatch.delenv("CHROMOFORMER_DATA", raising=False)
     cells, study = (
         {"E003": "H1", "E016": "H1"},
@@ -445,9 +444,11 @@ def test_the_recipes_of_the_templates_produce_contacts(tmp_path):
     from chromoformer.data.contacts import read_contacts
 
     tables = {
-        "my_cells.ibed": "bait_chr\tbait_start\tbait_end\tbait_name\totherEnd_chr\totherEnd_start\totherEnd_end\totherEnd_name\tN_reads\tscore\n"
+        "my_cells.ibed": "bait_chr\tbait_start\tbait_end\tbait_name\t"
+        "otherEnd_chr\totherEnd_start\totherEnd_end\totherEnd_name\tN_reads\tscore\n"
         "chr1\t1000\t5000\tA\tchr1\t9000\t12000\t.\t40\t7.5\n",
-        "loops.bed": "chr1\ts1\te1\tchr2\ts2\te2\tcc\tQ-Value_Bias\nchr1\t1000\t5000\tchr1\t9000\t12000\t7\t0.001\n",
+        "loops.bed": "chr1\ts1\te1\tchr2\ts2\te2\tcc\tQ-Value_Bias\n"
+        "chr1\t1000\t5000\tchr1\t9000\t12000\t7\t0.001\n",
     }
     for name, text in tables.items():
         (tmp_path / name).write_text(text)

@@ -32,7 +32,8 @@ def test_gzip_is_recognised_by_content_not_by_name(tmp_path):
 def test_trailing_tabs_line_ends_byte_order_marks_blank_lines_and_comments_are_ignored(tmp_path):
     path = tmp_path / "t.tsv"
     path.write_bytes(
-        b"\xef\xbb\xbf## made by hand\r\n# gene is a symbol\r\n\r\ngene\tx\r\n A \t1\t\r\n\r\n#B\t5\r\nC\t2\r\n"
+        b"\xef\xbb\xbf## made by hand\r\n# gene is a symbol\r\n\r\n"
+        b"gene\tx\r\n A \t1\t\r\n\r\n#B\t5\r\nC\t2\r\n"
     )
     table = read_table(path, ["gene", "x"])
     assert table.gene.tolist() == ["A", "C"] and table.x.tolist() == ["1", "2"]
