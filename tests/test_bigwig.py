@@ -1,4 +1,4 @@
-"""Two libraries read what is written, a failed write leaves no file, and an incomplete bigWig does not open."""
+"""Two libraries read what is written, a failed write leaves no file, an incomplete bigWig does not open."""
 
 import shutil
 import struct

@@ -1,4 +1,4 @@
-"""Every manifest of the repository is valid, agrees with the published facts, and can be fetched and built."""
+"""Every manifest of the repository is valid, agrees with published facts, and can be fetched and built."""
 
 import csv
 import gzip
@@ -215,7 +215,7 @@ def served_at(url: str) -> str:
 
 
 def test_the_published_demo_from_fetch_to_predictions(real_data, demo_regions, demo_store, tmp_path):
-    "Small random checkpoints replace those of the authors; the predictions of these are published."
+    "Small random checkpoints replace those of the authors; the published predictions are the real table."
     manifest = read_manifest(FOLDER / "e003_demo.yaml")
     demo = real_data / "e003_demo"
     content = {
