@@ -1,4 +1,4 @@
-"""One step of reads.py in a process of its own: `python _reads.py STEP READS SIZES OUT`."""
+"""Run one step of reads.py in its own process: `python _reads.py STEP READS SIZES OUT`."""
 
 import sys
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def simulate(scale, reads, folder):
-    "Sorted reads of one mark as a tagAlign file, and the chromosome sizes; prints the number of reads."
+    "Write sorted reads of one mark as tagAlign, and the chromosome sizes; print the number of reads."
     from chromoformer.simulate import epigenome as human
     from chromoformer.simulate.cell import make_cell
     from chromoformer.simulate.cell import reads as draw
@@ -15,9 +15,14 @@ def simulate(scale, reads, folder):
 
     if scale == "human":
         folds = {fold: [f"chr{name}" for name in names] for fold, names in human.HUMAN_FOLDS.items()}
-        rules, sizes, genes = human.HUMAN_RULES, human.HG19, 19_000
+        rules = human.HUMAN_RULES
+        sizes = human.HG19
+        genes = 19_000
     else:
-        rules, sizes, genes, folds = Rules(), dict.fromkeys(chroms_of(TOY_FOLDS)), 200, TOY_FOLDS
+        folds = TOY_FOLDS
+        rules = Rules()
+        sizes = dict.fromkeys(chroms_of(folds))
+        genes = 200
     cell = make_cell(make_genome(scale, sizes, folds, genes, rules, 0), "cellA", rules, 0)
     drawn = list(draw(cell, "H3K4me3", 0))
     total = sum(len(starts) for _, starts in drawn)
@@ -31,13 +36,14 @@ def simulate(scale, reads, folder):
 
 
 def ours(reads, sizes, out):
+    "Turn reads into a bigWig with this package."
     from chromoformer.data.tracks import coverage
 
     coverage(reads, sizes, out, progress=False)
 
 
 def convert(bedgraph, sizes, out):
-    "A sorted bedGraph becomes a bigWig, as fast as pyBigWig can: read by Arrow, handed over as arrays."
+    "Turn a sorted bedGraph into a bigWig as fast as pyBigWig can: read by Arrow, handed over as arrays."
     import pyarrow as pa
     import pyarrow.csv
     import pyBigWig
@@ -64,10 +70,11 @@ def convert(bedgraph, sizes, out):
 
 
 def compare(ours, theirs, number):
-    "Bases of the shortest chromosomes whose depth differs; prints bases looked at and bases that differ."
+    "Compare the depth of the shortest chromosomes; print how many bases are compared and differ."
     import pyBigWig
 
-    looked, differ = 0, 0
+    compared = 0
+    differ = 0
     with pyBigWig.open(ours) as left, pyBigWig.open(theirs) as right:
         sizes = left.chroms()
         for chrom in sorted(sizes, key=lambda name: sizes[name])[: int(number)]:
@@ -76,8 +83,9 @@ def compare(ours, theirs, number):
                 depth = [
                     np.nan_to_num(track.values(chrom, start, end, numpy=True)) for track in (left, right)
                 ]
-                looked, differ = looked + end - start, differ + int((depth[0] != depth[1]).sum())
-    print(looked, differ)
+                compared += end - start
+                differ += int((depth[0] != depth[1]).sum())
+    print(compared, differ)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A local HTTP server that keeps to the protocol, or misbehaves as told."""
+"""A local HTTP server that follows the protocol, or misbehaves as requested."""
 
 import contextlib
 import re
@@ -11,25 +11,25 @@ from typing import Any
 
 @dataclass
 class Served:
-    "One file, and how the server behaves when it is asked for it."
+    "One file, and how the server behaves when a client requests it."
 
     content: bytes
     etag: str | None = '"1"'
-    ranges: bool = True  # knows Range
-    if_range: bool = True  # knows If-Range
+    ranges: bool = True  # supports Range
+    if_range: bool = True  # supports If-Range
     length: bool = True  # announces Content-Length
     kind: str = "application/octet-stream"
     most: int | None = None  # bytes sent in one answer, whatever was announced
-    stall: float = 0  # seconds of silence once `most` is sent, before the connection is closed
-    times: int | None = None  # how many answers break off; None: all
-    status: list[int] = field(default_factory=list)  # answers of this status come first, one each
-    headers: dict[str, str] = field(default_factory=dict)  # of those
+    stall: float = 0  # seconds without a byte after `most`, before the connection is closed
+    times: int | None = None  # answers that break off; None: all
+    status: list[int] = field(default_factory=list)  # the first answers have these status codes
+    headers: dict[str, str] = field(default_factory=dict)  # of the answers in `status`
     more: dict[str, str] = field(default_factory=dict)  # further headers of every answer
-    slow: float = 0  # seconds of rest after every 64 KiB
-    asked: list[dict[str, Any]] = field(default_factory=list)  # headers of each GET
+    slow: float = 0  # seconds of waiting after every 64 KiB
+    asked: list[dict[str, Any]] = field(default_factory=list)  # the headers of each GET
 
     def rest(self, asked) -> tuple[int, int]:
-        "Status and first byte of an answer."
+        "Return status and first byte of an answer."
         match = re.fullmatch(r"bytes=(\d+)-", asked.get("Range", ""))
         if not match or not self.ranges:
             return 200, 0
@@ -40,10 +40,10 @@ class Served:
 
 
 class Handler(BaseHTTPRequestHandler):
-    "Answers from the server's `files`: path -> Served."
+    "Answers requests from the `files` of the server: path -> Served."
 
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # or every answer waits 40 ms for the client's acknowledgement
+    disable_nagle_algorithm = True  # without this, every answer waits 40 ms for the client
 
     def do_HEAD(self):
         self.do_GET(body=False)
@@ -101,7 +101,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def serving(files: dict[str, Served]):
-    "A server of these files; yields its address."
+    "Run a server of these files, and yield its address."
 
     class Quiet(ThreadingHTTPServer):
         daemon_threads = True

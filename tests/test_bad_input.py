@@ -1,4 +1,4 @@
-"""Bad input, end to end through the command line: the message names file, place and fix, and nothing is left half-written."""
+"""Bad input on the command line: the message names file, place and fix, and no incomplete file is left."""
 
 import gzip
 import os
@@ -22,7 +22,7 @@ from chromoformer.data.store import Store
 
 @pytest.fixture
 def folder(toy, tmp_path) -> Path:
-    "A copy of the toy that a test may spoil."
+    "A copy of the toy that a test may change."
     return Path(shutil.copytree(toy, tmp_path / "toy"))
 
 
@@ -35,21 +35,21 @@ def edit(file, change) -> None:
 
 
 def manifest(folder, **changes) -> Path:
-    "The toy's manifest with other values."
+    "Write the manifest of the toy with other values."
     file = folder / "cellA.yaml"
     file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | changes, sort_keys=False))
     return file
 
 
 def channel(folder, **changes) -> Path:
-    "The toy's manifest with one channel alone, H3K4me1, changed."
+    "Write the manifest of the toy with a single changed channel, H3K4me1."
     return manifest(
         folder, channels=[{"name": "H3K4me1", "kind": "bigwig", "path": "cellA/H3K4me1.bigWig"} | changes]
     )
 
 
 def build(folder, says=()) -> str:
-    "`build` must refuse, and leave nothing."
+    "Check that `build` refuses its input and leaves nothing."
     return refused(
         folder.parent,
         "build",
@@ -63,7 +63,7 @@ def build(folder, says=()) -> str:
 
 
 def builds(folder):
-    "`build` must work: the store, and what was said."
+    "Build the store; return it and the messages."
     result = succeed("build", folder / "cellA.yaml", "--out", folder / "cellA.h5", "--processes", 1)
     return Store(folder / "cellA.h5"), result.err
 
@@ -78,7 +78,7 @@ def sizes_of(folder) -> dict[str, int]:
 
 
 def write_track(path, sizes, value=lambda chrom: 1.0, name=lambda chrom: chrom) -> Path:
-    "A bigWig of one value a chromosome."
+    "Write a bigWig with one value for each chromosome."
     with pyBigWig.open(str(path), "w") as track:
         track.addHeader([(name(chrom), size) for chrom, size in sizes.items()])
         for chrom, size in sizes.items():
@@ -90,13 +90,13 @@ def write_track(path, sizes, value=lambda chrom: 1.0, name=lambda chrom: chrom) 
 
 
 @pytest.mark.parametrize("keep", [0, 3, 64, 1000, 50_000, -1])
-def test_a_bigwig_cut_short_or_empty(folder, keep):
+def test_a_bigwig_cut_short_or_empty_is_reported(folder, keep):
     track = folder / "cellA" / "H3K9ac.bigWig"
     track.write_bytes(track.read_bytes()[:keep])
     build(folder, says=[track, "empty" if keep == 0 else "bigWig", "bigWig" if keep == 3 else "again"])
 
 
-def test_a_damaged_bigwig(folder):
+def test_a_damaged_bigwig_is_reported(folder):
     track = folder / "cellA" / "H3K9ac.bigWig"
     content = bytearray(track.read_bytes())
     content[3000:90_000] = bytes(87_000)
@@ -104,18 +104,18 @@ def test_a_damaged_bigwig(folder):
     build(folder, says=[track, "again"])
 
 
-def test_a_text_file_that_claims_to_be_a_bigwig(folder):
+def test_a_text_file_named_as_a_bigwig_is_reported(folder):
     track = folder / "cellA" / "H3K9ac.bigWig"
     track.write_text("chr1\t0\t10\t1\n")
     build(folder, says=[track, "chromoformer coverage"])
 
 
-def test_a_missing_track(folder):
+def test_a_missing_track_is_reported(folder):
     (folder / "cellA" / "H3K9ac.bigWig").unlink()
     build(folder, says=["cellA/H3K9ac.bigWig", "H3K9ac", "correct the path"])
 
 
-def test_a_track_without_some_chromosome(folder):
+def test_genes_of_a_chromosome_that_a_track_lacks_can_be_left_out(folder):
     sizes = sizes_of(folder)
     del sizes["chr7"]
     track = write_track(folder / "part.bigWig", sizes)
@@ -126,7 +126,7 @@ def test_a_track_without_some_chromosome(folder):
     assert "chr7" not in set(builds(folder)[0].genes["chrom"])
 
 
-def test_chromosomes_without_chr_are_the_same(folder):
+def test_chromosome_names_without_chr_match(folder):
     write_track(folder / "bare.bigWig", sizes_of(folder), name=lambda chrom: chrom[3:])
     channel(folder, path="bare.bigWig")
     edit(folder / "genomes" / "toy.gtf.gz", lambda lines: [line.removeprefix("chr") for line in lines])
@@ -137,7 +137,7 @@ def test_chromosomes_without_chr_are_the_same(folder):
 
 
 @pytest.mark.parametrize("what", ["track", "annotation", "contacts", "reads", "bedgraph"])
-def test_chromosomes_that_match_nothing(folder, what):
+def test_files_without_any_chromosome_of_the_genome_are_refused(folder, what):
     if what == "track":
         file = write_track(
             folder / "other.bigWig", sizes_of(folder), name=lambda chrom: f"scaffold_{chrom[3:]}"
@@ -159,7 +159,7 @@ def test_chromosomes_that_match_nothing(folder, what):
     build(folder, says=[file, "scaffold_", "chr1", "one genome assembly"])
 
 
-def test_a_chromosome_of_another_length(folder):
+def test_a_chromosome_of_another_length_is_refused(folder):
     track = write_track(
         folder / "other.bigWig", {chrom: size + 5 for chrom, size in sizes_of(folder).items()}
     )
@@ -168,7 +168,7 @@ def test_a_chromosome_of_another_length(folder):
 
 
 @pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf")])
-def test_negative_or_nan_signal_in_a_bigwig(folder, value):
+def test_negative_or_nan_signal_in_a_bigwig_is_refused(folder, value):
     track = write_track(
         folder / "x.bigWig", sizes_of(folder), lambda chrom: value if chrom == "chr7" else 1.0
     )
@@ -177,7 +177,7 @@ def test_negative_or_nan_signal_in_a_bigwig(folder, value):
 
 
 @pytest.mark.parametrize("value", ["-1", "NaN", "inf", "", "high"])
-def test_negative_or_nan_signal_in_a_bedgraph(folder, value):
+def test_negative_or_nan_signal_in_a_bedgraph_is_refused(folder, value):
     track = folder / "depth.bedGraph"
     track.write_text(f"chr1\t0\t10\t1\nchr1\t10\t20\t{value}\nchr1\t20\t30\t2\n")
     refused(
@@ -205,7 +205,7 @@ def test_negative_or_nan_signal_in_a_bedgraph(folder, value):
         ("chr1\t1.5\t20", "not a whole number"),
     ],
 )
-def test_a_read_that_cannot_be(folder, line, says):
+def test_an_impossible_read_is_reported_with_its_line(folder, line, says):
     reads = folder / "reads.bed"
     reads.write_text(f"chr1\t0\t36\n{line}\nchr1\t0\t36\n")
     refused(
@@ -220,16 +220,16 @@ def test_a_read_that_cannot_be(folder, line, says):
     )
 
 
-@pytest.mark.parametrize("what", ["empty", "cut short", "missing", "a folder", "no BAM"])
-def test_reads_that_are_no_reads(folder, what):
+@pytest.mark.parametrize("what", ["empty", "cut short", "missing", "a folder", "not a BAM"])
+def test_files_without_readable_reads_are_refused(folder, what):
     reads = folder / "cellA" / "H3K4me3.tagAlign.gz"
     content = reads.read_bytes()
     reads.unlink()
     if what == "a folder":
         reads.mkdir()
-    elif what == "no BAM":
+    elif what == "not a BAM":
         reads = folder / "reads.bam"
-        reads.write_bytes(b"this is no BAM file")
+        reads.write_bytes(b"this is not a BAM file")
     elif what != "missing":
         reads.write_bytes(content[:5000] if what == "cut short" else b"")
     refused(
@@ -245,7 +245,7 @@ def test_reads_that_are_no_reads(folder, what):
 
 
 @pytest.mark.parametrize("text", ["", "chr1\n", "chr1\tlong\n", "chr1\t100\nchr1\t200\n", "chr1\t0\n"])
-def test_chromosome_sizes_that_are_none(folder, text):
+def test_invalid_chromosome_sizes_are_refused(folder, text):
     sizes = folder / "genomes" / "toy.chrom.sizes"
     sizes.write_text(text)
     build(folder, says=[sizes])
@@ -276,7 +276,7 @@ def in_gtf(gene, change):
 
 
 @pytest.mark.parametrize("end", [365_723, 9_000_000])
-def test_a_tss_outside_its_chromosome(folder, end):
+def test_a_tss_outside_its_chromosome_is_refused(folder, end):
     annotation = folder / "genomes" / "toy.gtf.gz"
     edit(
         annotation,
@@ -288,7 +288,7 @@ def test_a_tss_outside_its_chromosome(folder, end):
     build(folder, says=[annotation, "ENSTOYG00000000001", "chr1", "one genome assembly"])
 
 
-def test_a_tss_outside_its_chromosome_in_a_gene_table(folder):
+def test_a_tss_outside_its_chromosome_in_a_gene_table_is_refused(folder):
     table = folder / "genes.tsv"
     table.write_text(
         "gene_id\tchrom\ttss\tstrand\nENSTOYG00000000001\tchr1\t1000\t+\nENSTOYG00000000002\tchr1\t365722\t-\n"
@@ -299,7 +299,7 @@ def test_a_tss_outside_its_chromosome_in_a_gene_table(folder):
     build(folder, says=[table, "ENSTOYG00000000002", "before the chromosome's start"])
 
 
-def test_genes_on_chromosomes_that_the_genome_lacks_are_counted(folder):
+def test_genes_on_unknown_chromosomes_are_counted(folder):
     edit(
         folder / "genomes" / "toy.gtf.gz", lambda lines: [re.sub("^chr7\t", "chrM\t", line) for line in lines]
     )
@@ -309,19 +309,19 @@ def test_genes_on_chromosomes_that_the_genome_lacks_are_counted(folder):
     )
 
 
-def test_duplicate_genes_in_the_annotation(folder):
+def test_duplicate_genes_in_the_annotation_are_refused(folder):
     annotation = folder / "genomes" / "toy.gtf.gz"
     edit(annotation, lambda lines: [*lines, next(line for line in lines if line.split("\t")[2] == "gene")])
     build(folder, says=[annotation, "ENSTOYG00000000001", "one row a gene"])
 
 
-def test_duplicate_genes_in_the_expression(folder):
+def test_duplicate_genes_in_the_expression_are_refused(folder):
     expression = folder / "genomes" / "toy.RPKM.pc.gz"
     edit(expression, lambda lines: [*lines, lines[3]])
     build(folder, says=[expression, "ENSTOYG00000000003", "line", "one row a gene"])
 
 
-def test_unknown_genes_are_counted_and_an_error_where_all_are_unknown(folder):
+def test_unknown_genes_are_counted_and_refused_if_all_are_unknown(folder):
     expression = folder / "genomes" / "toy.RPKM.pc.gz"
     edit(expression, lambda lines: [line.replace("ENSTOYG00000000003", "GENE3") for line in lines])
     store, said = builds(folder)
@@ -333,7 +333,7 @@ def test_unknown_genes_are_counted_and_an_error_where_all_are_unknown(folder):
 
 
 @pytest.mark.parametrize("value", ["high", "", "NaN", "-3", "inf"])
-def test_an_rpkm_that_is_no_number(folder, value):
+def test_an_invalid_rpkm_is_reported_with_its_line(folder, value):
     expression = folder / "genomes" / "toy.RPKM.pc.gz"
     edit(
         expression,
@@ -352,13 +352,13 @@ def test_an_rpkm_that_is_no_number(folder, value):
 
 @pytest.mark.parametrize("name", ["annotation", "expression"])
 @pytest.mark.parametrize("keep", [0, 150])
-def test_an_annotation_or_expression_cut_short(folder, name, keep):
+def test_an_annotation_or_expression_cut_short_is_refused(folder, name, keep):
     file = folder / "genomes" / {"annotation": "toy.gtf.gz", "expression": "toy.RPKM.pc.gz"}[name]
     file.write_bytes(file.read_bytes()[:keep])
     build(folder, says=[file])
 
 
-def test_a_column_that_is_not_in_the_matrix(folder):
+def test_a_missing_column_of_the_matrix_is_reported(folder):
     manifest(folder, expression={"kind": "matrix", "path": "genomes/toy.RPKM.pc.gz", "column": "E116"})
     build(folder, says=["toy.RPKM.pc.gz", "E116", "cellA"])
 
@@ -369,7 +369,7 @@ def test_a_column_that_is_not_in_the_matrix(folder):
 @pytest.mark.parametrize(
     "fragment", ["chr1:365000-365723", "chr1:-5-1000", "chr1:900-800", "chr1:900", "promoter 7"]
 )
-def test_a_contact_past_the_end_of_its_chromosome_or_before_its_start(folder, fragment):
+def test_a_contact_that_leaves_its_chromosome_is_reported_with_its_line(folder, fragment):
     contacts = folder / "cellA" / "contacts.tsv.gz"
     edit(contacts, lambda lines: [*lines, f"chr1:32951-39681\t{fragment}\t9.5"])
     build(folder, says=[contacts, "line", fragment])
@@ -386,14 +386,14 @@ def test_contacts_between_chromosomes_are_left_out_and_counted(folder, toy_store
 
 
 @pytest.mark.parametrize("score", ["strong", "", "nan"])
-def test_a_contact_score_that_is_no_number(folder, score):
+def test_an_invalid_contact_score_is_reported_with_its_line(folder, score):
     contacts = folder / "cellA" / "contacts.tsv.gz"
     edit(contacts, lambda lines: [*lines[:2], f"chr1:100-200\tchr1:300-400\t{score}", *lines[2:]])
     build(folder, says=[contacts, "line 3", "score"])
 
 
 class Harmful:
-    "Unpickling this would make a file."
+    "Unpickling this object makes a folder."
 
     def __init__(self, mark):
         self.mark = mark
@@ -413,7 +413,7 @@ def test_code_in_a_pickle_of_contacts_is_never_run(folder, hidden):
     build(folder, says=[folder / "neighbours.pickle", "mkdir", "do not trust this file"])
 
 
-def test_contact_pickles_that_are_cut_short_or_hold_something_else(folder):
+def test_contact_pickles_cut_short_or_with_other_content_are_refused(folder):
     (folder / "neighbours.pickle").write_bytes(pickle.dumps({"chr1:1-2": {"chr1:5-9"}}))
     scores = folder / "scores.pickle"
     manifest(
@@ -433,7 +433,7 @@ def test_contact_pickles_that_are_cut_short_or_hold_something_else(folder):
         build(folder, says=[scores])
 
 
-def test_a_cooler_that_is_none_or_of_another_resolution(folder):
+def test_a_damaged_cooler_or_one_without_the_resolution_or_weights_is_refused(folder):
     contacts = {"kind": "cool", "path": "cellA/hic.mcool", "resolution": 7000}
     manifest(folder, contacts=contacts)
     build(folder, says=[folder / "cellA" / "hic.mcool", "7000", "10000"])
@@ -467,7 +467,7 @@ def test_a_manifest_without_contacts_makes_a_store_without_pcres(folder):
         ("bin_sizes: [2000, 500, 100]", "bin_sizes: [2000, 300]", "bin_sizes"),
     ],
 )
-def test_a_manifest_with_a_mistake(folder, old, new, says):
+def test_a_mistake_in_a_manifest_is_reported_with_its_key(folder, old, new, says):
     file = folder / "cellA.yaml"
     assert old in file.read_text()
     file.write_text(file.read_text().replace(old, new, 1))
@@ -475,12 +475,12 @@ def test_a_manifest_with_a_mistake(folder, old, new, says):
 
 
 @pytest.mark.parametrize("content", [b"", b"just words", b"- 1\n- 2\n", b"\xff\xfe\x00\x01", b"a: [\n"])
-def test_a_manifest_that_is_none(folder, content):
+def test_a_file_that_is_not_a_manifest_is_refused(folder, content):
     (folder / "cellA.yaml").write_bytes(content)
     build(folder, says=[folder / "cellA.yaml"])
 
 
-def test_a_missing_manifest_and_a_missing_file_in_one(folder):
+def test_a_missing_manifest_and_a_missing_file_of_a_manifest_are_reported(folder):
     (folder / "genomes" / "toy.gtf.gz").unlink()
     build(folder, says=["genomes/toy.gtf.gz", "annotation", "correct the path"])
     (folder / "cellA.yaml").unlink()
@@ -515,14 +515,14 @@ def test_a_missing_manifest_and_a_missing_file_in_one(folder):
         ("{epochs", "{epochs: [", "YAML"),
     ],
 )
-def test_a_config_with_a_mistake(toy_store, tmp_path, old, new, says):
+def test_a_mistake_in_a_configuration_is_reported_with_its_key(toy_store, tmp_path, old, new, says):
     config = tmp_path / "config.yaml"
     assert old in TINY
     config.write_text(TINY.replace(old, new, 1))
     fits = says not in (
         "20000",
         "'A', 'B'",
-    )  # the mistake shows in the configuration alone, not only beside the store
+    )  # the configuration alone shows the mistake, without the store
     refused(
         tmp_path,
         "train",
@@ -538,7 +538,7 @@ def test_a_config_with_a_mistake(toy_store, tmp_path, old, new, says):
 @pytest.mark.parametrize(
     "content", [b"just words", b"- 1\n", b"network: 7\n", b"network: [1]\n", b"\xff\xfe\x00\x01"]
 )
-def test_a_config_that_is_none(toy_store, tmp_path, content):
+def test_a_file_that_is_not_a_configuration_is_refused(toy_store, tmp_path, content):
     config = tmp_path / "config.yaml"
     config.write_bytes(content)
     refused(tmp_path, "train", toy_store, "--config", config, "--out", tmp_path / "run", says=[config])
@@ -559,7 +559,7 @@ def test_a_config_that_is_none(toy_store, tmp_path, content):
 
 @pytest.fixture
 def regions(tmp_path):
-    "A metadata table and the arrays of two genes of two marks."
+    "A metadata table, and the arrays of two genes with two marks."
     (tmp_path / "regions").mkdir()
     table = pd.DataFrame(
         {
@@ -600,12 +600,12 @@ def import_regions(folder, table, says=None):
     return succeed(*arguments) if says is None else refused(folder, *arguments, says=says)
 
 
-def test_a_published_layout_without_mistakes(regions):
+def test_a_correct_published_layout_is_imported(regions):
     import_regions(*regions)
     assert Store(regions[0] / "new" / "x.h5").genes["gene_id"].tolist() == ["A", "B"]
 
 
-def test_a_published_layout_without_neighbours(regions):
+def test_a_published_layout_without_neighbours_has_no_pcres(regions):
     folder, table = regions
     import_regions(folder, table.drop(columns=["neighbors", "scores"]))
     assert len(Store(folder / "new" / "x.h5").pcres) == 0
@@ -638,7 +638,7 @@ def test_a_published_layout_without_neighbours(regions):
         ("chrom", None, ["line 3"]),
     ],
 )
-def test_metadata_with_a_mistake(regions, column, value, says):
+def test_a_mistake_in_the_metadata_is_reported_with_its_line(regions, column, value, says):
     folder, table = regions
     table = table.astype(object)
     if column == "scores":
@@ -659,11 +659,11 @@ def test_metadata_with_a_mistake(regions, column, value, says):
         b"gene_id,chrom,start,strand,split\n",
     ],
 )
-def test_metadata_that_are_none(regions, content):
+def test_a_file_that_is_not_a_metadata_table_is_refused(regions, content):
     import_regions(regions[0], content, says=[regions[0] / "meta.csv"])
 
 
-def test_missing_metadata_and_missing_arrays(regions):
+def test_missing_metadata_and_missing_arrays_are_reported(regions):
     folder, table = regions
     (folder / "regions" / "chr2:7000-11000.npy").unlink()
     import_regions(folder, table, says=[folder / "regions" / "chr2:7000-11000.npy", "add the file"])
@@ -690,7 +690,7 @@ def test_missing_metadata_and_missing_arrays(regions):
 
 
 @pytest.mark.parametrize("value", [-1.0, np.nan, np.inf])
-def test_negative_or_nan_signal_in_a_region_array(regions, value):
+def test_negative_or_nan_signal_in_a_region_array_is_refused(regions, value):
     folder, table = regions
     file = folder / "regions" / "chr2:7000-11000.npy"
     depth = np.load(file)
@@ -699,7 +699,7 @@ def test_negative_or_nan_signal_in_a_region_array(regions, value):
     import_regions(folder, table, says=[file, "mark 2, base 42"])
 
 
-def test_region_arrays_that_are_cut_short_or_hold_something_else(regions):
+def test_region_arrays_cut_short_or_of_another_shape_are_refused(regions):
     folder, table = regions
     file = folder / "regions" / "chr2:7000-11000.npy"
     whole = file.read_bytes()
@@ -730,7 +730,7 @@ def test_code_in_a_region_array_is_never_run(regions):
         ("--channels", "A,A", "A"),
     ],
 )
-def test_settings_of_import_regions_that_do_not_fit(regions, option, value, says):
+def test_settings_of_import_regions_that_do_not_fit_are_refused(regions, option, value, says):
     folder, table = regions
     table.to_csv(folder / "meta.csv", index=False)
     options = {"--channels": "A,B", "--window": 4000, "--out": folder / "x.h5"} | {option: value}
@@ -748,7 +748,7 @@ def test_settings_of_import_regions_that_do_not_fit(regions, option, value, says
 
 
 @pytest.mark.parametrize("keep", [0, 7, 500, 0.3, 0.6, 0.9, 0.999])
-def test_a_store_cut_short(toy_store, toy_runs, tiny, tmp_path, keep):
+def test_a_store_cut_short_is_refused(toy_store, toy_runs, tiny, tmp_path, keep):
     store, whole = tmp_path / "cellA.h5", toy_store.read_bytes()
     store.write_bytes(whole[: int(keep if keep == 0 or keep > 1 else keep * len(whole))])
     for command in (
@@ -759,7 +759,7 @@ def test_a_store_cut_short(toy_store, toy_runs, tiny, tmp_path, keep):
         refused(tmp_path, *command, says=[store, "build it again"])
 
 
-def test_a_store_with_damaged_signal(toy_store, toy_runs, tmp_path):
+def test_a_store_with_damaged_signal_is_refused(toy_store, toy_runs, tmp_path):
     store = Path(shutil.copy(toy_store, tmp_path / "cellA.h5"))
     with h5py.File(store) as file:
         chunk = file["signal"].id.get_chunk_info(0)
@@ -771,7 +771,7 @@ def test_a_store_with_damaged_signal(toy_store, toy_runs, tmp_path):
     )
 
 
-def test_a_store_of_another_version_and_another_hdf5_file(toy_store, tiny, tmp_path):
+def test_a_store_of_another_version_and_another_hdf5_file_are_refused(toy_store, tiny, tmp_path):
     store = Path(shutil.copy(toy_store, tmp_path / "cellA.h5"))
     with h5py.File(store, "r+") as file:
         file.attrs["version"] = 99
@@ -827,7 +827,7 @@ def import_weights(weights, *options, says):
         ("regulation.2000.transformer.layers.0.self_att.gamma_f", ()),
     ],
 )
-def test_a_checkpoint_of_another_shape(weights, name, shape):
+def test_a_checkpoint_with_a_tensor_of_another_shape_is_refused(weights, name, shape):
     content = torch.load(weights, weights_only=False)
     assert name in content["net"]
     content["net"][name] = torch.zeros(shape)
@@ -835,7 +835,7 @@ def test_a_checkpoint_of_another_shape(weights, name, shape):
     import_weights(weights, says=[weights])
 
 
-def test_a_checkpoint_with_a_missing_or_unknown_tensor(weights):
+def test_a_checkpoint_with_a_missing_or_unknown_tensor_is_refused(weights):
     content = torch.load(weights, weights_only=False)
     tensor = content["net"].pop("fc_head.0.bias")
     torch.save(content, weights)
@@ -849,7 +849,7 @@ def test_a_checkpoint_with_a_missing_or_unknown_tensor(weights):
     "content",
     ["empty", "cut short", "text", "a list", "no net", "numbers", "no tensors", "odd names", "missing"],
 )
-def test_what_is_no_checkpoint(weights, content):
+def test_other_files_are_not_read_as_checkpoints(weights, content):
     whole = weights.read_bytes()
     raw = {"empty": b"", "cut short": whole[: len(whole) // 2], "text": b"weights"}
     saved = {
@@ -875,12 +875,12 @@ def test_code_in_a_checkpoint_is_never_run(weights):
     import_weights(weights, says=[weights, "mkdir", "not loaded"])
 
 
-def test_settings_that_do_not_fit_a_checkpoint(weights):
+def test_settings_that_do_not_fit_a_checkpoint_are_refused(weights):
     import_weights(weights, "--channels", "A,B", says=[weights, "7 channels"])
     import_weights(weights, "--window", 1234, says=["1234", "2000"])
 
 
-def test_a_model_that_does_not_fit_the_store(toy_store, toy_runs, folder, tmp_path):
+def test_a_model_that_does_not_fit_the_store_is_refused(toy_store, toy_runs, folder, tmp_path):
     manifest(folder, channels=yaml.safe_load((folder / "cellA.ctcf.yaml").read_text())["channels"])
     store = builds(folder)[0].path
     refused(
@@ -914,7 +914,7 @@ def test_a_model_that_does_not_fit_the_store(toy_store, toy_runs, folder, tmp_pa
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
 @pytest.mark.parametrize("content", [None, b"", b"{}", b"half"])
-def test_a_model_folder_with_a_damaged_file(toy_store, toy_runs, tmp_path, name, content):
+def test_a_model_folder_with_a_damaged_file_is_refused(toy_store, toy_runs, tmp_path, name, content):
     model = Path(shutil.copytree(toy_runs[0], tmp_path / "model"))
     if content is None:
         (model / name).unlink()
@@ -935,7 +935,7 @@ def test_a_model_folder_with_a_damaged_file(toy_store, toy_runs, tmp_path, name,
     )
 
 
-def test_weights_and_configuration_of_two_models(toy_store, toy_runs, tmp_path):
+def test_weights_that_do_not_fit_their_configuration_are_refused(toy_store, toy_runs, tmp_path):
     model = Path(shutil.copytree(toy_runs[0], tmp_path / "model"))
     config = (model / "config.json").read_text()
     for old, new, says in (
@@ -949,7 +949,7 @@ def test_weights_and_configuration_of_two_models(toy_store, toy_runs, tmp_path):
         refused(tmp_path, "predict", model, toy_store, "--out", tmp_path / "p.csv", says=[model, says])
 
 
-def test_runs_that_cannot_be_joined(toy_store, toy_runs, tmp_path):
+def test_runs_that_cannot_be_combined_are_refused(toy_store, toy_runs, tmp_path):
     refused(
         tmp_path,
         "predict",
@@ -973,7 +973,7 @@ def test_runs_that_cannot_be_joined(toy_store, toy_runs, tmp_path):
     )
 
 
-def test_a_run_that_is_not_complete_or_damaged_cannot_be_evaluated(toy_runs, tmp_path):
+def test_an_incomplete_or_damaged_run_is_not_evaluated(toy_runs, tmp_path):
     run = Path(shutil.copytree(toy_runs[0], tmp_path / "run"))
     table = run / "predictions.parquet"
     table.write_bytes(table.read_bytes()[:200])
@@ -982,7 +982,7 @@ def test_a_run_that_is_not_complete_or_damaged_cannot_be_evaluated(toy_runs, tmp
     refused(tmp_path, "evaluate", toy_runs[1], run, says=[run, "complete run"])
 
 
-def test_a_damaged_state_is_not_gone_on_with(toy_store, toy_runs, tiny, tmp_path):
+def test_training_does_not_resume_from_a_damaged_state(toy_store, toy_runs, tiny, tmp_path):
     run = Path(shutil.copytree(toy_runs[0], tmp_path / "run"))
     (run / "metrics.json").unlink()
     for content in (b"", (run / "state.pt").read_bytes()[:999], b"text"):
@@ -992,11 +992,11 @@ def test_a_damaged_state_is_not_gone_on_with(toy_store, toy_runs, tiny, tmp_path
         )
 
 
-# ---- what cannot be learned ----
+# ---- training that cannot succeed ----
 
 
 @pytest.mark.parametrize("task", ["classification", "regression"])
-def test_a_constant_target(folder, tiny, task):
+def test_a_constant_target_is_refused(folder, tiny, task):
     edit(
         folder / "genomes" / "toy.RPKM.pc.gz",
         lambda lines: [lines[0], *(line.split("\t")[0] + "\t3.0\t" for line in lines[1:])],
@@ -1010,7 +1010,7 @@ def test_a_constant_target(folder, tiny, task):
     )
 
 
-def test_a_bad_input_does_not_cost_the_earlier_run(toy_store, toy_runs, tiny, tmp_path):
+def test_a_bad_input_keeps_the_earlier_run(toy_store, toy_runs, tiny, tmp_path):
     run = Path(shutil.copytree(toy_runs[0], tmp_path / "run"))
     config = tmp_path / "big.yaml"
     config.write_text(TINY.replace("batch_size: 8", "batch_size: 800"))
@@ -1037,13 +1037,13 @@ def test_a_bad_input_does_not_cost_the_earlier_run(toy_store, toy_runs, tiny, tm
         ("--device", "moon", "moon"),
     ],
 )
-def test_settings_of_train_that_cannot_be(toy_store, tiny, tmp_path, option, value, says):
+def test_impossible_settings_of_train_are_refused(toy_store, tiny, tmp_path, option, value, says):
     refused(
         tmp_path, "train", toy_store, "--config", tiny, "--out", tmp_path / "run", option, value, says=[says]
     )
 
 
-def test_a_learning_rate_that_explodes_leaves_no_run(toy_store, tmp_path):
+def test_a_diverging_learning_rate_leaves_no_run(toy_store, tmp_path):
     config = tmp_path / "config.yaml"
     config.write_text(TINY.replace("1.0e-3", "1.0e+30"))
     refused(
@@ -1061,7 +1061,7 @@ def test_a_learning_rate_that_explodes_leaves_no_run(toy_store, tmp_path):
 # ---- places that cannot be written to ----
 
 
-def test_an_output_below_a_file(toy_store, toy_runs, tiny, folder):
+def test_an_output_below_a_file_is_refused(toy_store, toy_runs, tiny, folder):
     (folder / "file").write_text("")
     sizes = folder / "genomes/toy.chrom.sizes"
     for command in (
@@ -1079,9 +1079,9 @@ def test_an_output_below_a_file(toy_store, toy_runs, tiny, folder):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    "A disk of a given number of kB; what it holds goes with the test."
+    "Mount a disk of a given number of kB, which is removed after the test."
     if os.name != "posix" or os.geteuid() != 0 or not shutil.which("mount"):
-        pytest.skip("a small disk can be mounted by root alone")
+        pytest.skip("only root can mount a small disk")
     folder = tmp_path / "disk"
     folder.mkdir()
 
@@ -1101,7 +1101,7 @@ def small_disk(tmp_path):
 
 
 @pytest.mark.parametrize("kilobytes", [8, 40, 100])
-def test_coverage_on_a_full_disk(toy, small_disk, kilobytes):
+def test_coverage_on_a_full_disk_leaves_nothing(toy, small_disk, kilobytes):
     disk = small_disk(kilobytes)
     out = disk / "new" / "x.bigWig"
     refused(
@@ -1117,7 +1117,7 @@ def test_coverage_on_a_full_disk(toy, small_disk, kilobytes):
 
 
 @pytest.mark.parametrize("kilobytes", [8, 24, 60, 120, 200])
-def test_build_on_a_full_disk(toy, small_disk, kilobytes):
+def test_build_on_a_full_disk_leaves_nothing(toy, small_disk, kilobytes):
     disk = small_disk(kilobytes)
     out = disk / "new" / "cellA.h5"
     refused(
@@ -1132,10 +1132,10 @@ def test_build_on_a_full_disk(toy, small_disk, kilobytes):
     )
 
 
-def test_a_store_whose_record_finds_no_room_is_not_left_alone(toy, toy_store, small_disk):
+def test_a_store_without_room_for_its_record_is_removed(toy, toy_store, small_disk):
     disk = small_disk(
         -(-toy_store.stat().st_size // 4096) * 4 + 4
-    )  # room for the store and the file that is there, not more
+    )  # room for the store and the file that is there, no more
     out = disk / "cellA.h5"
     refused(
         disk, "build", toy / "cellA.yaml", "--processes", 1, "--out", out, says=["cellA", "the disk is full"]
@@ -1143,7 +1143,7 @@ def test_a_store_whose_record_finds_no_room_is_not_left_alone(toy, toy_store, sm
 
 
 @pytest.mark.parametrize("kilobytes", [8, 60, 100])
-def test_train_on_a_full_disk(toy_store, tiny, small_disk, kilobytes):
+def test_train_on_a_full_disk_leaves_nothing(toy_store, tiny, small_disk, kilobytes):
     disk = small_disk(kilobytes)
     refused(
         disk,
@@ -1157,7 +1157,7 @@ def test_train_on_a_full_disk(toy_store, tiny, small_disk, kilobytes):
     )
 
 
-def test_train_goes_on_where_a_full_disk_cut_it_off(toy_store, toy_runs, tiny, small_disk):
+def test_training_resumes_after_a_full_disk(toy_store, toy_runs, tiny, small_disk):
     state, weights = (
         -(-(toy_runs[0] / name).stat().st_size // 4096) * 4 for name in ("state.pt", "model.safetensors")
     )
@@ -1181,7 +1181,7 @@ def test_train_goes_on_where_a_full_disk_cut_it_off(toy_store, toy_runs, tiny, s
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
-def test_predict_on_a_full_disk(toy_store, toy_runs, small_disk, ending):
+def test_predict_on_a_full_disk_leaves_nothing(toy_store, toy_runs, small_disk, ending):
     disk = small_disk(8)
     out = disk / "new" / f"p.{ending}"
     (disk / "filler").write_bytes(bytes(4096))
@@ -1197,13 +1197,13 @@ def test_predict_on_a_full_disk(toy_store, toy_runs, small_disk, ending):
 
 
 @pytest.mark.parametrize("kilobytes", [8, 16])
-def test_weights_on_a_full_disk(toy_runs, weights, small_disk, kilobytes):
+def test_weights_on_a_full_disk_leave_nothing(toy_runs, weights, small_disk, kilobytes):
     disk = small_disk(kilobytes)
     refused(disk, "import-weights", weights, "--out", disk / "new" / "model", says=["the disk is full"])
     refused(disk, "export-weights", toy_runs[0], "--out", disk / "new" / "clf.pt", says=["the disk is full"])
 
 
-def test_simulate_on_a_full_disk(small_disk):
+def test_simulate_on_a_full_disk_leaves_nothing(small_disk):
     disk = small_disk(500)
     refused(
         disk,
@@ -1217,10 +1217,10 @@ def test_simulate_on_a_full_disk(small_disk):
     )
 
 
-# ---- what is no error, but should be said ----
+# ---- notes, and errors about order and folds ----
 
 
-def test_contacts_that_join_no_gene_to_a_pcre_are_noted(folder):
+def test_contacts_without_any_pcre_of_a_gene_are_noted(folder):
     content = yaml.safe_load((folder / "cellA.yaml").read_text())
     manifest(folder, contacts=content["contacts"] | {"min_score": 1e9})
     store, said = builds(folder)
@@ -1229,13 +1229,13 @@ def test_contacts_that_join_no_gene_to_a_pcre_are_noted(folder):
     )
 
 
-def test_contacts_none_may_be_said_in_one_word(folder):
+def test_contacts_none_can_be_written_as_one_word(folder):
     manifest(folder, contacts="none")
     store, said = builds(folder)
     assert len(store.pcres) == 0 and "no contact" not in said
 
 
-def test_a_fold_without_genes_is_named_before_any_training(folder):
+def test_a_fold_without_genes_is_reported_before_training(folder):
     manifest(folder, leave_out=["chr7", "chr10"])  # fold 2
     store, _ = builds(folder)
     (folder / "tiny.yaml").write_text(TINY)
@@ -1253,7 +1253,7 @@ def test_a_fold_without_genes_is_named_before_any_training(folder):
     )
 
 
-def test_a_store_named_before_the_models(folder):
+def test_a_store_given_before_the_models_is_reported(folder):
     (folder / "run").mkdir()
     refused(
         folder.parent,

@@ -1,4 +1,4 @@
-"""Downloads from servers that misbehave, checksums that are enforced, and kills at random moments."""
+"""Downloads survive misbehaving servers and kills at random moments, and checksums are enforced."""
 
 import gzip
 import hashlib
@@ -70,14 +70,14 @@ def ranges(served: Served) -> list[str | None]:
         "416",
     ],
 )
-def test_a_download_survives(tmp_path, served, digest):
+def test_a_download_survives_a_misbehaving_server(tmp_path, served, digest):
     served = Served(**{**vars(served), "asked": [], "status": list(served.status)})
     assert ask(tmp_path, served, digest).read_bytes() == CONTENT
     assert [path.name for path in tmp_path.iterdir()] == ["track.bw"], "nothing else is left"
     assert all(asked["Accept-Encoding"] == "identity" for asked in served.asked)
 
 
-def test_only_what_is_missing_is_asked_for_again(tmp_path):
+def test_an_interrupted_download_asks_only_for_the_rest(tmp_path):
     served = Served(CONTENT, most=150_000)
     ask(tmp_path, served)
     assert ranges(served) == [None, "bytes=150000-", "bytes=300000-"]
@@ -104,27 +104,27 @@ def test_redirects_are_followed(tmp_path, hops):
         (Served(b"", status=[404]), ["404", "check the url"]),
         (Served(b"", status=[403]), ["403"]),
         (Served(b"", status=[410]), ["410"]),
-        (Served(b"", status=[500] * 9), ["500", "3 attempts in a row", "goes on from where"]),
+        (Served(b"", status=[500] * 9), ["500", "3 attempts in a row", "continues where"]),
         (Served(CONTENT, most=1000, stall=0, ranges=False), ["broke off", "attempts in a row"]),
         (Served(b"", status=[302] * 99, headers={"Location": "/track.bw"}), ["leads nowhere"]),
         (Served(b"", status=[302], headers={"Location": "gopher://127.0.0.1/track"}), ["leads nowhere"]),
     ],
-    ids=["404", "403", "410", "500 for ever", "never whole", "redirects in a circle", "redirect elsewhere"],
+    ids=["404", "403", "410", "500 every time", "never whole", "redirects in a circle", "redirect elsewhere"],
 )
-def test_a_download_that_cannot_succeed_is_explained(tmp_path, served, says):
+def test_an_impossible_download_is_explained(tmp_path, served, says):
     with pytest.raises(InputError) as error:
         ask(tmp_path, served)
     assert all(text in str(error.value) for text in [str(tmp_path / "track.bw"), *says]), error.value
     assert not (tmp_path / "track.bw").exists()
 
 
-def test_a_web_page_is_not_taken_for_data(tmp_path):
+def test_a_web_page_instead_of_data_is_refused(tmp_path):
     with pytest.raises(InputError, match="web page"):
         ask(tmp_path, Served(b"<html>Log in</html>", kind="text/html; charset=utf-8"), None)
     assert not list(tmp_path.iterdir())
 
 
-def test_no_server_is_explained(tmp_path):
+def test_a_missing_server_is_explained(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/x"
@@ -132,13 +132,13 @@ def test_no_server_is_explained(tmp_path):
             download(DataFile("x", tmp_path / "x", url), QUICK)
 
 
-def test_a_server_that_offers_another_size_is_found_before_the_download(tmp_path):
+def test_a_file_of_another_size_is_refused_before_the_download(tmp_path):
     with pytest.raises(InputError, match="size: expected 7, the server offers 400000"):
         ask(tmp_path, Served(CONTENT), None, size=7)
 
 
 def begun(folder: Path, content: bytes, etag: str | None, url: str, total: int | None = None) -> None:
-    "What an earlier attempt left."
+    "Write the part and the note that an earlier attempt leaves."
     (folder / "track.bw.part").write_bytes(content)
     (folder / "track.bw.part.json").write_text(
         json.dumps({"url": url, "total": total, "etag": etag, "modified": None})
@@ -165,14 +165,14 @@ def test_halves_of_two_files_are_never_joined(tmp_path, served, digest):
 @pytest.mark.parametrize(
     "etag, url", [(None, None), ('"1"', "http://elsewhere/track.bw")], ids=["no validator", "another url"]
 )
-def test_a_beginning_that_nobody_can_vouch_for_is_thrown_away(tmp_path, etag, url):
+def test_a_part_of_unknown_origin_is_discarded(tmp_path, etag, url):
     with serving({"/track.bw": (served := Served(CONTENT, if_range=False))}) as address:
         begun(tmp_path, OLD, etag, url or f"{address}/track.bw")
         download(DataFile("x", tmp_path / "track.bw", f"{address}/track.bw"), QUICK)
     assert (tmp_path / "track.bw").read_bytes() == CONTENT and ranges(served) == [None]
 
 
-def test_a_wrong_beginning_is_found_by_its_checksum_and_gets_one_fresh_start(tmp_path):
+def test_a_wrong_part_is_found_by_its_checksum_and_downloaded_again(tmp_path):
     with serving({"/track.bw": (served := Served(CONTENT, etag=None))}) as address:
         begun(tmp_path, OLD, None, f"{address}/track.bw")
         download(DataFile("x", tmp_path / "track.bw", f"{address}/track.bw", sha256=DIGEST), QUICK)
@@ -184,14 +184,14 @@ def test_a_wrong_beginning_is_found_by_its_checksum_and_gets_one_fresh_start(tmp
     [(CONTENT, ["bytes=400000-"]), (CONTENT + b"more", ["bytes=400004-", None])],
     ids=["whole", "too long"],
 )
-def test_416_is_understood(tmp_path, content, asked):
+def test_416_means_complete_or_start_again(tmp_path, content, asked):
     with serving({"/track.bw": (served := Served(CONTENT))}) as address:
         begun(tmp_path, content, '"1"', f"{address}/track.bw")
         download(DataFile("x", tmp_path / "track.bw", f"{address}/track.bw"), QUICK)
     assert (tmp_path / "track.bw").read_bytes() == CONTENT and ranges(served) == asked
 
 
-def test_a_whole_part_needs_no_server(tmp_path):
+def test_a_complete_part_needs_no_server(tmp_path):
     (tmp_path / "track.bw.part").write_bytes(CONTENT)
     found = download(
         DataFile("x", tmp_path / "track.bw", "http://127.0.0.1:9/track.bw", len(CONTENT), DIGEST), QUICK
@@ -199,7 +199,7 @@ def test_a_whole_part_needs_no_server(tmp_path):
     assert found["sha256"] == DIGEST and (tmp_path / "track.bw").read_bytes() == CONTENT
 
 
-def test_a_wrong_download_is_named_and_not_kept(tmp_path):
+def test_a_download_with_a_wrong_checksum_is_reported_and_not_kept(tmp_path):
     with pytest.raises(InputError) as error:
         ask(tmp_path, Served(CONTENT[:-1] + b"?"))
     assert all(
@@ -218,7 +218,10 @@ def test_gits_hash_is_enforced(tmp_path):
 
 
 def test_two_processes_do_not_write_one_file(tmp_path):
-    hold = "import fcntl, sys, time; f = open(sys.argv[1], 'ab'); fcntl.flock(f, fcntl.LOCK_EX); print('held', flush=True); time.sleep(30)"
+    hold = (
+        "import fcntl, sys, time; f = open(sys.argv[1], 'ab'); fcntl.flock(f, fcntl.LOCK_EX); "
+        "print('held', flush=True); time.sleep(30)"
+    )
     with subprocess.Popen(
         [sys.executable, "-c", hold, tmp_path / "track.bw.part"], stdout=subprocess.PIPE
     ) as other:
@@ -228,10 +231,12 @@ def test_two_processes_do_not_write_one_file(tmp_path):
                 ask(tmp_path, Served(CONTENT))
         finally:
             other.kill()
-    assert ask(tmp_path, Served(CONTENT)).read_bytes() == CONTENT  # the lock died with its holder
+    assert (
+        ask(tmp_path, Served(CONTENT)).read_bytes() == CONTENT
+    )  # the lock ended with the process that held it
 
 
-def test_a_file_compressed_on_the_way_is_refused_and_one_that_is_gzip_is_kept_as_it_is(tmp_path):
+def test_a_file_compressed_on_the_way_is_refused_and_a_gzip_file_is_kept_unchanged(tmp_path):
     zipped = gzip.compress(CONTENT)
     with serving(
         {
@@ -278,7 +283,7 @@ def test_ftp_goes_through_pooch_and_its_failure_is_explained(tmp_path):
     assert file.path.read_bytes() == CONTENT
 
 
-# ---------------------------------------------------------------- manifests
+# --- manifests ---
 
 
 @pytest.fixture
@@ -342,7 +347,7 @@ def test_fetch_then_build_gives_the_store_of_the_files_themselves(served_toy, to
     )
 
 
-def test_files_may_lie_in_another_folder(served_toy, tmp_path):
+def test_files_can_be_in_another_folder(served_toy, tmp_path):
     manifest, _, _ = served_toy
     fetch(manifest, tmp_path / "disk", patience=QUICK, progress=False)
     assert {path.name for path in manifest.parent.iterdir()} == {"cellA.yaml", "cellA.lock.json"}
@@ -351,7 +356,7 @@ def test_files_may_lie_in_another_folder(served_toy, tmp_path):
         build_store(manifest, tmp_path / "other.h5", progress=False)
 
 
-def test_one_flipped_byte_in_any_input_is_named_by_fetch_and_by_build(served_toy, tmp_path):
+def test_fetch_and_build_report_a_single_changed_byte_in_any_input(served_toy, tmp_path):
     manifest, _, _ = served_toy
     fetch(manifest, patience=QUICK, progress=False)
     files = [
@@ -372,7 +377,7 @@ def test_one_flipped_byte_in_any_input_is_named_by_fetch_and_by_build(served_toy
         ]
         for command in (
             commands if "tagAlign" not in path.name else commands[:0]
-        ):  # a build reads tracks, not the reads that they were made of
+        ):  # build does not read the reads that a track was made of
             result = chromoformer(*command)
             assert result.status == 2 and all(
                 text in result.err for text in (str(path), f"expected {expected}", f"found {found}")
@@ -399,11 +404,11 @@ def test_the_lock_is_enforced_when_the_source_changes(served_toy):
     assert not (manifest.parent / path).exists()
     lock = lock_file(manifest)
     lock.write_text(lock.read_text()[:50])
-    with pytest.raises(InputError, match="no lock file"):
+    with pytest.raises(InputError, match="not a lock file"):
         fetch(manifest, patience=QUICK, progress=False)
 
 
-def test_a_failure_loses_nothing_that_is_made(served_toy):
+def test_a_failure_keeps_the_files_that_are_complete(served_toy):
     manifest, files, content = served_toy
     bad = files[f"/{content['contacts']['path']}"]
     bad.status = [500] * 3
@@ -418,7 +423,7 @@ def test_a_failure_loses_nothing_that_is_made(served_toy):
     assert done["here"] == len(kept) > 0
 
 
-def test_offline_uses_what_is_there_and_lists_what_is_not(served_toy, toy):
+def test_offline_uses_existing_files_and_lists_missing_ones(served_toy, toy):
     manifest, files, content = served_toy
     result = chromoformer("fetch", manifest, "--offline")
     assert (
@@ -458,7 +463,7 @@ def test_a_killed_run_between_track_and_record_makes_the_track_again(served_toy)
     assert fetch(manifest, patience=QUICK, progress=False)["made"] == 1 and track.read_bytes() == whole
 
 
-def test_the_plan_says_sizes_and_peak(served_toy):
+def test_the_plan_gives_sizes_and_the_peak(served_toy):
     manifest, files, content = served_toy
     before = fetch_plan(manifest)
     wanted = sum(len(files[f"/{entry.get('raw', entry)['path']}"].content) for entry in content["channels"])
@@ -474,7 +479,7 @@ def test_the_plan_says_sizes_and_peak(served_toy):
     assert "not needed" in succeed("fetch", manifest, "--plan", "--offline").out
 
 
-def test_with_the_network_off_everything_but_fetch_works(toy, tiny, tmp_path):
+def test_everything_except_fetch_works_without_network(toy, tiny, tmp_path):
     def refuse(*_, **__):
         raise OSError("the network is off")
 
@@ -489,11 +494,11 @@ def test_with_the_network_off_everything_but_fetch_works(toy, tiny, tmp_path):
         succeed("info", tmp_path / "run")
 
 
-# ---------------------------------------------------------------- kills
+# --- kills ---
 
 
 def kill_at_random_moments(target, arguments: tuple, seed: int, kills: int, longest: float, check) -> None:
-    "Run a function in a process of its own, kill it (SIGKILL) after a random time, look, and again; then let it finish."
+    "Start a function in a process, kill it after a random time and check, many times; then let it finish."
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["chromoformer.data.fetch"])
     chance, killed = random.Random(seed), 0
@@ -509,7 +514,7 @@ def kill_at_random_moments(target, arguments: tuple, seed: int, kills: int, long
         check(process.exitcode == 0)
         if killed == kills:
             break
-    assert killed == kills, "the kills came too late to mean anything"
+    assert killed == kills, "the processes finished before they were killed"
     process = context.Process(target=target, args=arguments)
     process.start()
     process.join()
@@ -521,7 +526,7 @@ def fetch_quietly(manifest: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_download_killed_at_many_random_moments_gives_the_same_bytes(served_toy, tmp_path):
+def test_a_fetch_killed_at_random_moments_gives_the_same_bytes(served_toy, tmp_path):
     manifest, files, content = served_toy
     for served in files.values():
         served.slow = 0.05
@@ -548,16 +553,16 @@ def test_a_download_killed_at_many_random_moments_gives_the_same_bytes(served_to
     def check(finished):
         for path in manifest.parent.rglob("*"):
             if (name := str(path.relative_to(manifest.parent))) in right:
-                assert sha256(path) == right[name], f"{name} is not whole"
+                assert sha256(path) == right[name], f"{name} is incomplete"
             begun.update([path.name] if path.suffix == ".part" else [])
         assert all(locked["sha256"] == right[name] for name, locked in read_lock(manifest).items())
-        if finished:  # before it could be killed: begin anew
+        if finished:  # before it could be killed: start again
             shutil.rmtree(manifest.parent / "tracks")
             for path in [path for path in manifest.parent.rglob("*") if path.is_file() and path != manifest]:
                 path.unlink()
 
     kill_at_random_moments(fetch_quietly, (manifest,), 0, 60, needed, check)
-    assert "big.part" in begun, "no kill fell into the middle of a download"
+    assert "big.part" in begun, "no process was killed during a download"
     made = {
         path.relative_to(undisturbed): path.read_bytes() for path in undisturbed.rglob("*") if path.is_file()
     }
@@ -572,14 +577,14 @@ def test_a_download_killed_at_many_random_moments_gives_the_same_bytes(served_to
 
 
 @pytest.mark.slow
-def test_a_store_build_killed_at_many_random_moments_gives_the_same_bytes(toy, toy_store, tmp_path):
+def test_a_build_killed_at_random_moments_gives_the_same_bytes(toy, toy_store, tmp_path):
     out, whole = tmp_path / "cellA.h5", toy_store.read_bytes()
     start = time.perf_counter()
     build_quietly(toy / "cellA.yaml", tmp_path / "undisturbed.h5")
     needed = time.perf_counter() - start
 
     def check(finished):
-        assert not out.exists() or out.read_bytes() == whole, "half a store has the name of a whole one"
+        assert not out.exists() or out.read_bytes() == whole, "an incomplete store has the final name"
         if finished:
             out.unlink(), out.with_suffix(".provenance.json").unlink()
 
@@ -594,9 +599,9 @@ def build_quietly(manifest: Path, out: Path) -> None:
     build_store(manifest, out, progress=False)
 
 
-def test_a_store_without_its_record_is_made_anew_and_nothing_else_is(toy, toy_store, tmp_path):
+def test_only_a_store_without_its_record_is_built_again(toy, toy_store, tmp_path):
     out = tmp_path / "cellA.h5"
-    out.write_bytes(toy_store.read_bytes())  # as a kill between store and record leaves it
+    out.write_bytes(toy_store.read_bytes())  # a process killed between store and record leaves this
     succeed("build", toy / "cellA.yaml", "--out", out, "--processes", 1)
     assert out.read_bytes() == toy_store.read_bytes() and out.with_suffix(".provenance.json").exists()
     other = tmp_path / "notes.txt"

@@ -1,4 +1,4 @@
-"""Every manifest that is shipped: valid, in step with the published facts, and fit to be fetched and built."""
+"""Every manifest of the repository is valid, agrees with published facts, and can be fetched and built."""
 
 import csv
 import gzip
@@ -58,7 +58,7 @@ def test_every_manifest_is_valid(path):
     }
 
 
-def test_there_is_one_for_everything_that_is_promised():
+def test_every_promised_manifest_exists():
     names = {path.stem for path in MANIFESTS}
     assert (
         set(TISSUES) | {"mESC", "E116.ctcf", "E116.compartments", "toy", "e003_demo", "gm12878_10kb"} <= names
@@ -67,14 +67,14 @@ def test_there_is_one_for_everything_that_is_promised():
 
 
 @pytest.mark.parametrize("name", ["E116", "gm12878_10kb_local"])
-def test_ctcf_is_found_beside_the_manifest_of_its_cell_type(name):
+def test_ctcf_is_found_next_to_the_manifest_of_its_cell_type(name):
     assert channel_beside(FOLDER / f"{name}.yaml", "CTCF").name == "CTCF"
     plain, more = (read_manifest(FOLDER / f"{name}{kind}.yaml") for kind in ("", ".ctcf"))
     assert more.channels[:-1] == plain.channels and more.contacts == plain.contacts
 
 
 @pytest.mark.parametrize("cell", TISSUES)
-def test_a_cell_type_of_the_paper_is_as_published(cell):
+def test_manifests_of_the_paper_agree_with_the_publication(cell):
     manifest = read_manifest(FOLDER / f"{cell}.yaml")
     assert (manifest.name, manifest.genome, manifest.window, manifest.bin_sizes) == (
         cell,
@@ -107,22 +107,22 @@ def test_a_cell_type_of_the_paper_is_as_published(cell):
     assert manifest.folds is None and not manifest.leave_out
 
 
-def test_expression_has_a_column_for_each_cell_type(real_data):
+def test_the_expression_matrix_has_a_column_for_each_cell_type(real_data):
     with gzip.open(real_data / "57epigenomes.RPKM.pc.gz", "rt") as lines:
         assert set(TISSUES) <= set(lines.readline().split())
 
 
-def test_cell_types_share_what_they_have_in_common():
+def test_cell_types_share_their_common_files():
     plans = pd.concat([fetch_plan(FOLDER / f"{cell}.yaml", ask=False) for cell in TISSUES])
-    assert (plans.groupby("file")["url"].nunique(dropna=False) == 1).all(), "one path, one source"
+    assert (plans.groupby("file")["url"].nunique(dropna=False) == 1).all(), "each path has one source"
     assert (
         plans["file"].nunique() == 11 * 14 + 3 + 2 * 9
     )  # reads and tracks; genome, annotation, RPKM; two pickles a tissue
     disk = disk_needed(fetch_plan(FOLDER / "E003.yaml", ask=False))
-    assert disk["peak, reads dropped"] < disk["peak, reads kept"] < 3.5e9, "as `fetch --help` says"
+    assert disk["peak, reads dropped"] < disk["peak, reads kept"] < 4.2e9, "as stated by `fetch --help`"
 
 
-def test_what_is_not_known_is_asked_for():
+def test_files_without_a_known_source_have_a_note_for_the_user():
     for name, wanted in (("mESC", 9), ("E116.ctcf", 1), ("E116.compartments", 1)):
         missing = fetch_plan(FOLDER / f"{name}.yaml", ask=False).query("state == 'to provide'")
         assert len(missing) == wanted
@@ -132,12 +132,12 @@ def test_what_is_not_known_is_asked_for():
                 assert source.note and "not known" in source.note
 
 
-def test_the_toys_manifest_is_the_one_that_simulate_writes(toy):
+def test_the_toy_manifest_equals_the_one_that_simulate_writes(toy):
     shipped, written = read_manifest(FOLDER / "toy.yaml", toy), read_manifest(toy / "cellA.yaml")
     assert shipped.model_copy(update={"licence": None}) == written
 
 
-def test_lists_of_files_are_those_of_the_public_sources(real_data):
+def test_lists_of_files_agree_with_the_public_sources(real_data):
     with open(real_data / "public_sources.tsv") as lines:
         public = {row["url"]: row for row in csv.DictReader(lines, delimiter="\t")}
     demo, counts = read_manifest(FOLDER / "e003_demo.yaml"), read_manifest(FOLDER / "gm12878_10kb.yaml")
@@ -170,13 +170,13 @@ def test_lists_of_files_are_those_of_the_public_sources(real_data):
         ),
         (
             "channels: [{name: a, kind: bigwig, path: a, files: none.tsv}]",
-            ["none.tsv", "beside the manifest"],
+            ["none.tsv", "next to the manifest"],
         ),
         ("channels: [{name: a, kind: bigwig, path: a, files: odd.tsv}]", ["odd.tsv", "column path"]),
         ("channels: [{name: a, kind: bigwig, path: a, files: other.tsv}]", ["other.tsv", "source a"]),
     ],
 )
-def test_errors_name_file_key_and_remedy(tmp_path, change, says):
+def test_errors_name_file_key_and_fix(tmp_path, change, says):
     key = change.split(":")[0]
     content = {
         "name": "x",
@@ -194,7 +194,7 @@ def test_errors_name_file_key_and_remedy(tmp_path, change, says):
     assert all(text in str(error.value) for text in [str(tmp_path), "Fix", *says]), error.value
 
 
-# ---------------------------------------------------------------- real data, and files of the right formats, from a local server
+# --- real data and real formats, from a local server ---
 
 
 def copied(name: str, folder: Path, address: str, **replaced: str) -> Path:
@@ -215,7 +215,7 @@ def served_at(url: str) -> str:
 
 
 def test_the_published_demo_from_fetch_to_predictions(real_data, demo_regions, demo_store, tmp_path):
-    "The authors' checkpoints are stood in for by small random ones; their predictions are the published ones."
+    "Small random checkpoints replace those of the authors; the published predictions are the real table."
     manifest = read_manifest(FOLDER / "e003_demo.yaml")
     demo = real_data / "e003_demo"
     content = {
@@ -260,9 +260,7 @@ def test_the_published_demo_from_fetch_to_predictions(real_data, demo_regions, d
             .to_numpy()
         )
         expected = next(reference[name] for name in reference if reference[name].shape == outputs.shape)
-        assert np.allclose(outputs, expected, atol=1e-4), (
-            "one row of our table stands beside each row of theirs"
-        )
+        assert np.allclose(outputs, expected, atol=1e-4), "each row of their table has one row in ours"
     array = next((path.parent / "e003_demo" / "demo_data").iterdir())
     whole = array.read_bytes()
     array.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
@@ -288,7 +286,7 @@ def looplist(bedpe: bytes) -> bytes:
 
 @pytest.mark.slow
 def test_gm12878_from_fetch_to_store(real_data, tmp_path):
-    "The 110 files of counts are written anew from the tracks; that they are the public ones, their checksums say."
+    "The 110 files of counts are written from the tracks; checksums show that they equal the public files."
     import pyBigWig
 
     manifest, local = (
@@ -320,11 +318,11 @@ def test_gm12878_from_fetch_to_store(real_data, tmp_path):
     assert len(Store(tmp_path / "gm12878_10kb.h5").genes) == 18_915
 
 
-CHROMS = {"chr1": 300_000, "chr7": 300_000, "chr2": 300_000, "chr9": 300_000}  # one a fold
+CHROMS = {"chr1": 300_000, "chr7": 300_000, "chr2": 300_000, "chr9": 300_000}  # one for each fold
 
 
 def small_sources(cells: dict[str, str]) -> dict[str, bytes]:
-    "Files for manifests of the paper, by url: few genes and reads, in the right formats."
+    "Files for the manifests of the paper, by url: few genes and reads, in the right formats."
     chance = random.Random(0)
     manifest = read_manifest(FOLDER / "E003.yaml")
     genes = [
@@ -334,7 +332,8 @@ def small_sources(cells: dict[str, str]) -> dict[str, bytes]:
         )
     ]
     gtf = "".join(
-        f'{chrom}\tHAVANA\t{kind}\t{at + 1}\t{at + 9000}\t.\t+\t.\tgene_id "{gene}.1"; transcript_id "{gene}.1"; gene_type "protein_coding"; '
+        f'{chrom}\tHAVANA\t{kind}\t{at + 1}\t{at + 9000}\t.\t+\t.\tgene_id "{gene}.1"; '
+        f'transcript_id "{gene}.1"; gene_type "protein_coding"; '
         f'gene_name "{gene}"; transcript_type "protein_coding";\n'
         for gene, chrom, at in genes
         for kind in ("gene", "transcript")
@@ -373,8 +372,8 @@ def small_sources(cells: dict[str, str]) -> dict[str, bytes]:
     return found
 
 
-def test_first_steps_of_the_papers_study_against_a_local_server(tmp_path):
-    "Two cell types that share their tissue's contacts, genome and expression; reads are dropped for one and kept for the other."
+def test_cell_types_fetched_from_a_local_server_share_files_and_build(tmp_path):
+    "Two cell types share contacts, genome and expression; the reads of one of them are dropped."
     cells = {"E003": "H1", "E016": "H1"}
     files = {served_at(url): Served(data) for url, data in small_sources(cells).items()}
     with serving(files) as address:
@@ -391,13 +390,13 @@ def test_first_steps_of_the_papers_study_against_a_local_server(tmp_path):
     assert left == sorted(f"E016-{mark}.tagAlign.gz" for mark in PUBLISHED_MARKS)
     for track in (tmp_path / "manifests" / "roadmap" / "tracks").glob("E016*.bigWig"):
         track.unlink()
-    build_store(path, tmp_path / "from_reads.h5", progress=False)  # the reads stand for the tracks
+    build_store(path, tmp_path / "from_reads.h5", progress=False)  # the tracks are made from the reads
     stores_agree(tmp_path / "from_reads.h5", tmp_path / "E016.h5")
 
 
 @pytest.mark.slow
-def test_the_papers_study_fetches_builds_and_trains_from_a_local_server(tmp_path, monkeypatch):
-    "Two of its cell types, one fold, one task and a tiny network; manifests and all else as they are. The first time the server lacks some reads."
+def test_the_study_of_the_paper_runs_from_fetch_to_training_against_a_local_server(tmp_path, monkeypatch):
+    "Two cell types, one fold, one task and a tiny network. In the first run, the server lacks some reads."
     monkeypatch.delenv("CHROMOFORMER_DATA", raising=False)
     cells, study = (
         {"E003": "H1", "E016": "H1"},
@@ -438,16 +437,18 @@ def test_the_papers_study_fetches_builds_and_trains_from_a_local_server(tmp_path
 
 
 @pytest.mark.skipif(
-    shutil.which("awk") is None, reason="awk is not here: the templates' recipes are not tried"
+    shutil.which("awk") is None, reason="awk is missing: the recipes of the templates are not tested"
 )
-def test_the_recipes_of_the_templates_give_contacts(tmp_path):
+def test_the_recipes_of_the_templates_produce_contacts(tmp_path):
     "awk lines as the templates print them, on tables as CHiCAGO and FitHiChIP write them."
     from chromoformer.data.contacts import read_contacts
 
     tables = {
-        "my_cells.ibed": "bait_chr\tbait_start\tbait_end\tbait_name\totherEnd_chr\totherEnd_start\totherEnd_end\totherEnd_name\tN_reads\tscore\n"
+        "my_cells.ibed": "bait_chr\tbait_start\tbait_end\tbait_name\t"
+        "otherEnd_chr\totherEnd_start\totherEnd_end\totherEnd_name\tN_reads\tscore\n"
         "chr1\t1000\t5000\tA\tchr1\t9000\t12000\t.\t40\t7.5\n",
-        "loops.bed": "chr1\ts1\te1\tchr2\ts2\te2\tcc\tQ-Value_Bias\nchr1\t1000\t5000\tchr1\t9000\t12000\t7\t0.001\n",
+        "loops.bed": "chr1\ts1\te1\tchr2\ts2\te2\tcc\tQ-Value_Bias\n"
+        "chr1\t1000\t5000\tchr1\t9000\t12000\t7\t0.001\n",
     }
     for name, text in tables.items():
         (tmp_path / name).write_text(text)
@@ -466,7 +467,7 @@ def test_the_recipes_of_the_templates_give_contacts(tmp_path):
         )[0].endswith(out)
 
 
-def test_pcres_are_no_longer_than_a_narrow_window_unless_it_is_said(tmp_path):
+def test_the_default_of_max_length_is_limited_by_a_narrow_window(tmp_path):
     entry = {
         "name": "x",
         "genome": "g",

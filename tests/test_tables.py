@@ -1,4 +1,4 @@
-"Text tables: what does not matter is tolerated, what is wrong is named with its line."
+"""Text tables: harmless differences are tolerated, mistakes are reported with their line."""
 
 import gzip
 
@@ -16,37 +16,36 @@ def write(path, text):
 
 
 @pytest.mark.parametrize("separator", ["\t", ","])
-def test_tabs_and_commas_are_told_apart_by_the_header(tmp_path, separator):
+def test_the_header_decides_between_tabs_and_commas(tmp_path, separator):
     text = "gene,E003,E116\nA,1,2\nB,3,4\n".replace(",", separator)
     table = read_table(write(tmp_path / "t.txt", text), ["gene", "E116"])
     assert table.gene.tolist() == ["A", "B"] and table.E116.tolist() == ["2", "4"]
 
 
-def test_gzip_is_known_by_content_whatever_the_name(tmp_path):
+def test_gzip_is_recognised_by_content_not_by_name(tmp_path):
     (tmp_path / "rpkm.pc").write_bytes(gzip.compress(b"gene\tx\nA\t1\n"))
     assert read_table(tmp_path / "rpkm.pc", ["x"]).x.tolist() == ["1"]
     with open_text(write(tmp_path / "plain.gz", "a\n")) as handle:
         assert handle.read() == "a\n"
 
 
-def test_trailing_tab_windows_line_ends_byte_order_mark_blank_lines_comments_and_spaces_do_not_matter(
-    tmp_path,
-):
+def test_trailing_tabs_line_ends_byte_order_marks_blank_lines_and_comments_are_ignored(tmp_path):
     path = tmp_path / "t.tsv"
     path.write_bytes(
-        b"\xef\xbb\xbf## made by hand\r\n# gene is a symbol\r\n\r\ngene\tx\r\n A \t1\t\r\n\r\n#B\t5\r\nC\t2\r\n"
+        b"\xef\xbb\xbf## made by hand\r\n# gene is a symbol\r\n\r\n"
+        b"gene\tx\r\n A \t1\t\r\n\r\n#B\t5\r\nC\t2\r\n"
     )
     table = read_table(path, ["gene", "x"])
     assert table.gene.tolist() == ["A", "C"] and table.x.tolist() == ["1", "2"]
     assert table.index.tolist() == [5, 8] and place_of(table, 1) == "line 8"
 
 
-def test_the_header_may_be_a_comment_and_fields_may_be_quoted(tmp_path):
+def test_a_header_may_begin_with_a_hash_and_fields_may_be_quoted(tmp_path):
     table = read_table(write(tmp_path / "t.csv", '#gene,x\n"A, the first",1\n'), ["gene", "x"])
     assert table.gene.tolist() == ["A, the first"] and table.x.tolist() == ["1"]
 
 
-def test_optional_columns_are_taken_where_they_are_and_one_column_is_a_table(tmp_path):
+def test_optional_columns_are_read_if_present_and_one_column_makes_a_table(tmp_path):
     path = write(tmp_path / "t.tsv", "a\tb\n1\t2\n")
     assert list(read_table(path, ["b"], ["a", "z"])) == ["b", "a"]
     assert read_table(path, ["a"]).a.tolist() == ["1"]
@@ -72,7 +71,7 @@ def test_parquet_keeps_types_and_counts_rows(tmp_path):
         ("gene\tx\nA\t1\t7\n", r"line 2: expected 2 fields, found 3\n.*row.names = FALSE"),
         ("gene\tx\nA\t1\t\t\n", r"line 2: expected 2 fields, found 4"),
         ("gene\ty\nA\t1\n", r"no column 'x'; the columns are gene, y"),
-        ("gene\tx\tx\nA\t1\t1\n", r"column 'x' is there twice"),
+        ("gene\tx\tx\nA\t1\t1\n", r"column 'x' occurs twice"),
         ("gene\tx\n", r"no rows"),
         ("", r"this file is empty"),
         (
@@ -82,13 +81,13 @@ def test_parquet_keeps_types_and_counts_rows(tmp_path):
         ('gene\tx\n"A\t1\n"B"\t2\n', r"line 2: this line cannot be read"),
     ],
 )
-def test_errors_name_file_line_and_remedy(tmp_path, text, message):
+def test_errors_name_file_line_and_fix(tmp_path, text, message):
     with pytest.raises(InputError, match=message) as caught:
         read_table(write(tmp_path / "t.tsv", text), ["gene", "x"])
     assert caught.value.fix
 
 
-def test_missing_truncated_and_binary_files_are_said_to_be_so(tmp_path):
+def test_missing_truncated_and_binary_files_are_reported_as_such(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         read_table(tmp_path / "none.tsv", ["x"])
     with pytest.raises(InputError, match="no such file"):
@@ -98,14 +97,14 @@ def test_missing_truncated_and_binary_files_are_said_to_be_so(tmp_path):
     with pytest.raises(InputError, match="truncated or damaged"):
         read_table(tmp_path / "cut.gz", ["cube"])
     (tmp_path / "binary.tsv").write_bytes(b"gene\tx\nA\t\xff\xfe\n")
-    with pytest.raises(InputError, match="no text file"):
+    with pytest.raises(InputError, match="not a text file"):
         read_table(tmp_path / "binary.tsv", ["x"])
     (tmp_path / "bad.parquet").write_bytes(b"PAR1 not really")
     with pytest.raises(InputError, match="Parquet file cannot be read"):
         read_table(tmp_path / "bad.parquet", ["x"])
 
 
-def test_numbers_are_exact_and_everything_else_is_refused(tmp_path):
+def test_numbers_are_exact_and_other_text_is_refused(tmp_path):
     random = np.random.default_rng(0)
     values = [*random.uniform(0, 1e4, 500).round(3), *random.normal(size=500)]
     table = pd.DataFrame({"x": [repr(float(value)) for value in values]})
