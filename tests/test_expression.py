@@ -61,7 +61,7 @@ def gene_frame(**columns):
     return frame.assign(**columns)
 
 
-# -- GTF -------------------------------------------------------------------------------------------------------------
+# -- GTF -----------------------------------------------------------------------------------------------------
 
 
 def test_tss_is_the_first_base_of_plus_genes_and_the_last_of_minus_genes_counted_from_0(tmp_path):
@@ -235,7 +235,7 @@ def test_empty_and_missing_gtf(tmp_path):
         read_gtf_genes(tmp_path / "none.gtf", SIZES)
 
 
-# -- gene tables -----------------------------------------------------------------------------------------------------
+# -- gene tables ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("ending", ["tsv", "csv", "parquet"])
@@ -311,7 +311,7 @@ def test_check_genes_refuses(columns, message):
         check_genes(gene_frame()[:0])
 
 
-# -- expression ------------------------------------------------------------------------------------------------------
+# -- expression ----------------------------------------------------------------------------------------------
 
 
 def matrix(tmp_path, text, name="rpkm.pc.gz"):
@@ -357,7 +357,7 @@ def test_expression_errors_name_line_gene_and_remedy(tmp_path, text, message):
         read_expression(tmp_path / "none", "E116")
 
 
-# -- labels ----------------------------------------------------------------------------------------------------------
+# -- labels --------------------------------------------------------------------------------------------------
 
 
 def test_label_is_1_at_or_above_the_median_of_the_genes_used():
@@ -426,7 +426,7 @@ def test_regression_target_is_log2_of_rpkm_plus_1():
     assert regression_target(pd.Series([0.0, 1.0, 7.0])).tolist() == [0, 1, 3]
 
 
-# -- real data -------------------------------------------------------------------------------------------------------
+# -- real data -----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

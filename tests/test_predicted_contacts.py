@@ -81,7 +81,7 @@ def with_contacts(described, **entry):
     return described.model_copy(update={"contacts": Contacts(**entry)})
 
 
-# -- elements --------------------------------------------------------------------------------------------------------
+# -- elements ------------------------------------------------------------------------------------------------
 
 
 def test_planted_elements_are_found_and_hardly_anything_else(toy, described, toy_sizes, toy_genes, tmp_path):
@@ -215,7 +215,7 @@ def test_a_wrong_line_of_peaks_is_named(tmp_path, line, says):
     )
 
 
-# -- scores ----------------------------------------------------------------------------------------------------------
+# -- scores --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("exponent", "max_distance"), [(1.024, 1_000_000), (0.0, 300_000), (2.0, 50_000)])
@@ -278,7 +278,7 @@ def test_the_most_active_win_by_activity_and_the_nearest_by_distance(tmp_path):
     assert first["activity"] > 1_090_000 and first["distance"] < 1_040_000
 
 
-# -- averages --------------------------------------------------------------------------------------------------------
+# -- averages ------------------------------------------------------------------------------------------------
 
 
 def contact_table(*rows, **columns):
@@ -345,7 +345,7 @@ def test_averaged_maps_give_the_pcres_of_the_averaged_pairs(tmp_path):
     assert found["cool"].equals(found["pairs"]) and len(found["cool"]) == 16
 
 
-# -- manifests and stores --------------------------------------------------------------------------------------------
+# -- manifests and stores ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -532,7 +532,7 @@ def test_an_analysis_of_one_cell_type_may_look_at_the_manifests_of_all(tmp_path)
     }
 
 
-# -- real data -------------------------------------------------------------------------------------------------------
+# -- real data -----------------------------------------------------------------------------------------------
 
 
 def test_real_loops_end_at_predicted_elements_more_often_than_beside_them(real_data):
@@ -556,7 +556,7 @@ def test_real_loops_end_at_predicted_elements_more_often_than_beside_them(real_d
     assert len(elements) > 300 and found > 1.3 * max(beside)
 
 
-# -- the analysis ----------------------------------------------------------------------------------------------------
+# -- the analysis --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
