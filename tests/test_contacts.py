@@ -616,7 +616,7 @@ def test_20000_genes_and_a_million_contacts_take_seconds():
 
 @pytest.fixture(scope="module")
 def demo():
-    "The 100 published genes, the fragments that hold their TSSs, and their published pCREs and scores."
+    "The 100 published genes, the fragments that hold their TSSs, and their published pCREs."
     meta = pd.read_csv(Path(DATA) / "e003_demo/demo_meta.csv").rename(columns={"start": "tss"})
     listed = pd.read_csv(Path(DATA) / "hg19.tss_fragments.tsv.gz", sep="\t").fragment.dropna().unique()
     regions = [parse_region(fragment) for fragment in listed]
@@ -645,8 +645,8 @@ def demo_contacts(demo):
     return [(holding[gene][0], fragment, score) for gene, found in pcres.items() for fragment, score in found]
 
 
-# Two published pCREs were reached from a further TSS of their gene, in another fragment: that of RUNX3
-# (ENSG00000020633) from its downstream promoter, which touches the fragment of the first TSS, and that of SYNJ2
+# Two published pCREs were reached from a further TSS of their gene, in another fragment: RUNX3
+# (ENSG00000020633) from its downstream promoter, which touches the fragment of the first TSS, and SYNJ2
 # (ENSG00000078269) from the 5' end of its gene record, which touches the promoter of ENSG00000215712.
 RUNX3, SYNJ2, C6ORF35 = "ENSG00000020633", "ENSG00000078269", "ENSG00000215712"
 RUNX3_FIRST, RUNX3_SECOND = "chr1:25266898-25297354", "chr1:25254223-25259066"
