@@ -279,9 +279,9 @@ def test_silencing_beyond_the_promoter_window_changes_a_gene_that_reads_it(store
 @pytest.mark.parametrize(
     ("network", "words"),
     [
-        ({"span": "genes"}, "neither window nor gene"),
-        ({"positions": ["tss", "distance"]}, "no positions"),
-        ({"span": "gene", "promoter_window": 2000}, "looks at no promoter window"),
+        ({"span": "genes"}, "Input should be .window. or .gene."),
+        ({"positions": ["tss", "distance"]}, "unknown positions distance"),
+        ({"span": "gene", "promoter_window": 2000}, "has no promoter window"),
         ({"base": "whole-genes"}, "no network"),
     ],
 )
