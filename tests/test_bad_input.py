@@ -312,13 +312,13 @@ def test_genes_on_chromosomes_that_the_genome_lacks_are_counted(folder):
 def test_duplicate_genes_in_the_annotation(folder):
     annotation = folder / "genomes" / "toy.gtf.gz"
     edit(annotation, lambda lines: [*lines, next(line for line in lines if line.split("\t")[2] == "gene")])
-    build(folder, says=[annotation, "ENSTOYG00000000001", "one row a gene"])
+    build(folder, says=[annotation, "ENSTOYG00000000001", "one row per gene"])
 
 
 def test_duplicate_genes_in_the_expression(folder):
     expression = folder / "genomes" / "toy.RPKM.pc.gz"
     edit(expression, lambda lines: [*lines, lines[3]])
-    build(folder, says=[expression, "ENSTOYG00000000003", "line", "one row a gene"])
+    build(folder, says=[expression, "ENSTOYG00000000003", "line", "one row per gene"])
 
 
 def test_unknown_genes_are_counted_and_an_error_where_all_are_unknown(folder):
