@@ -312,13 +312,13 @@ def test_genes_on_unknown_chromosomes_are_counted(folder):
 def test_duplicate_genes_in_the_annotation_are_refused(folder):
     annotation = folder / "genomes" / "toy.gtf.gz"
     edit(annotation, lambda lines: [*lines, next(line for line in lines if line.split("\t")[2] == "gene")])
-    build(folder, says=[annotation, "ENSTOYG00000000001", "one row a gene"])
+    build(folder, says=[annotation, "ENSTOYG00000000001", "one row per gene"])
 
 
 def test_duplicate_genes_in_the_expression_are_refused(folder):
     expression = folder / "genomes" / "toy.RPKM.pc.gz"
     edit(expression, lambda lines: [*lines, lines[3]])
-    build(folder, says=[expression, "ENSTOYG00000000003", "line", "one row a gene"])
+    build(folder, says=[expression, "ENSTOYG00000000003", "line", "one row per gene"])
 
 
 def test_unknown_genes_are_counted_and_refused_if_all_are_unknown(folder):

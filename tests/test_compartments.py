@@ -1,4 +1,4 @@
-"""Compartments: the planted ones are found from any map, as cooltools would, and come through a store as the channel that was promised."""
+"""Compartments: planted ones are found from any map, as by cooltools, and reach the network as documented."""
 
 import warnings
 
@@ -12,6 +12,7 @@ import pytest
 from chromoformer.data.batches import GeneDataset
 from chromoformer.data.channels import add_channel
 from chromoformer.data.compartments import at_tss, compartments, gene_density, write_compartment_track
+from chromoformer.data.expression import read_genes
 from chromoformer.data.manifest import Channel
 from chromoformer.data.store import Store
 from chromoformer.genome import read_chrom_sizes
@@ -20,7 +21,7 @@ from chromoformer.simulate.epigenome import simulate
 
 @pytest.fixture(scope="module")
 def hic(tmp_path_factory):
-    "A toy epigenome with a contact map, few tracks."
+    "A toy epigenome with a contact map and one track."
     folder = tmp_path_factory.mktemp("hic") / "toy"
     simulate(folder, 240, cell_types=["cellA"], marks=["H3K4me3"], tagalign=[], progress=False)
     truth = pd.read_parquet(folder / "truth" / "genes.parquet")
@@ -37,7 +38,7 @@ def test_planted_compartments_are_found(hic, resolution):
     assert list(found["chrom"].unique()) == list(sizes)
 
 
-def test_they_are_those_of_cooltools(hic):
+def test_compartments_equal_those_of_cooltools(hic):
     folder, sizes, genes = hic
     file, resolution = folder / "cellA" / "hic.mcool", 50_000
     found = compartments(file, sizes, genes, resolution)
@@ -52,7 +53,7 @@ def test_they_are_those_of_cooltools(hic):
         assert part["pc1"].corr(part["E1"]) > 0.999
 
 
-def test_divisive_weights_and_names_without_chr_give_the_same(hic, tmp_path):
+def test_divisive_weights_and_names_without_chr_give_the_same_compartments(hic, tmp_path):
     folder, sizes, genes = hic
     opened = cooler.Cooler(f"{folder / 'cellA' / 'hic.mcool'}::/resolutions/100000")
     bins = opened.bins()[:]
@@ -72,7 +73,7 @@ def test_divisive_weights_and_names_without_chr_give_the_same(hic, tmp_path):
         )
 
 
-def test_the_sign_follows_the_phasing_and_a_chromosome_without_any_is_left_open(hic):
+def test_the_sign_follows_the_phasing_and_is_unknown_without_it(hic):
     folder, sizes, genes = hic
     file = folder / "cellA" / "hic.mcool"
     first = compartments(file, sizes, genes, 100_000)
@@ -110,14 +111,12 @@ def test_the_network_reads_one_plus_half_the_component(toy_store, toy, tmp_path)
     assert np.allclose(read, 1 + np.clip(np.nan_to_num(value) / 2, -1, 1), atol=1e-4)
 
 
-def test_the_real_map_has_compartments_although_its_names_and_weights_are_odd(real_data):
+def test_the_real_map_has_compartments_despite_its_names_and_weights(real_data):
     sizes = {
         chrom: size
         for chrom, size in read_chrom_sizes(real_data / "hg19.chrom.sizes").items()
         if chrom not in ("chrX", "chrY")
     }
-    from chromoformer.data.expression import read_genes
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         genes = read_genes(

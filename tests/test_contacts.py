@@ -1,4 +1,4 @@
-"Contacts from every source, and the rules that turn them into pCREs."
+"Contacts from every source, and the rules that select pCREs from them."
 
 import collections
 import gzip
@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chromoformer.data import coolers
-from chromoformer.data.contacts import SELECTING, load_plain_pickle, read_contacts, read_pcres, select_pcres
+from chromoformer.data.contacts import SELECTING, load_plain_pickle, read_contacts, select_pcres
 from chromoformer.data.coolers import CONTACT
 from chromoformer.data.expression import read_expression, read_genes
 from chromoformer.errors import InputError
@@ -42,10 +42,10 @@ def starts(pcres, gene="G"):
     return pcres[pcres.gene_id == gene].start.tolist()
 
 
-# -- rules of selection ----------------------------------------------------------------------------------------------
+# -- rules of selection --------------------------------------------------------------------------------------
 
 
-def test_the_interval_that_contains_the_tss_makes_the_other_side_a_pcre_whichever_side_it_is_on():
+def test_the_interval_that_contains_the_tss_makes_the_other_one_a_pcre():
     contacts = contact_table(
         (1000, 2000, 5000, 6000, 2.0), (8000, 9000, 1000, 2000, 3.0), (2000, 3000, 7000, 7500, 9.0)
     )
@@ -65,7 +65,7 @@ def test_a_tss_within_tss_distance_of_an_interval_counts_as_in_it(tss, found):
     assert len(select_pcres(gene_table(G=tss), contacts, tss_distance=20)) == found
 
 
-def test_an_interval_that_holds_the_tss_is_no_pcre_of_it():
+def test_an_interval_that_holds_the_tss_is_never_its_pcre():
     contacts = contact_table(
         (1000, 2000, 1000, 2000, 5.0), (1000, 2000, 1200, 3000, 4.0), (1000, 2000, 2000, 3000, 3.0)
     )
@@ -76,7 +76,7 @@ def test_an_interval_that_holds_the_tss_is_no_pcre_of_it():
     assert starts(select_pcres(gene_table(G=1900), contacts, tss_distance=99)) == [2000]
 
 
-def test_scores_must_exceed_min_score_and_may_be_negative():
+def test_contact_scores_must_exceed_min_score_and_may_be_negative():
     contacts = contact_table(
         (1000, 2000, 5000, 6000, 1.5), (1000, 2000, 7000, 8000, 1.5001), (1000, 2000, 9000, 9500, -2.0)
     )
@@ -84,7 +84,7 @@ def test_scores_must_exceed_min_score_and_may_be_negative():
     assert starts(select_pcres(gene_table(G=1500), contacts, min_score=-2.1)) == [7000, 5000, 9000]
 
 
-def test_length_may_reach_max_length():
+def test_a_pcre_may_be_as_long_as_max_length():
     contacts = contact_table(
         (1000, 2000, 5000, 45_000, 2.0), (1000, 2000, 5000, 45_001, 3.0), (1000, 60_000, 70_000, 71_000, 4.0)
     )
@@ -104,14 +104,14 @@ def test_min_distance_counts_from_the_tss_to_the_nearest_base(min_distance, foun
     )  # 500 and 499 bp
 
 
-def test_the_largest_score_wins_where_a_pcre_is_reached_several_times():
+def test_a_pcre_that_is_reached_several_times_keeps_its_largest_score():
     contacts = contact_table(
         (1000, 2000, 5000, 6000, 2.0), (5000, 6000, 1000, 2000, 4.0), (1200, 1700, 5000, 6000, 3.0)
     )
     assert select_pcres(gene_table(G=1500), contacts)[["start", "score"]].values.tolist() == [[5000, 4.0]]
 
 
-def test_the_eight_best_are_taken_and_ties_go_by_the_string():
+def test_the_eight_best_are_taken_and_ties_are_broken_by_the_string():
     contacts = contact_table(*((1000, 2000, start, start + 500, 2.0) for start in range(3000, 13_000, 1000)))
     pcres = select_pcres(gene_table(G=1500), contacts)
     assert starts(pcres) == [
@@ -134,12 +134,12 @@ def test_genes_keep_their_order_and_genes_of_one_fragment_share_its_pcres():
     assert pcres[["gene_id", "start"]].values.tolist() == [["Z", 5000], ["A", 1000], ["B", 5000]]
 
 
-def test_contacts_of_another_chromosome_are_not_mixed_up():
+def test_contacts_of_another_chromosome_do_not_count():
     contacts = contact_table((1000, 2000, 5000, 6000, 2.0)).assign(chrom="chr2")
     assert select_pcres(gene_table(G=1500), contacts).empty
 
 
-def test_further_tsss_bring_their_contacts_and_the_promoters_fragment_among_them():
+def test_further_tsss_add_their_contacts_including_the_promoters_own_fragment():
     contacts = contact_table(
         (1000, 2000, 9000, 9500, 2.0),
         (1000, 2000, 5000, 6000, 2.0),
@@ -152,7 +152,7 @@ def test_further_tsss_bring_their_contacts_and_the_promoters_fragment_among_them
     assert starts(select_pcres(gene_table(G=1500), contacts)) == [5000, 9000]
 
 
-def test_no_contact_no_pcre_and_the_table_keeps_its_types():
+def test_without_contacts_the_table_is_empty_and_keeps_its_types():
     empty = select_pcres(gene_table(G=1500), read_contacts("none", None, SIZES))
     full = select_pcres(gene_table(G=1500), contact_table((1000, 2000, 5000, 6000, 2.0)))
     assert empty.empty and list(empty) == PCRE
@@ -175,7 +175,7 @@ def test_wrong_gene_tables_are_refused():
 
 
 def by_hand(genes, contacts, more, min_score, top, max_length, tss_distance, min_distance):
-    "The rules once more, one contact at a time: the oracle."
+    "Apply the rules one contact at a time, as the reference."
     rows = []
     for gene in genes.itertuples():
         best = {}
@@ -239,7 +239,7 @@ def test_selection_equals_the_rules_applied_one_by_one(
     )
 
 
-# -- pairs and BEDPE -------------------------------------------------------------------------------------------------
+# -- pairs and BEDPE -----------------------------------------------------------------------------------------
 
 PAIRS = "fragment_a\tfragment_b\tscore\n"
 
@@ -249,7 +249,7 @@ def written(tmp_path, text, name="pairs.tsv"):
     return tmp_path / name
 
 
-def test_pairs_are_read_plain_or_zipped_as_tsv_or_parquet_in_any_column_order(tmp_path):
+def test_pairs_are_read_from_plain_or_gzipped_tsv_and_parquet_in_any_column_order(tmp_path):
     text = PAIRS + "chr1:1000-2000\tchr1:5000-6000\t2.5\n1:0-10\t1:99990-100000\t-1\n"
     expected = [["chr1", 1000, 2000, 5000, 6000, 2.5], ["chr1", 0, 10, 99_990, 100_000, -1.0]]
     contacts = read_contacts("pairs", written(tmp_path, text), SIZES)
@@ -285,14 +285,14 @@ def test_chromosomes_the_genome_lacks_are_skipped_with_one_warning(tmp_path):
         ("chr1:1-2\tchr1:99990-100001\t2", "line 3: chr1:99990-100001 leaves its chromosome"),
         ("chr1:-5-2\tchr1:5-9\t2", "line 3: chr1:-5-2 leaves its chromosome"),
         ("chr1:9-5\tchr1:5-9\t2", "line 3: chr1:9-5 ends at or before its start"),
-        ("chr1:5\tchr1:5-9\t2", "line 3: 'chr1:5' is no fragment\n.*chr1:10000-20000"),
-        ("chr1:5-9\t\t2", "line 3: '' is no fragment"),
+        ("chr1:5\tchr1:5-9\t2", "line 3: 'chr1:5' is not a fragment\n.*chr1:10000-20000"),
+        ("chr1:5-9\t\t2", "line 3: '' is not a fragment"),
         ("chr1:5-9\tchr1:20-30\thigh", "line 3: score 'high' is not a finite number"),
         ("chr1:5-9\tchr1:20-30\tNaN", "line 3: score 'NaN' is not a finite number"),
         ("chr1:5-9\tchr1:20-30", "line 3: expected 3 fields, found 2"),
     ],
 )
-def test_wrong_pairs_are_named_with_file_and_line(tmp_path, line, message):
+def test_errors_in_pairs_name_file_and_line(tmp_path, line, message):
     path = written(tmp_path, PAIRS + "chr1:1-2\tchr1:5-6\t2\n" + line + "\n")
     with pytest.raises(InputError, match=message) as caught:
         read_contacts("pairs", path, SIZES)
@@ -309,7 +309,7 @@ def test_wrong_pairs_are_named_with_file_and_line(tmp_path, line, message):
         "track name=loops\n",
     ],
 )
-def test_bedpe_scores_stand_in_column_8_and_headers_do_not_matter(tmp_path, header):
+def test_bedpe_scores_are_in_column_8_under_any_header(tmp_path, header):
     text = header + "chr1\t1000\t2000\tchr1\t5000\t6000\t.\t100\n1\t0\t10\t1\t20\t30\tx\t-2.5\t+\t-\tmore\n"
     contacts = read_contacts("bedpe", written(tmp_path, text, "l.bedpe"), SIZES)
     assert contacts.values.tolist() == [
@@ -328,19 +328,19 @@ def test_bedpe_scores_stand_in_column_8_and_headers_do_not_matter(tmp_path, head
         ("chr1\t-1\t2\tchr1\t5\t10\tname\t1", "line 2: chr1:-1-2 leaves its chromosome"),
     ],
 )
-def test_wrong_bedpe_lines_are_named(tmp_path, line, message):
+def test_errors_in_bedpe_name_the_line(tmp_path, line, message):
     path = written(tmp_path, "chr1\t1\t2\tchr1\t5\t6\t.\t1\n" + line + "\n", "l.bedpe")
     with pytest.raises(InputError, match=message):
         read_contacts("bedpe", path, SIZES)
 
 
-def test_unplaced_mates_of_bedpe_are_skipped_as_no_chromosome(tmp_path):
+def test_unplaced_mates_in_bedpe_are_skipped(tmp_path):
     text = "chr1\t1\t2\tchr1\t5\t6\t.\t1\nchr1\t1\t2\t.\t-1\t-1\t.\t1\n"
     with pytest.warns(UserWarning, match=r"1 chromosome names match nothing"):
         assert len(read_contacts("bedpe", written(tmp_path, text, "l.bedpe"), SIZES)) == 1
 
 
-# -- pickles ---------------------------------------------------------------------------------------------------------
+# -- pickles -------------------------------------------------------------------------------------------------
 
 A, B, C = "chr1:1000-2000", "chr1:5000-6000", "chr1:8000-9000"
 
@@ -364,11 +364,11 @@ def test_pickles_of_every_protocol_and_container_are_read(tmp_path, protocol, co
     ]
     named = {"frag2neighbors": paths[0], "pair2score": paths[1]}
     assert read_contacts("pickles", named, SIZES).equals(contacts)
-    pcres = read_pcres(gene_table(G=1500, N=8500), SIZES, kind="pickles", path=paths)
+    pcres = select_pcres(gene_table(G=1500, N=8500), contacts)
     assert pcres[["gene_id", "start"]].values.tolist() == [["G", 5000], ["G", 8000], ["N", 1000]]
 
 
-def test_the_key_of_a_score_is_the_tss_fragment_and_its_neighbour(tmp_path):
+def test_scores_are_looked_up_by_tss_fragment_and_neighbour(tmp_path):
     paths = pickled(
         tmp_path, {A: {B, C}, B: {A}, C: {A}}, {(A, B): 3.0, (B, A): 2.0, (A, C): 1.0, (C, A): 1.0}
     )
@@ -385,7 +385,7 @@ def test_the_key_of_a_score_is_the_tss_fragment_and_its_neighbour(tmp_path):
 @pytest.mark.parametrize(
     "kind", [np.float64, np.float32, np.float16, np.int64, np.int8, np.dtype(">f8").type]
 )
-def test_numpy_numbers_become_plain_numbers_of_the_same_value(tmp_path, kind):
+def test_numpy_numbers_in_pickles_become_python_numbers_of_the_same_value(tmp_path, kind):
     for protocol in (3, 4, 5):
         (tmp_path / "n.pickle").write_bytes(pickle.dumps({(A, B): kind(1.75)}, protocol))
         value = load_plain_pickle(tmp_path / "n.pickle")[A, B]
@@ -414,7 +414,7 @@ class Attack:
         "importlib.import_module",
     ],
 )
-def test_a_pickle_with_code_in_it_is_refused_by_name_and_never_run(tmp_path, name, protocol):
+def test_code_in_a_pickle_is_refused_by_name_and_never_run(tmp_path, name, protocol):
     module, _, function = name.rpartition(".")
     call = getattr(__import__(module, fromlist=["x"]), function)
     trap = tmp_path / "trap"
@@ -433,7 +433,7 @@ def test_a_pickle_with_code_in_it_is_refused_by_name_and_never_run(tmp_path, nam
     assert not trap.exists() and "download it again" in str(caught.value.fix)
     with pytest.raises(InputError, match="refused"):
         read_contacts("pickles", [path, path], SIZES)
-    pickle.loads(pickle.dumps(Attack(Path.touch, trap)))  # what an unguarded reader would have done
+    pickle.loads(pickle.dumps(Attack(Path.touch, trap)))  # an unguarded reader runs the code
     assert trap.exists()
 
 
@@ -463,7 +463,7 @@ def test_everything_that_is_no_container_string_or_number_is_refused(tmp_path, c
         b"cnumpy\ndtype\n}(X\x01\x00\x00\x00aK\x01u\x86b.",  # sets attributes of an allowed class
         b"cnumpy.core.multiarray\nscalar\nN}X\x01\x00\x00\x00aK\x01s\x86b.",
         b"cbuiltins\nset\nN}X\x01\x00\x00\x00aK\x01s\x86b.",
-        b"cnumpy.core.multiarray\nscalar\n(cnumpy\ndtype\n(X\x02\x00\x00\x00f8tRC\x01ztR.",  # a number of 1 byte
+        b"cnumpy.core.multiarray\nscalar\n(cnumpy\ndtype\n(X\x02\x00\x00\x00f8tRC\x01ztR.",  # 1 byte
         b"Ppersistent\n.",
         b"cbuiltins.set\nx\n.",
         b"\x80\x04\x8c\x08builtins\x8c\x0cset.__class__\x93.",
@@ -476,7 +476,7 @@ def test_handwritten_pickle_programs_are_refused(tmp_path, program):
     assert not hasattr(set, "a")
 
 
-def test_damaged_and_wrong_pickles_are_named(tmp_path):
+def test_errors_name_damaged_or_missing_pickles(tmp_path):
     paths = pickled(tmp_path, {A: {B}}, {(A, B): 2.0})
     whole = paths[0].read_bytes()
     paths[0].write_bytes(whole[:-5])
@@ -496,7 +496,7 @@ def test_damaged_and_wrong_pickles_are_named(tmp_path):
         ({A: {B}}, {(A, C): 2.0}, f"pair2score.pickle: the pair {A}, {B} has no score"),
         ({A: {B}}, {(A, B): "high"}, f"pair {A} and {B}: score 'high' is not a finite number"),
         ({A: {B}}, {(A, B): float("nan")}, "score 'nan' is not a finite number"),
-        ({A: {"chr1:5"}}, {(A, "chr1:5"): 2.0}, "'chr1:5' is no fragment"),
+        ({A: {"chr1:5"}}, {(A, "chr1:5"): 2.0}, "'chr1:5' is not a fragment"),
         ({A: {"chr1:1-100001"}}, {(A, "chr1:1-100001"): 2.0}, "chr1:1-100001 leaves its chromosome"),
         ({A: B}, {(A, B): 2.0}, f"key '{A}': expected a set of fragments"),
         ({A: {1}}, {(A, 1): 2.0}, "expected a set of fragments"),
@@ -504,7 +504,7 @@ def test_damaged_and_wrong_pickles_are_named(tmp_path):
         ({A: {B}}, {}, "expected a dictionary"),
     ],
 )
-def test_wrong_contents_of_pickles_are_named(tmp_path, neighbours, scores, message):
+def test_errors_name_wrong_contents_of_pickles(tmp_path, neighbours, scores, message):
     with pytest.raises(InputError, match=message.replace("(", r"\(")):
         read_contacts("pickles", pickled(tmp_path, neighbours, scores), SIZES)
 
@@ -515,7 +515,7 @@ def test_trans_contacts_in_pickles_are_left_out(tmp_path):
         assert len(read_contacts("pickles", paths, SIZES)) == 1
 
 
-# -- coolers ---------------------------------------------------------------------------------------------------------
+# -- coolers -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -527,7 +527,7 @@ def test_trans_contacts_in_pickles_are_left_out(tmp_path):
         {"transform": "observed_over_expected", "min_score": 1.1},
     ],
 )
-def test_keeping_only_the_best_of_a_map_gives_the_pcres_of_the_whole_map(tmp_path, monkeypatch, options):
+def test_pcres_from_the_best_contacts_of_a_map_equal_those_from_the_whole_map(tmp_path, monkeypatch, options):
     random = np.random.default_rng(5)
     bins = cooler.binnify(pd.Series({"1": 100_000, "2": 50_000}), 1000)
     one, two = np.triu_indices(len(bins))
@@ -551,12 +551,9 @@ def test_keeping_only_the_best_of_a_map_gives_the_pcres_of_the_whole_map(tmp_pat
         assert len(kept) < len(everything) / 8
         expected = select_pcres(genes, everything, tss=tss, **selecting)
         assert select_pcres(genes, kept, tss=tss, **selecting).equals(expected) and len(expected) > 60
-        assert read_pcres(genes, SIZES, "cool", tmp_path / "m.cool", tss, balance=False, **options).equals(
-            expected
-        )
 
 
-# -- one door --------------------------------------------------------------------------------------------------------
+# -- reading any kind ----------------------------------------------------------------------------------------
 
 
 def test_unknown_kinds_options_and_missing_paths_are_refused(tmp_path):
@@ -572,7 +569,7 @@ def test_unknown_kinds_options_and_missing_paths_are_refused(tmp_path):
         read_contacts("pairs", written(tmp_path, ""), SIZES)
 
 
-def test_an_entry_of_a_manifest_works_as_it_stands(tmp_path):
+def test_read_contacts_accepts_all_options_of_a_manifest_entry(tmp_path):
     entry = {
         "kind": "pairs",
         "path": written(tmp_path, PAIRS + f"{A}\t{B}\t2\n{A}\t{C}\t3\n"),
@@ -580,9 +577,11 @@ def test_an_entry_of_a_manifest_works_as_it_stands(tmp_path):
         "top": 1,
         "max_length": 40_000,
     }
-    assert len(read_contacts(chrom_sizes=SIZES, **entry)) == 2
-    assert starts(read_pcres(gene_table(G=1500), SIZES, **entry)) == [8000]
-    assert read_pcres(gene_table(G=1500), SIZES, kind="none", min_score=1.5).empty
+    contacts = read_contacts(chrom_sizes=SIZES, **entry)
+    selecting = {name: entry[name] for name in SELECTING if name in entry}
+    assert len(contacts) == 2
+    assert starts(select_pcres(gene_table(G=1500), contacts, **selecting)) == [8000]
+    assert select_pcres(gene_table(G=1500), read_contacts("none", None, SIZES, min_score=1.5)).empty
 
 
 @pytest.mark.slow
@@ -612,12 +611,12 @@ def test_20000_genes_and_a_million_contacts_take_seconds():
     assert time.perf_counter() - began < 20 and len(pcres) > 150_000
 
 
-# -- real data -------------------------------------------------------------------------------------------------------
+# -- real data -----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def demo():
-    "The 100 published genes with the fragment that holds each TSS, and their published pCREs and scores."
+    "The 100 published genes, the fragments that hold their TSSs, and their published pCREs."
     meta = pd.read_csv(Path(DATA) / "e003_demo/demo_meta.csv").rename(columns={"start": "tss"})
     listed = pd.read_csv(Path(DATA) / "hg19.tss_fragments.tsv.gz", sep="\t").fragment.dropna().unique()
     regions = [parse_region(fragment) for fragment in listed]
@@ -646,9 +645,9 @@ def demo_contacts(demo):
     return [(holding[gene][0], fragment, score) for gene, found in pcres.items() for fragment, score in found]
 
 
-# Two published pCREs were reached from a further TSS of their gene, in another fragment: RUNX3 (ENSG00000020633) at its
-# downstream promoter, which touches the fragment of the first TSS; SYNJ2 (ENSG00000078269) at the 5' end of its gene record,
-# which touches the promoter of ENSG00000215712.
+# Two published pCREs were reached from a further TSS of their gene, in another fragment: RUNX3
+# (ENSG00000020633) from its downstream promoter, which touches the fragment of the first TSS, and SYNJ2
+# (ENSG00000078269) from the 5' end of its gene record, which touches the promoter of ENSG00000215712.
 RUNX3, SYNJ2, C6ORF35 = "ENSG00000020633", "ENSG00000078269", "ENSG00000215712"
 RUNX3_FIRST, RUNX3_SECOND = "chr1:25266898-25297354", "chr1:25254223-25259066"
 SYNJ2_FIRST, SYNJ2_SECOND, C6ORF35_ONLY = (
@@ -660,7 +659,7 @@ FURTHER = pd.DataFrame({"gene_id": [RUNX3, SYNJ2], "tss": [25_256_767, 158_402_8
 
 
 @needs_data
-def test_each_published_tss_lies_in_one_fragment_but_for_the_gene_without(demo):
+def test_all_but_one_published_tss_lie_in_one_fragment(demo):
     meta, holding, pcres = demo
     assert sorted(map(len, holding.values())) == [0] + [1] * 99
     assert [gene for gene, fragments in holding.items() if not fragments] == ["ENSG00000131002"]
@@ -668,19 +667,19 @@ def test_each_published_tss_lies_in_one_fragment_but_for_the_gene_without(demo):
 
 
 @needs_data
-def test_with_one_tss_a_gene_98_of_the_100_published_lists_come_back(demo, tmp_path):
+def test_one_tss_per_gene_reproduces_98_of_the_100_published_lists(demo, tmp_path):
     meta, _, published = demo
     lines = [
         f"{a}\t{b}\t{score}\n" if number % 2 else f"{b}\t{a}\t{score}\n"
         for number, (a, b, score) in enumerate(demo_contacts(demo))
     ]
     path = written(tmp_path, PAIRS + "".join(lines))
-    found = as_published(
-        read_pcres(meta, read_chrom_sizes(Path(DATA) / "hg19.chrom.sizes"), kind="pairs", path=path)
-    )
+    sizes = read_chrom_sizes(Path(DATA) / "hg19.chrom.sizes")
+    found = as_published(select_pcres(meta, read_contacts("pairs", path, sizes)))
     differing = {gene for gene in meta.gene_id if found.get(gene, []) != published.get(gene, [])}
     assert differing == {RUNX3, C6ORF35}
-    # RUNX3: its own promoter's fragment is no pCRE of its TSS. C6orf35: it is touched by the fragment SYNJ2's list was pinned to.
+    # RUNX3: the fragment of its own promoter is not a pCRE of its TSS.
+    # C6orf35: the fragment assigned to SYNJ2 touches it.
     assert set(published[RUNX3]) - set(found[RUNX3]) == {(RUNX3_FIRST, 1.6963)}
     assert set(found[C6ORF35]) - set(published[C6ORF35]) == {(SYNJ2_FIRST, 1.8861)}
     assert (SYNJ2_SECOND, 1.8861) in published[C6ORF35]  # the contact as C6orf35 sees it
@@ -688,7 +687,7 @@ def test_with_one_tss_a_gene_98_of_the_100_published_lists_come_back(demo, tmp_p
 
 @needs_data
 @pytest.mark.parametrize("kind", ["pairs", "pickles"])
-def test_with_two_further_tsss_all_published_pcres_come_back_in_order(demo, tmp_path, kind):
+def test_two_further_tsss_reproduce_all_published_pcres_in_order(demo, tmp_path, kind):
     meta, _, published = demo
     sizes = read_chrom_sizes(Path(DATA) / "hg19.chrom.sizes")
     moved = {
@@ -703,7 +702,7 @@ def test_with_two_further_tsss_all_published_pcres_come_back_in_order(demo, tmp_
         for a, b, _ in contacts:
             neighbours[a].add(b)
         path = pickled(tmp_path, neighbours, {(a, b): np.float64(score) for a, b, score in contacts})
-    found = as_published(read_pcres(meta, sizes, kind=kind, path=path, tss=FURTHER))
+    found = as_published(select_pcres(meta, read_contacts(kind, path, sizes), tss=FURTHER))
     assert found == published and sum(map(len, found.values())) == 580
 
 
@@ -742,14 +741,14 @@ def test_18062_tsss_lie_in_a_listed_fragment(roadmap_genes):
 
 @needs_data
 @pytest.mark.parametrize("tss_distance, with_pcre, number", [(0, 2093, 2641), (10_000, 4749, 6760)])
-def test_loops_of_gm12878_give_pcres_to_as_many_genes_as_bioframe_finds(
+def test_loops_of_gm12878_give_pcres_to_as_many_genes_as_bioframe_does(
     roadmap_genes, tss_distance, with_pcre, number
 ):
     import bioframe
 
     genes, sizes = roadmap_genes
     path = Path(DATA) / "gm12878/GM12878.loops.bedpe.gz"
-    pcres = read_pcres(genes, sizes, kind="bedpe", path=path, tss_distance=tss_distance)
+    pcres = select_pcres(genes, read_contacts("bedpe", path, sizes), tss_distance=tss_distance)
     assert (pcres.gene_id.nunique(), len(pcres)) == (with_pcre, number)
     loops = pd.read_csv(path, sep="\t", header=None)
     near = pd.concat(
@@ -772,17 +771,14 @@ def test_loops_of_gm12878_give_pcres_to_as_many_genes_as_bioframe_finds(
 
 
 @needs_data
-def test_the_real_map_gives_pcres_to_the_genes_of_every_chromosome_it_has(roadmap_genes):
+def test_the_real_map_gives_pcres_on_every_chromosome(roadmap_genes):
     genes, sizes = roadmap_genes
     path = Path(DATA) / "gm12878/GM12878.hic.2500kb.cool"
-    options = {
-        "balance": "KR",
-        "transform": "observed_over_expected",
-        "max_length": 2_500_000,
-        "min_distance": 2_500_000,
-    }
+    selecting = {"max_length": 2_500_000, "min_distance": 2_500_000}
+    options = {"balance": "KR", "transform": "observed_over_expected"} | selecting
     with pytest.warns(UserWarning, match="MT"):
-        pcres = read_pcres(genes, sizes, kind="cool", path=path, **options)
+        contacts = read_contacts("cool", path, sizes, genes=genes, **options)
+    pcres = select_pcres(genes, contacts, **selecting)
     assert set(pcres.chrom) == set(sizes)
     assert pcres.groupby("gene_id").size().max() == 8 and (pcres.score > 1.5).all()
     with pytest.raises(InputError, match="no column 'weight' of weights; there are: KR, VC, VC_SQRT"):

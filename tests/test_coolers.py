@@ -1,4 +1,4 @@
-"Hi-C maps through the real cooler library: balancing, transforms, pieces, and what a wrong map is told."
+"Hi-C maps compared with the cooler library: balancing, transforms, pieces, and errors."
 
 import os
 from pathlib import Path
@@ -22,7 +22,7 @@ SIZES = {"chr1": 12_500, "chr2": 8_000}  # the last bin of chr1 is half a bin
 
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory):
-    "A map of two chromosomes, 1-kb bins, named without chr, with both kinds of weights and one bin that has none."
+    "Two chromosomes named without chr, bins of 1 kb, both kinds of weights, and one bin without a weight."
     random = np.random.default_rng(3)
     bins = cooler.binnify(pd.Series({"1": 12_500, "2": 8_000}), 1000)
     bins["weight"] = random.uniform(0.5, 2, len(bins))
@@ -37,7 +37,7 @@ def toy(tmp_path_factory):
 
 
 def cis(path, chrom, balance):
-    "Cooler's own dense matrix of a chromosome as contacts: the oracle."
+    "The contacts in cooler's own dense matrix of a chromosome, as the reference."
     matrix = cooler.Cooler(str(path)).matrix(balance=balance).fetch(chrom)
     raw = cooler.Cooler(str(path)).matrix(balance=False).fetch(chrom)
     one, two = np.nonzero(np.triu(raw))
@@ -50,7 +50,7 @@ def found(contacts, chrom):
 
 
 @pytest.mark.parametrize("balance", [False, "weight", "KR"])
-def test_balanced_scores_are_coolers_own_and_trans_contacts_are_left_out(toy, balance):
+def test_balanced_scores_equal_those_of_cooler_and_trans_contacts_are_left_out(toy, balance):
     contacts = read_cool(toy, SIZES, balance=balance)
     for name in ("1", "2"):
         expected, got = cis(toy, name, balance), found(contacts, f"chr{name}")
@@ -58,7 +58,7 @@ def test_balanced_scores_are_coolers_own_and_trans_contacts_are_left_out(toy, ba
         assert np.allclose([got[key] for key in expected], list(expected.values()), rtol=1e-14)
 
 
-def test_weights_multiply_or_divide_by_their_name_unless_told(toy):
+def test_the_name_of_the_weights_decides_whether_they_divide_unless_divisive_is_given(toy):
     opened = open_cooler(toy)
     weights = bin_weights(opened, "weight")
     assert np.isnan(weights[4]) and np.allclose(bin_weights(opened, "KR"), weights, equal_nan=True)
@@ -69,13 +69,13 @@ def test_weights_multiply_or_divide_by_their_name_unless_told(toy):
 
 
 @pytest.mark.parametrize("piece", [1, 7, 10_000])
-def test_the_size_of_the_pieces_changes_nothing(toy, monkeypatch, piece):
+def test_contacts_do_not_depend_on_the_size_of_the_pieces(toy, monkeypatch, piece):
     whole = read_cool(toy, SIZES, transform="observed_over_expected")
     monkeypatch.setattr(coolers, "PIECE", piece)
     assert read_cool(toy, SIZES, transform="observed_over_expected").equals(whole)
 
 
-def test_expected_is_the_mean_over_all_usable_pairs_at_a_distance(toy):
+def test_the_expected_count_is_the_mean_over_all_usable_pairs_at_a_distance(toy):
     matrix = np.nan_to_num(cooler.Cooler(str(toy)).matrix(balance="weight").fetch("1"), nan=np.nan)
     size = len(matrix)
     oracle = [np.nanmean([matrix[i, i + d] for i in range(size - d)]) for d in range(size)]
@@ -87,11 +87,11 @@ def test_expected_is_the_mean_over_all_usable_pairs_at_a_distance(toy):
     )
 
 
-def test_transforms(toy):
-    plain, options = found(read_cool(toy, SIZES), "chr2"), {}
+def test_transforms_are_applied_to_balanced_counts(toy):
+    plain = found(read_cool(toy, SIZES), "chr2")
     for transform, function in (("log1p", np.log1p), ("log10", np.log10)):
-        options = found(read_cool(toy, SIZES, transform=transform), "chr2")
-        assert all(options[key] == function(score) for key, score in plain.items())
+        transformed = found(read_cool(toy, SIZES, transform=transform), "chr2")
+        assert all(transformed[key] == function(count) for key, count in plain.items())
     over = found(read_cool(toy, SIZES, transform="observed_over_expected"), "chr2")
     expected = expected_counts(open_cooler(toy), "2", bin_weights(open_cooler(toy))[13:])
     assert all(np.isclose(over[a, b], score / expected[(b - a) // 1000]) for (a, b), score in plain.items())
@@ -130,7 +130,7 @@ def test_a_map_stored_as_a_square_gives_each_pair_once(tmp_path):
     }
 
 
-def test_bins_of_any_width_work_but_have_no_expected(tmp_path):
+def test_bins_of_mixed_widths_are_read_but_have_no_expected_counts(tmp_path):
     bins = pd.DataFrame({"chrom": "1", "start": [0, 700, 2000], "end": [700, 2000, 3000]})
     pixels = pd.DataFrame({"bin1_id": [0], "bin2_id": [2], "count": [5]})
     cooler.create_cooler(str(tmp_path / "f.cool"), bins, pixels)
@@ -140,7 +140,7 @@ def test_bins_of_any_width_work_but_have_no_expected(tmp_path):
         read_cool(tmp_path / "f.cool", {"chr1": 3000}, balance=False, transform="observed_over_expected")
 
 
-def test_an_mcool_needs_a_resolution_and_says_which_there_are(toy, tmp_path):
+def test_an_mcool_needs_a_resolution_and_the_error_lists_them(toy, tmp_path):
     path = tmp_path / "toy.mcool"
     cooler.zoomify_cooler(str(toy), str(path), [1000, 2000], chunksize=1000)
     assert (
@@ -159,14 +159,14 @@ def test_an_mcool_needs_a_resolution_and_says_which_there_are(toy, tmp_path):
     assert total == read_cool(toy, SIZES, balance=False).score.sum()
 
 
-def test_files_that_are_no_whole_cooler_are_refused(toy, tmp_path):
+def test_missing_foreign_and_truncated_files_are_refused(toy, tmp_path):
     with pytest.raises(InputError, match="no such file"):
         open_cooler(tmp_path / "none.cool")
     (tmp_path / "text.cool").write_text("chr1 0 1000")
-    with pytest.raises(InputError, match="this is no cooler, or a damaged one"):
+    with pytest.raises(InputError, match="not a cooler, or a damaged one"):
         open_cooler(tmp_path / "text.cool")
     (tmp_path / "cut.cool").write_bytes(Path(toy).read_bytes()[:-5000])
-    with pytest.raises(InputError, match="this is no cooler, or a damaged one"):
+    with pytest.raises(InputError, match="not a cooler, or a damaged one"):
         open_cooler(tmp_path / "cut.cool")
 
 
@@ -182,16 +182,12 @@ def test_a_map_of_another_assembly_is_refused(toy):
 @needs_data
 @pytest.mark.parametrize("chrom, balance", [("8", "KR"), ("21", "VC"), ("X", "VC_SQRT"), ("8", False)])
 def test_the_real_map_of_gm12878_is_read_as_cooler_reads_it(chrom, balance):
-    path, sizes = (
-        Path(DATA) / "gm12878/GM12878.hic.2500kb.cool",
-        read_chrom_sizes(Path(DATA) / "hg19.chrom.sizes"),
-    )
+    path = Path(DATA) / "gm12878/GM12878.hic.2500kb.cool"
+    sizes = read_chrom_sizes(Path(DATA) / "hg19.chrom.sizes")
     with pytest.warns(UserWarning, match=r"1 chromosome names match nothing .*\(MT\)"):
         contacts = read_cool(path, sizes, balance=balance)
     rows = contacts[contacts.chrom == f"chr{chrom}"]
-    matrix = (
-        cooler.Cooler(str(path)).matrix(balance=balance).fetch(chrom)
-    )  # KR and its like divide, for cooler as for us
+    matrix = cooler.Cooler(str(path)).matrix(balance=balance).fetch(chrom)  # cooler, too, divides by KR
     assert len(rows) == (np.triu(np.nan_to_num(matrix)) > 0).sum()
     expected = matrix[rows.start_a // 2_500_000, rows.start_b // 2_500_000]
     assert np.allclose(rows.score, expected, rtol=1e-12)

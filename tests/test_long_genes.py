@@ -1,4 +1,4 @@
-"""The toy epigenome of long genes: what it plants is on disk, and only who reads whole genes finds it."""
+"""The toy epigenome of long genes: what it plants is on disk, and only whole genes show it."""
 
 import json
 
@@ -50,7 +50,7 @@ def sizes(folder):
 
 @pytest.fixture(scope="module")
 def depth(folder, sizes):
-    "Mean depth of intervals, read from the bigWig."
+    "A function that returns the mean depth of intervals, read from the bigWig."
     running = {}
     for mark in ("H3K4me3", "H3K36me3"):
         for chrom, length in sizes.items():
@@ -70,7 +70,7 @@ def depth(folder, sizes):
 
 
 def of_exons(truth):
-    "Exons with their gene's truth and their place along the gene, 0 at the TSS, 1 at the end."
+    "Exons with their gene's truth and their position along the gene, 0 at the TSS and 1 at the end."
     exons = truth["exons"].merge(
         truth["genes"][["gene_id", "tss", "start", "end", "body", "promoter", "paused"]],
         on="gene_id",
@@ -82,7 +82,7 @@ def of_exons(truth):
     return exons
 
 
-def test_the_annotation_gives_back_the_planted_exons(folder, truth, sizes):
+def test_the_annotation_has_the_planted_exons(folder, truth, sizes):
     planted = truth["genes"].set_index("gene_id")
     genes = read_gtf_genes(folder / "genomes/long.gtf.gz", sizes).set_index("gene_id")
     assert set(genes.index) == set(planted.index) and (genes["tss"] == planted["tss"].loc[genes.index]).all()
@@ -93,7 +93,7 @@ def test_the_annotation_gives_back_the_planted_exons(folder, truth, sizes):
     pd.testing.assert_frame_equal(found, expected, check_dtype=False)
 
 
-def test_exons_are_short_introns_long_and_the_last_exon_longer(truth):
+def test_exons_are_short_and_the_last_exon_is_longer(truth):
     genes, exons = truth["genes"], of_exons(truth)
     length = genes["end"] - genes["start"]
     assert (
@@ -130,7 +130,7 @@ def test_h3k36me3_is_dense_in_exons_and_rises_to_the_end(truth, depth):
     assert late["depth"].corr(late["body"]) > 0.85
 
 
-def test_decoys_look_like_the_real_thing_and_say_nothing(truth, depth):
+def test_decoys_resemble_real_marks_and_carry_no_information(truth, depth):
     genes, exons, decoys = truth["genes"], truth["exons"], truth["decoys"]
     islands, patches = (decoys[decoys["kind"] == kind] for kind in ("island", "patch"))
     around = islands.assign(start=islands["start"] - 1000, end=islands["end"] + 1000)
@@ -156,7 +156,7 @@ def test_decoys_look_like_the_real_thing_and_say_nothing(truth, depth):
     assert 0.3 < np.mean(inside) < 0.95  # in introns, and between genes
 
 
-def test_some_genes_overlap_at_their_ends_and_never_at_their_tss(truth):
+def test_some_genes_overlap_at_their_ends_and_none_at_their_tss(truth):
     genes = truth["genes"]
     after = genes.groupby("chrom")[["start", "strand"]].shift(-1)
     overlap = genes["end"] > after["start"]
@@ -178,7 +178,9 @@ def strand_aligned_window(folder, genes, sizes):
     return values
 
 
-def test_whole_genes_say_more_than_the_window_and_exons_more_than_the_body(folder, truth, sizes, depth):
+def test_whole_genes_predict_better_than_the_window_and_exons_better_than_the_body(
+    folder, truth, sizes, depth
+):
     genes, exons = truth["genes"], of_exons(truth)
     label = (genes["log2_rpkm"] >= genes["log2_rpkm"].median()).to_numpy(int)
     fold = np.array([chromosome_fold(chrom) for chrom in genes["chrom"]])
@@ -211,12 +213,12 @@ def test_whole_genes_say_more_than_the_window_and_exons_more_than_the_body(folde
     }
     print({name: round(value, 3) for name, value in found.items()})
     assert 0.73 < found["window"] < 0.86 and found["truth"] > 0.95
-    assert found["anywhere"] < found["at the TSS"] - 0.04  # promoter marks count near the TSS alone
+    assert found["anywhere"] < found["at the TSS"] - 0.04  # promoter marks count only near the TSS
     assert found["window"] + 0.02 < found["body"] < found["exons"] - 0.01
-    assert abs(roc_auc_score(label, genes["end"] - genes["start"]) - 0.5) < 0.08  # length says nothing
+    assert abs(roc_auc_score(label, genes["end"] - genes["start"]) - 0.5) < 0.08  # length is not informative
 
 
-def test_the_equation_holds_in_every_cell_type_and_pausing_differs_between_them():
+def test_the_equation_holds_in_every_cell_type_and_pausing_differs():
     genome = make_genome("long", dict.fromkeys(chroms_of(TOY_FOLDS)), TOY_FOLDS, 200, LongGeneRules())
     first, second = (
         make_cell(genome, name, LongGeneRules(), changed=changed)
@@ -243,7 +245,7 @@ def test_a_store_of_whole_genes_is_built_from_its_manifest(tmp_path):
         assert genome in json.loads((folder / "truth/rules.json").read_text())["rules"]
 
 
-def test_long_genes_are_an_option_that_leaves_the_default_as_it_is(tmp_path):
+def test_long_genes_are_an_option_that_leaves_the_default_unchanged(tmp_path):
     folder = simulate(
         tmp_path / "toy", genes=8, cell_types=["cellA"], marks=["H3K4me3"], hic=False, progress=False
     )

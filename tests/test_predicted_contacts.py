@@ -1,4 +1,4 @@
-"Contacts where there is no map: elements from the marks, activity and distance, and the mean of other cell types."
+"Contacts without a map: elements from the marks, activity and distance, and the mean of other cell types."
 
 import gzip
 import json
@@ -17,7 +17,7 @@ from command_line import refused, succeed
 from chromoformer.baselines.gcmerge import node_contacts, nodes_of
 from chromoformer.data.bigwig import write_bigwig
 from chromoformer.data.build import build_store, genes_of, pcres_of
-from chromoformer.data.contacts import read_pcres, select_pcres
+from chromoformer.data.contacts import read_contacts, select_pcres
 from chromoformer.data.coolers import CONTACT
 from chromoformer.data.expression import read_genes
 from chromoformer.data.fetch import fetch_plan
@@ -81,10 +81,10 @@ def with_contacts(described, **entry):
     return described.model_copy(update={"contacts": Contacts(**entry)})
 
 
-# -- elements --------------------------------------------------------------------------------------------------------
+# -- elements ------------------------------------------------------------------------------------------------
 
 
-def test_planted_elements_are_found_and_hardly_anything_else(toy, described, toy_sizes, toy_genes, tmp_path):
+def test_planted_elements_are_found_with_few_others(toy, described, toy_sizes, toy_genes, tmp_path):
     tracks = {}
     for channel in described.channels:
         tracks[channel.name] = [channel.path]
@@ -113,15 +113,12 @@ def test_planted_elements_are_found_and_hardly_anything_else(toy, described, toy
     ).all()
     primed = both[(both["kind_planted"] == "enhancer") & (both["activity_planted"] == 0)]
     lowest = active.loc[active["kind_planted"] == "enhancer", "activity"].min()
-    assert (
-        len(primed) > 5 and (primed["activity"] < lowest).mean() > 0.9
-    )  # but for one that lies beside an active one
+    # One primed enhancer lies next to an active one.
+    assert len(primed) > 5 and (primed["activity"] < lowest).mean() > 0.9
 
 
 @pytest.mark.parametrize(("scale", "bin_size"), [(1, 200), (0.01, 200), (300, 200), (1, 100), (1, 500)])
-def test_neither_the_depth_of_sequencing_nor_the_width_of_bins_changes_what_is_found(
-    tmp_path, scale, bin_size
-):
+def test_elements_do_not_depend_on_sequencing_depth_or_bin_width(tmp_path, scale, bin_size):
     peaks = [(300_000, 302_000, 30), (700_000, 701_000, 12), (1_200_000, 1_203_000, 3.5)]
     found = find_elements(
         {"mark": track(tmp_path / "mark.bigWig", peaks, scale=scale)},
@@ -137,12 +134,11 @@ def test_neither_the_depth_of_sequencing_nor_the_width_of_bins_changes_what_is_f
     assert found["activity"].median() == pytest.approx(1)
 
 
-def test_enrichment_is_over_the_surroundings_and_nothing_where_nothing_is_covered(tmp_path):
+def test_signal_is_relative_to_the_surroundings_and_0_without_coverage(tmp_path):
     files = track(tmp_path / "one.bigWig", [(500_000, 1_000_000, 5), (700_000, 701_000, 50)], background=1.0)
     ratio = relative_signal(files, "chr1", SIZES)
-    assert ratio[3600] == pytest.approx(1) and ratio.max() == pytest.approx(
-        10
-    )  # inside of the wide domain, and the peak on it
+    assert ratio[3600] == pytest.approx(1)  # inside the wide domain
+    assert ratio.max() == pytest.approx(10)  # the peak on it
     write_bigwig(tmp_path / "none.bigWig", SIZES, [("chr1", np.array([0]), np.array([10]), np.array([1.0]))])
     assert np.count_nonzero(relative_signal([tmp_path / "none.bigWig"], "chr1", SIZES)) <= 10
     tiny = track(tmp_path / "tiny.bigWig", [(500, 700, 40)], size=1500)
@@ -152,7 +148,7 @@ def test_enrichment_is_over_the_surroundings_and_nothing_where_nothing_is_covere
 @pytest.mark.parametrize(
     ("tss", "number"), [(499_000, 1), (498_049, 1), (498_050, 0), (501_000, 0), (503_050, 0), (503_051, 1)]
 )
-def test_a_peak_near_any_tss_is_a_promoter_and_no_element(tmp_path, tss, number):
+def test_a_peak_near_any_tss_is_a_promoter_not_an_element(tmp_path, tss, number):
     files = {"mark": track(tmp_path / "mark.bigWig", [(500_000, 501_000, 20)])}
     found = find_elements(
         files,
@@ -162,9 +158,8 @@ def test_a_peak_near_any_tss_is_a_promoter_and_no_element(tmp_path, tss, number)
         bin_size=100,
         clear_of_tss=1000 if tss == 499_000 else 2500,
     )
-    assert (
-        len(found) == number
-    )  # its middle is at 500,550, the middle of a bin; the slopes of a promoter's peak are none
+    # The peak's middle is at 500,550, the middle of a bin; the slopes of a promoter's peak are not elements.
+    assert len(found) == number
 
 
 def test_elements_stay_inside_the_chromosome_and_apart_from_each_other(tmp_path):
@@ -177,7 +172,7 @@ def test_elements_stay_inside_the_chromosome_and_apart_from_each_other(tmp_path)
         width=4000,
     )
     assert (found["start"] >= 0).all() and (found["end"] <= 2_000_000).all() and len(found) == 3
-    assert 62_000 <= middles(found)[1] < 63_000  # of two within one width, the higher
+    assert 62_000 <= middles(found)[1] < 63_000  # the higher of two within one width
 
 
 def test_a_bed_file_of_peaks_gives_the_elements(tmp_path):
@@ -202,7 +197,7 @@ def test_a_bed_file_of_peaks_gives_the_elements(tmp_path):
         ("chr9\t1\t5", None),
     ],
 )
-def test_a_wrong_line_of_peaks_is_named(tmp_path, line, says):
+def test_errors_in_peaks_name_the_line(tmp_path, line, says):
     (tmp_path / "peaks.bed").write_text(f"chr1\t100\t200\n{line}\n")
     if says is None:
         with pytest.warns(UserWarning, match="chr9"):
@@ -215,11 +210,11 @@ def test_a_wrong_line_of_peaks_is_named(tmp_path, line, says):
     )
 
 
-# -- scores ----------------------------------------------------------------------------------------------------------
+# -- scores --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("exponent", "max_distance"), [(1.024, 1_000_000), (0.0, 300_000), (2.0, 50_000)])
-def test_every_gene_meets_the_elements_within_reach_at_the_score_of_the_equation(exponent, max_distance):
+def test_every_gene_contacts_the_elements_within_reach_with_the_score_of_the_equation(exponent, max_distance):
     random = np.random.default_rng(0)
     genes = gene_table(**{f"g{i}": int(tss) for i, tss in enumerate(random.integers(0, 2_000_000, 15))})
     start = np.sort(random.integers(0, 1_996_000, 40))
@@ -248,7 +243,7 @@ def test_every_gene_meets_the_elements_within_reach_at_the_score_of_the_equation
     assert (table["end_a"] - table["start_a"] == 1).all() and len(table) == len(expected)
 
 
-def test_what_lies_in_the_promoters_window_is_left_out_and_an_element_is_nobodys_promoter():
+def test_elements_in_the_promoter_window_are_left_out_and_contacts_hold_one_way():
     elements = pd.DataFrame(
         {
             "chrom": "chr1",
@@ -263,7 +258,7 @@ def test_what_lies_in_the_promoters_window_is_left_out_and_an_element_is_nobodys
     assert pcres[pcres["gene_id"] == "inside"]["start"].tolist() == [130_000, 99_000]
 
 
-def test_the_most_active_win_by_activity_and_the_nearest_by_distance(tmp_path):
+def test_activity_prefers_active_elements_and_distance_the_nearest(tmp_path):
     peaks = [(1_030_000, 1_031_000, 6), (1_100_000, 1_101_000, 60)]
     tracks, genes = {"H3K27ac": track(tmp_path / "mark.bigWig", peaks)}, gene_table(G=1_000_000)
     first = {
@@ -278,14 +273,14 @@ def test_the_most_active_win_by_activity_and_the_nearest_by_distance(tmp_path):
     assert first["activity"] > 1_090_000 and first["distance"] < 1_040_000
 
 
-# -- averages --------------------------------------------------------------------------------------------------------
+# -- averages ------------------------------------------------------------------------------------------------
 
 
 def contact_table(*rows, **columns):
     return pd.DataFrame([("chr1", *row) for row in rows], columns=CONTACT).assign(**columns)
 
 
-def test_the_mean_counts_what_is_missing_as_nothing_and_does_not_care_which_side_comes_first():
+def test_the_mean_counts_a_missing_contact_as_0_whichever_side_comes_first():
     one = contact_table((0, 100, 500, 600, 4.0), (0, 100, 800, 900, 3.0), (0, 100, 800, 900, 2.0))
     two = contact_table((500, 600, 0, 100, 2.0))
     three = contact_table((0, 100, 500, 600, 9.0))
@@ -293,13 +288,13 @@ def test_the_mean_counts_what_is_missing_as_nothing_and_does_not_care_which_side
     assert pcres[["start", "score"]].values.tolist() == [
         [500, 5.0],
         [800, 1.0],
-    ]  # listed twice: the higher counts
+    ]  # listed twice: the higher score counts
     assert select_pcres(gene_table(G=50), average_contacts([one]), min_score=0).equals(
         select_pcres(gene_table(G=50), one, min_score=0)
     )
 
 
-def test_scores_of_one_direction_alone_stay_in_it():
+def test_scores_of_one_direction_stay_in_it():
     one = contact_table((0, 100, 500, 600, 4.0), (500, 600, 0, 100, 2.0), one_way=True)
     mean = average_contacts([one, contact_table((0, 100, 500, 600, 2.0))])
     assert select_pcres(gene_table(G=50, H=550), mean)["score"].tolist() == [3.0, 2.0]
@@ -345,7 +340,7 @@ def test_averaged_maps_give_the_pcres_of_the_averaged_pairs(tmp_path):
     assert found["cool"].equals(found["pairs"]) and len(found["cool"]) == 16
 
 
-# -- manifests and stores --------------------------------------------------------------------------------------------
+# -- manifests and stores ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -372,7 +367,7 @@ def test_averaged_maps_give_the_pcres_of_the_averaged_pairs(tmp_path):
         ),
     ],
 )
-def test_contacts_that_do_not_fit_are_refused_by_name(toy, tmp_path, contacts, says):
+def test_options_that_do_not_fit_the_contacts_are_refused_by_name(toy, tmp_path, contacts, says):
     content = yaml.safe_load((toy / "cellA.yaml").read_text()) | {"contacts": contacts}
     file = toy / "wrong.yaml"
     file.write_text(yaml.safe_dump(content))
@@ -382,7 +377,7 @@ def test_contacts_that_do_not_fit_are_refused_by_name(toy, tmp_path, contacts, s
         file.unlink()
 
 
-def test_without_the_marks_of_enhancers_they_have_to_be_named(toy, toy_genes, toy_sizes, tmp_path):
+def test_without_enhancer_marks_the_manifest_must_name_marks(toy, toy_genes, toy_sizes, tmp_path):
     content = yaml.safe_load((toy / "cellA.yaml").read_text()) | {"contacts": {"kind": "activity"}}
     content["channels"] = [
         channel for channel in content["channels"] if channel["name"] not in ("H3K27ac", "H3K4me1")
@@ -396,7 +391,7 @@ def test_without_the_marks_of_enhancers_they_have_to_be_named(toy, toy_genes, to
     assert len(pcres_of(manifest, toy_genes, toy_sizes)) > 100
 
 
-def test_a_store_is_built_from_predicted_contacts_and_records_all_it_was_made_of(toy, toy_store, tmp_path):
+def test_a_store_of_predicted_contacts_records_all_its_inputs(toy, toy_store, tmp_path):
     content = yaml.safe_load((toy / "cellA.yaml").read_text())
     mine = tmp_path / "toy"
     shutil.copytree(toy, mine)
@@ -431,11 +426,7 @@ def test_a_store_is_built_from_predicted_contacts_and_records_all_it_was_made_of
     )
     widths = (distance.regions["end"] - distance.regions["start"]).iloc[distance.pcres["region"].unique()]
     assert set(widths) == {2000} and distance.pcres.groupby("gene").size().max() == 5
-    for store in (
-        activity,
-        distance,
-        average,
-    ):  # promoters hold what they held; the signal of reads is that of the plain store
+    for store in (activity, distance, average):  # promoters have the same depth as in the plain store
         at, there = store.promoter_region[7], plain.promoter_region[7]
         assert np.array_equal(store.region_depth(at), plain.region_depth(there))
     content["contacts"] = kinds["average"] | {
@@ -452,7 +443,7 @@ def test_a_store_is_built_from_predicted_contacts_and_records_all_it_was_made_of
     )
 
 
-def test_reads_and_the_track_made_of_them_predict_the_same_contacts(
+def test_reads_and_the_track_made_from_them_predict_the_same_contacts(
     described, toy_sizes, toy_genes, tmp_path
 ):
     marks = {"kind": "activity", "marks": ["H3K27me3"]}
@@ -470,7 +461,7 @@ def test_reads_and_the_track_made_of_them_predict_the_same_contacts(
     assert found[0].equals(found[1]) and len(found[0]) > 100
 
 
-def test_what_an_average_is_made_of_is_fetched_and_is_an_input_of_the_study(toy, tmp_path):
+def test_the_sources_of_an_average_are_fetched_and_are_inputs_of_the_study(toy, tmp_path):
     content = yaml.safe_load((toy / "cellA.yaml").read_text())
     of = [
         {"kind": "pairs", "path": f"{name}.tsv", "url": f"https://example.org/{name}.tsv", "size": 9}
@@ -500,7 +491,7 @@ def test_what_an_average_is_made_of_is_fetched_and_is_an_input_of_the_study(toy,
     } and "fetch/cellA" in made
 
 
-def test_the_graph_model_takes_averages_and_refuses_predictions(toy, described):
+def test_the_graph_model_accepts_averages_and_refuses_predictions(toy, described):
     path = str(toy / "cellA" / "contacts.tsv.gz")
     nodes = nodes_of(described, 10_000)
     alone, mean = (
@@ -515,7 +506,7 @@ def test_the_graph_model_takes_averages_and_refuses_predictions(toy, described):
         node_contacts(with_contacts(described, kind="activity"), nodes, 10)
 
 
-def test_an_analysis_of_one_cell_type_may_look_at_the_manifests_of_all(tmp_path):
+def test_an_analysis_of_one_cell_type_gets_the_manifests_of_all(tmp_path):
     study = {
         "name": "two",
         "out": "runs",
@@ -532,11 +523,11 @@ def test_an_analysis_of_one_cell_type_may_look_at_the_manifests_of_all(tmp_path)
     }
 
 
-# -- real data -------------------------------------------------------------------------------------------------------
+# -- real data -----------------------------------------------------------------------------------------------
 
 
-def test_real_loops_end_at_predicted_elements_more_often_than_beside_them(real_data):
-    "H3K4me1 of GM12878 in 10-kb bins, chromosome 1; loops of the same cells, anchors that hold no TSS."
+def test_real_loops_end_at_predicted_elements_more_often_than_near_them(real_data):
+    "H3K4me1 of GM12878 in 10-kb bins, chromosome 1, and anchors without a TSS of loops in the same cells."
     sizes = read_chrom_sizes(real_data / "hg19.chrom.sizes")
     genes = read_genes("gtf", real_data / "gencode.v10.genes.hg19.gtf.gz", sizes, gene_type="protein_coding")
     genes = genes[genes["chrom"] == "chr1"]
@@ -544,23 +535,22 @@ def test_real_loops_end_at_predicted_elements_more_often_than_beside_them(real_d
     elements = find_elements(
         tracks, [["H3K4me1"]], genes, sizes, width=10_000, bin_size=10_000, least=2.0, clear_of_tss=10_000
     )
-    loops = read_pcres(
-        genes, sizes, "bedpe", real_data / "gm12878" / "GM12878.loops.bedpe.gz", tss_distance=10_000
-    )
+    contacts = read_contacts("bedpe", real_data / "gm12878" / "GM12878.loops.bedpe.gz", sizes)
+    loops = select_pcres(genes, contacts, tss_distance=10_000)
     found = recovered(elements.assign(gene_id="all"), loops.assign(gene_id="all"))["recall"]
     moved = [
         elements.assign(gene_id="all", start=elements["start"] + shift, end=elements["end"] + shift)
         for shift in (-300_000, -150_000, 150_000, 300_000)
     ]
-    beside = [recovered(table, loops.assign(gene_id="all"))["recall"] for table in moved]
-    assert len(elements) > 300 and found > 1.3 * max(beside)
+    nearby = [recovered(table, loops.assign(gene_id="all"))["recall"] for table in moved]
+    assert len(elements) > 300 and found > 1.3 * max(nearby)
 
 
-# -- the analysis ----------------------------------------------------------------------------------------------------
+# -- the analysis --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
-def test_the_notebook_compares_all_selections_and_says_which_it_cannot(toy, toy_store, tmp_path):
+def test_the_notebook_compares_all_selections_and_lists_those_it_cannot(toy, toy_store, tmp_path):
     small = {"layers": 1, "heads": 2, "width": 8, "attention_width": 8, "feed_forward_width": 8}
     common = {
         "manifest": str(toy / "cellA.yaml"),

@@ -15,7 +15,7 @@ from sklearn.metrics import roc_auc_score
 from chromoformer.baselines.shallow import SHALLOW, out_of_fold, pcre_features, promoter_features
 from chromoformer.data.batches import GeneDataset
 from chromoformer.data.build import build_store
-from chromoformer.data.contacts import read_pcres
+from chromoformer.data.contacts import read_contacts, select_pcres
 from chromoformer.data.expression import read_gtf_genes
 from chromoformer.data.store import Store
 from chromoformer.data.tracks import read_coverage
@@ -205,7 +205,8 @@ def test_fragment_pairs_give_back_the_planted_contacts(folder):
     for cell_type, name in genome.items():
         sizes = read_chrom_sizes(folder / f"genomes/{name}.chrom.sizes")
         genes = read_gtf_genes(folder / f"genomes/{name}.gtf.gz", sizes)
-        found = read_pcres(genes, sizes, "pairs", folder / cell_type / "contacts.tsv.gz")
+        contacts = read_contacts("pairs", folder / cell_type / "contacts.tsv.gz", sizes)
+        found = select_pcres(genes, contacts)
         links = truth(folder, "links", cell_type)
         planted = links[links["frequency"] > 0]
         both = found.merge(planted, on=["gene_id", "chrom", "start", "end"])

@@ -1,4 +1,4 @@
-"""Networks that read whole genes: what they are shown, that it is exact, and that everything a network does works with them."""
+"""Networks that read whole genes: their input is exact, and training, prediction and explanation work."""
 
 import importlib
 import json
@@ -36,7 +36,7 @@ WHOLE = replace(SMALL, span="gene", positions=ALL_PARTS, embedding=replace(SMALL
 
 
 def long_tables(seed=0):
-    "Genes of 200 to 9,000 bp on both strands, their exons, and pCREs; some overlap."
+    "Genes of 200 to 9,000 bp on both strands, some overlapping, their exons, and pCREs."
     genes, pcres = toy_tables(seed=seed)
     random = np.random.default_rng(seed)
     length = random.integers(200, 9000, len(genes))
@@ -53,7 +53,7 @@ def long_tables(seed=0):
 
 
 def by_position(chrom, start, end):
-    "Depth that says where it is from: (end - start, 2)."
+    "Depth that is a function of its position, of shape (end - start, 2)."
     at, number = np.arange(start, end), list(CHROMS).index(chrom)
     depth = np.stack([at % 997, (at // 3 + 7 * number) % 101], 1).astype(float)
     return np.where(((at >= 0) & (at < CHROMS[chrom]))[:, None], depth, 0)
@@ -70,8 +70,9 @@ def signal_of(regions):
 
 @pytest.fixture(scope="module")
 def stores(tmp_path_factory):
-    "The same genes with whole genes and without."
-    folder, (genes, pcres, exons) = tmp_path_factory.mktemp("whole"), long_tables()
+    "Two stores of the same genes, with whole genes and without."
+    folder = tmp_path_factory.mktemp("whole")
+    genes, pcres, exons = long_tables()
     same = {
         "genes": genes,
         "pcres": pcres,
@@ -90,7 +91,7 @@ def stores(tmp_path_factory):
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(1, 20)), max_size=12), st.integers(1, 3))
-def test_covered_bases_are_those_counted_one_by_one(intervals, least):
+def test_covered_bases_equal_those_counted_one_by_one(intervals, least):
     start = np.array([a for a, _ in intervals], np.int64)
     end = np.array([a + length for a, length in intervals], np.int64)
     depth = np.zeros(100, int)
@@ -100,7 +101,7 @@ def test_covered_bases_are_those_counted_one_by_one(intervals, least):
     assert CoveredBases(start, end, least)(torch.arange(101)).tolist() == expected.tolist()
 
 
-def test_a_store_of_whole_genes_reads_windows_and_pcres_as_before_and_keeps_no_bin_twice(stores):
+def test_a_store_of_whole_genes_has_the_same_windows_and_pcres_and_no_bin_twice(stores):
     windows, whole = Store(stores / "windows.h5"), Store(stores / "whole.h5")
     rows = np.arange(len(whole.genes))
     one, other = GeneDataset(windows).batch(rows), GeneDataset(whole).batch(rows)
@@ -126,7 +127,7 @@ def test_a_store_of_whole_genes_reads_windows_and_pcres_as_before_and_keeps_no_b
 
 @pytest.mark.parametrize("in_memory", [True, False])
 @pytest.mark.parametrize("bin_size", [100, 500, 2000])
-def test_bins_of_whole_genes_are_those_made_base_by_base(stores, bin_size, in_memory):
+def test_bins_of_whole_genes_equal_those_computed_base_by_base(stores, bin_size, in_memory):
     store = Store(stores / "whole.h5")
     genes, _, exons = long_tables()
     rows = [0, 3, 17, 64, 119]  # the first begins outside its chromosome
@@ -176,9 +177,7 @@ def test_bins_of_whole_genes_are_those_made_base_by_base(stores, bin_size, in_me
 
 @settings(max_examples=15, deadline=None)
 @given(st.sets(st.sampled_from(ALL_PARTS)), st.integers(1, 3), st.integers(0, 4), st.integers(0, 1000))
-def test_one_query_over_genes_of_mixed_lengths_equals_full_attention_outputs_and_gradients(
-    parts, layers, max_pcres, seed
-):
+def test_outputs_and_gradients_equal_those_of_full_attention(parts, layers, max_pcres, seed):
     config = replace(
         WHOLE,
         positions=tuple(sorted(parts)),
@@ -214,7 +213,7 @@ def test_the_prediction_of_a_whole_gene_does_not_depend_on_its_batch(stores, dty
     assert torch.allclose(alone, together, rtol=tolerance, atol=tolerance)
 
 
-def test_whole_genes_train_stop_resume_predict_and_explain(stores, tmp_path, monkeypatch):
+def test_whole_genes_train_resume_predict_and_explain(stores, tmp_path, monkeypatch):
     store = Store(stores / "whole.h5")
     recipe = Recipe(epochs=2, batch_size=16, learning_rate=1e-3)
     expected = fit(store, tmp_path / "undisturbed", 1, WHOLE, recipe, progress=False)
@@ -245,8 +244,8 @@ def test_whole_genes_train_stop_resume_predict_and_explain(stores, tmp_path, mon
     )
     assert np.allclose(table.set_index("gene_id")["score"].loc[alone.index], alone, atol=1e-5)
     gene = store.genes["gene_id"].iloc[5]
-    told = explain_gene(tmp_path / "run", store, gene)
-    assert {size: weights.shape for size, weights in told.promoter_attention.items()} == {
+    explanation = explain_gene(tmp_path / "run", store, gene)
+    assert {size: weights.shape for size, weights in explanation.promoter_attention.items()} == {
         2000: (2, 2),
         500: (2, 8),
         100: (2, 40),
@@ -263,7 +262,7 @@ def test_whole_genes_train_stop_resume_predict_and_explain(stores, tmp_path, mon
         tss_attention(tmp_path / "run", store)
 
 
-def test_silencing_beyond_the_window_changes_the_gene_that_reads_it(stores, tmp_path):
+def test_silencing_beyond_the_promoter_window_changes_a_gene_that_reads_it(stores, tmp_path):
     store = Store(stores / "whole.h5")
     fit(store, tmp_path / "run", 1, WHOLE, Recipe(epochs=1, batch_size=16), progress=False)
     genes = store.genes
@@ -280,19 +279,19 @@ def test_silencing_beyond_the_window_changes_the_gene_that_reads_it(stores, tmp_
 @pytest.mark.parametrize(
     ("network", "words"),
     [
-        ({"span": "genes"}, "neither window nor gene"),
-        ({"positions": ["tss", "distance"]}, "no positions"),
-        ({"span": "gene", "promoter_window": 2000}, "looks at no promoter window"),
+        ({"span": "genes"}, "Input should be .window. or .gene."),
+        ({"positions": ["tss", "distance"]}, "unknown positions distance"),
+        ({"span": "gene", "promoter_window": 2000}, "has no promoter window"),
         ({"base": "whole-genes"}, "no network"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(stores, network, words):
+def test_contradictory_settings_are_refused(stores, network, words):
     with pytest.raises(InputError, match=words):
         network_and_recipe(Store(stores / "whole.h5"), network)
 
 
-def test_data_that_do_not_fit_are_refused_with_a_remedy(stores, tmp_path):
-    with pytest.raises(InputError, match="keeps promoter windows alone") as refused:
+def test_stores_without_whole_genes_or_exons_are_refused_with_a_fix(stores, tmp_path):
+    with pytest.raises(InputError, match="has only promoter windows") as refused:
         fit(stores / "windows.h5", tmp_path / "run", 1, WHOLE, progress=False)
     assert "whole_genes" in str(refused.value)
     genes, pcres, _ = long_tables()
@@ -321,7 +320,7 @@ def test_data_that_do_not_fit_are_refused_with_a_remedy(stores, tmp_path):
     )
 
 
-def test_the_named_network_reads_whole_genes_and_the_published_one_is_as_it_was(stores):
+def test_the_named_network_reads_whole_genes_and_the_default_is_the_published_one(stores):
     store = Store(stores / "whole.h5")
     named, _ = network_and_recipe(store, "whole-gene", "whole-gene")
     changed, _ = network_and_recipe(store, {"base": "whole-gene", "max_pcres": 0, "embedding": {"layers": 1}})
@@ -336,7 +335,7 @@ def test_the_named_network_reads_whole_genes_and_the_published_one_is_as_it_was(
 
 
 @pytest.mark.slow
-def test_the_study_of_whole_genes_finds_that_the_whole_gene_and_its_positions_matter(tmp_path):
+def test_the_study_of_whole_genes_finds_that_whole_genes_and_positions_matter(tmp_path):
     study = yaml.safe_load((ROOT / "workflow" / "studies" / "whole_genes.yaml").read_text())
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(study | {"out": str(tmp_path / "runs")}))
     subprocess.run(
