@@ -90,7 +90,7 @@ def test_a_store_of_another_version_or_kind_is_refused(path, tmp_path):
         Store(other)
     with h5py.File(tmp_path / "kind.h5", "w") as file:
         file.attrs["format"] = "something else"
-    with pytest.raises(InputError, match="no store"):
+    with pytest.raises(InputError, match="not a store"):
         Store(tmp_path / "kind.h5")
 
 
