@@ -1,7 +1,8 @@
-"""How long does the store of one cell type take, how large is it, and how much memory does each step need?
+"""Measure time, size and memory of building and reading the store of one cell type.
 
-Seven simulated bigWigs of 30 million reads each, 19,000 promoters of 40 kb and about 60,000 pCREs, at 100 bp. Each step runs in a process of its own;
-memory is the sum over its processes. Making the input takes some minutes: keep it with --folder.
+The input is seven simulated bigWigs of 30 million reads each, 19,000 promoters of 40 kb and about 60,000 pCREs, at 100 bp.
+Each step runs in a process of its own; memory is the sum over its processes. Simulating the input takes some minutes; keep
+it with --folder.
 
     python benchmarks/store.py [--folder cell30m] [--processes 1 2] [--out benchmarks/results/store.json]
     python benchmarks/store.py --scale toy        # a quick look
@@ -18,10 +19,11 @@ from _measure import about, measured
 
 STEPS = Path(__file__).with_name("_store.py")
 TARGETS = {"seconds": (60, 180), "bytes": (0.3e9, 0.6e9), "peak_mb": (2048, 4096)}  # aim, must
-LAYOUTS = [("gzip", 512), ("gzip", 4096), ("lzf", 512), ("none", 512)]  # the first is the store's own
+LAYOUTS = [("gzip", 512), ("gzip", 4096), ("lzf", 512), ("none", 512)]  # the first is that of the store
 
 
 def step(*arguments: object) -> dict:
+    "Run one step of _store.py; return its time, memory and what it printed."
     run = measured([sys.executable, STEPS, *arguments])
     return {"seconds": run["seconds"], "peak_mb": run["peak_mb"]} | (json.loads(run["printed"]) or {})
 
@@ -31,7 +33,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--folder", type=Path, help="keep the simulated cell type here, and use the one that is here"
+        "--folder", type=Path, help="keep the simulated cell type in this folder, and use it if it exists"
     )
     parser.add_argument("--scale", choices=("human", "toy"), default="human")
     parser.add_argument(
@@ -39,11 +41,11 @@ def main() -> None:
         type=int,
         nargs="+",
         default=[1, 2],
-        help="tracks read at the same time; each is measured",
+        help="numbers of tracks read at the same time; each is measured",
     )
-    parser.add_argument("--runs", type=int, default=3, help="of each build")
+    parser.add_argument("--runs", type=int, default=3, help="repeats of each build")
     parser.add_argument(
-        "--no-layouts", action="store_true", help="leave out the other ways to keep the signal"
+        "--no-layouts", action="store_true", help="do not compare other compressions of the signal"
     )
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
