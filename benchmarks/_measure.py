@@ -21,7 +21,7 @@ def _resident(process: int) -> int:
 
 
 def measured(command: list, **environment: str) -> dict:
-    "Run a command; return seconds, peak memory in MB (sum over processes, sampled 20 times a second) and what it printed."
+    "Run a command; return its seconds, peak memory (MB, sum over processes, sampled at 20 Hz) and output."
     start = time.perf_counter()
     peak = 0
     with subprocess.Popen(

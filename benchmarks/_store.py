@@ -1,4 +1,4 @@
-"""Run one step of store.py in this process and print the result as JSON: `python _store.py STEP ARGUMENTS`."""
+"""Run one step of store.py in this process and print JSON: `python _store.py STEP ARGUMENTS`."""
 
 import json
 import statistics
@@ -47,7 +47,7 @@ def batches(store, where, number=40):
 
 
 def layout(store, out, compression, rows):
-    "Write the signal with another compression; return its size and the seconds to write, read all, and read 64 genes."
+    "Write the signal with a compression; return its size and seconds to write, read all, and read 64 genes."
     import h5py
 
     from chromoformer.data.store import Store

@@ -60,7 +60,7 @@ def listing(folder) -> dict[str, str]:
 
 
 def refused(folder, *arguments, says=()) -> str:
-    "Run a command that must refuse its input and change nothing in a folder; return its message, which contains `says`."
+    "Run a command that must fail and change nothing in a folder; return its message, which contains `says`."
     before = listing(folder)
     result = chromoformer(*arguments)
     message = result.err[result.err.rfind("Error:") :]

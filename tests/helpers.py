@@ -20,7 +20,7 @@ SMALL = ChromoformerConfig(
 
 
 def toy_tables(per_chrom=30, seed=0):
-    "Return a gene table and 0 to 8 pCREs of 90 to 4,000 bp for each gene; the first window leaves its chromosome."
+    "Return genes, the first at a chromosome's start, and for each 0 to 8 pCREs of 90 to 4,000 bp."
     random = np.random.default_rng(seed)
     number = per_chrom * len(CHROMS)
     label = random.integers(0, 2, number)
