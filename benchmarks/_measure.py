@@ -1,4 +1,4 @@
-"""Time and peak memory of a command in a process of its own, the processes that it starts included."""
+"""Measure time and peak memory of a command, including the processes that it starts."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def _resident(process: int) -> int:
-    "Resident memory of a process and its children in pages; Linux only, 0 elsewhere."
+    "Return the resident memory of a process and its children in pages; 0 where there is no /proc."
     try:
         pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
         children = [
@@ -21,8 +21,9 @@ def _resident(process: int) -> int:
 
 
 def measured(command: list, **environment: str) -> dict:
-    "Seconds, peak memory in MB and what the command printed; the peak is that of the sum over processes, seen 20 times a second."
-    start, peak = time.perf_counter(), 0
+    "Run a command; return its seconds, peak memory (MB, sum over processes, sampled at 20 Hz) and output."
+    start = time.perf_counter()
+    peak = 0
     with subprocess.Popen(
         list(map(str, command)), stdout=subprocess.PIPE, text=True, env=os.environ | environment
     ) as process:
@@ -40,7 +41,7 @@ def measured(command: list, **environment: str) -> dict:
 
 
 def about() -> dict:
-    "On what, with what and when it was measured."
+    "Return the machine, the versions, the commit and the date, to be kept with a result."
     from chromoformer.provenance import code_version, machine, versions
 
     return {

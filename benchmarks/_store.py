@@ -1,4 +1,4 @@
-"""One step of store.py in a process of its own: `python _store.py STEP ARGUMENTS`; prints JSON."""
+"""Run one step of store.py in this process and print JSON: `python _store.py STEP ARGUMENTS`."""
 
 import json
 import statistics
@@ -9,6 +9,7 @@ import numpy as np
 
 
 def simulate(scale, folder):
+    "Write the tracks, contacts and expression of one cell type."
     from chromoformer.simulate.epigenome import simulate
     from chromoformer.simulate.rules import MARKS
 
@@ -19,13 +20,14 @@ def simulate(scale, folder):
 
 
 def build(manifest, store, processes):
+    "Build the store."
     from chromoformer.data.build import build_store
 
     build_store(manifest, store, processes=int(processes), force=True, progress=False)
 
 
 def batches(store, where, number=40):
-    "Seconds until the first batch can be made, and of batches of 64 random genes."
+    "Return the seconds needed to open the store, and to make a batch of 64 random genes."
     import torch
 
     from chromoformer.data.batches import GeneDataset
@@ -45,20 +47,18 @@ def batches(store, where, number=40):
 
 
 def layout(store, out, compression, rows):
-    "Another way to keep the same signal: size, seconds to write and to read all, and of the stretches that 64 random genes need."
+    "Write the signal with a compression; return its size and seconds to write, read all, and read 64 genes."
     import h5py
 
     from chromoformer.data.store import Store
 
     found = Store(store)
     signal = found.signal()
-    filters = (
-        {}
-        if compression == "none"
-        else {"compression": "gzip", "compression_opts": 1}
-        if compression == "gzip"
-        else {"compression": "lzf"}
-    )
+    filters = {
+        "none": {},
+        "gzip": {"compression": "gzip", "compression_opts": 1},
+        "lzf": {"compression": "lzf"},
+    }[compression]
     start = time.perf_counter()
     with h5py.File(out, "w") as file:
         chunks = (min(int(rows), len(signal)), signal.shape[1])
@@ -94,6 +94,7 @@ def layout(store, out, compression, rows):
 
 
 def describe(store):
+    "Return what the store contains."
     from chromoformer.data.store import Store
 
     found = Store(store)

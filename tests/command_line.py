@@ -1,4 +1,4 @@
-"""Run `chromoformer` inside the test's process, and see what a command leaves behind."""
+"""Run `chromoformer` in the test's process, and check its output and the files it leaves."""
 
 import contextlib
 import io
@@ -21,7 +21,7 @@ recipe: {epochs: 2, batch_size: 8, learning_rate: 1.0e-3}
 
 
 class Result(NamedTuple):
-    "What a command said."
+    "Exit status and output of a command."
 
     status: int
     out: str
@@ -29,7 +29,7 @@ class Result(NamedTuple):
 
 
 def chromoformer(*arguments) -> Result:
-    "Run one command; an exception that the command line does not turn into a message fails the test."
+    "Run one command; an exception that does not become an error message fails the test."
     out, err = io.StringIO(), io.StringIO()
     with mock.patch.object(sys, "argv", ["chromoformer", *map(str, arguments)]):
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -42,16 +42,16 @@ def chromoformer(*arguments) -> Result:
 
 
 def succeed(*arguments) -> Result:
-    "Run one command that must end with exit status 0."
+    "Run one command that must succeed; it must end by naming the next command."
     result = chromoformer(*arguments)
     assert result.status == 0, result.err
-    if "--help" not in arguments:  # it ends with what to do next
+    if "--help" not in arguments:
         assert result.out.rstrip().splitlines()[-1].startswith("Next: "), result.out
     return result
 
 
 def listing(folder) -> dict[str, str]:
-    "Every file and folder below a folder, hidden ones included, with its hash."
+    "Return every file below a folder with its hash, and every subfolder, including hidden ones."
     folder = Path(folder)
     return {
         str(path.relative_to(folder)): sha256(path) if path.is_file() else "folder"
@@ -60,7 +60,7 @@ def listing(folder) -> dict[str, str]:
 
 
 def refused(folder, *arguments, says=()) -> str:
-    "Run a command that must refuse its input and leave a folder as it was; its message, which must contain each of `says`."
+    "Run a command that must fail and change nothing in a folder; return its message, which contains `says`."
     before = listing(folder)
     result = chromoformer(*arguments)
     message = result.err[result.err.rfind("Error:") :]

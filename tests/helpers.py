@@ -1,4 +1,4 @@
-"""Small stores made from nothing, shared by the tests."""
+"""Small random stores, shared by the tests."""
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ SMALL = ChromoformerConfig(
 
 
 def toy_tables(per_chrom=30, seed=0):
-    "A gene table and pCREs: 0 to 8 a gene, of 90 to 4,000 bp; the first gene's window leaves its chromosome."
+    "Return genes, the first at a chromosome's start, and for each 0 to 8 pCREs of 90 to 4,000 bp."
     random = np.random.default_rng(seed)
     number = per_chrom * len(CHROMS)
     label = random.integers(0, 2, number)
@@ -42,29 +42,21 @@ def toy_tables(per_chrom=30, seed=0):
     for gene in genes.itertuples():
         for rank in range(1, random.integers(0, 9) + 1):
             start = int(random.integers(150_000, 390_000))
-            rows.append(
-                (
-                    gene.gene_id,
-                    gene.chrom,
-                    start,
-                    start + int(random.integers(90, 4001)),
-                    9.0 - rank + random.random(),
-                    rank,
-                )
-            )
+            end = start + int(random.integers(90, 4001))
+            rows.append((gene.gene_id, gene.chrom, start, end, 9.0 - rank + random.random(), rank))
     return genes, pd.DataFrame(rows, columns=["gene_id", "chrom", "start", "end", "score", "rank"])
 
 
 def write_toy_store(path, seed=0, genes=None, pcres=None, learnable=True):
-    "A store of random counts in which H3K4me3 at the TSS follows the label."
-    tables = toy_tables(seed=seed)
-    genes, pcres = tables[0] if genes is None else genes, tables[1] if pcres is None else pcres
+    "Write a store of random counts; if learnable, H3K4me3 at the TSS depends on the label."
+    toy_genes, toy_pcres = toy_tables(seed=seed)
+    genes = toy_genes if genes is None else genes
+    pcres = toy_pcres if pcres is None else pcres
     random = np.random.default_rng(seed)
 
     def signal_of(regions):
-        bases = np.minimum(
-            100, np.concatenate([r.end - r.start - 100 * np.arange(r.bins) for r in regions.itertuples()])
-        )
+        left = [r.end - r.start - 100 * np.arange(r.bins) for r in regions.itertuples()]
+        bases = np.minimum(100, np.concatenate(left))
         signal = random.poisson(np.repeat(bases[:, None], len(MARKS), 1)).astype(np.float32)
         where = {(r.chrom, r.start): r.first_bin for r in regions.itertuples()}
         for gene in genes.itertuples():

@@ -1,4 +1,7 @@
-"""Are the library and the notebooks in step, and the notebooks clean? Exports and cleans a copy, and compares."""
+"""Check that the library equals what the notebooks export, and that the notebooks are clean.
+
+A copy of both is exported and cleaned, and compared with the originals.
+"""
 
 import filecmp
 import shutil
@@ -20,9 +23,7 @@ def main() -> int:
             )
         for name in ("settings.ini", "setup.py", "pyproject.toml"):
             shutil.copy(ROOT / name, copy / name)
-        for module in (copy / "chromoformer").rglob(
-            "*.py"
-        ):  # a module whose notebook is gone must not come back
+        for module in (copy / "chromoformer").rglob("*.py"):  # so that a module without a notebook is noticed
             if GENERATED in module.read_text() or module.name == "_modidx.py":
                 module.unlink()
         bin_folder = Path(sys.executable).parent
@@ -42,7 +43,11 @@ def main() -> int:
                 if not (here.exists() and there.exists() and filecmp.cmp(here, there, shallow=False)):
                     wrong.append(str(file))
     if wrong:
-        print("Not in step with the notebooks, or not clean; run `make export`:", *wrong, sep="\n  ")
+        print(
+            "These files differ from an export of the notebooks, or are not clean; run `make export`:",
+            *wrong,
+            sep="\n  ",
+        )
     return bool(wrong)
 
 

@@ -790,7 +790,7 @@ def test_a_store_of_another_version_and_another_hdf5_file_are_refused(toy_store,
     refused(tmp_path, "info", store, says=[store])
     with h5py.File(store, "w") as file:
         file["x"] = 1
-    refused(tmp_path, "info", store, says=[store, "no store"])
+    refused(tmp_path, "info", store, says=[store, "not a store"])
 
 
 # ---- checkpoints and models ----

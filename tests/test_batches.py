@@ -1,4 +1,4 @@
-"""Batches equal what a reader would compute by hand, gene by gene, from the store's regions."""
+"""Batches equal what plain NumPy computes from the store's regions, gene by gene."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def store(tmp_path_factory):
 
 
 def by_hand(store, region, bin_size):
-    "ln(mean + 1) of one region's bins and how many bases each has, with plain NumPy."
+    "Return ln(mean depth + 1) of one region's bins and the bases of each, with plain NumPy."
     row = store.regions.iloc[region]
     sums = store.signal(row["first_bin"], row["first_bin"] + row["bins"])
     inside = np.zeros(row["bins"] * 100, bool)
@@ -25,16 +25,13 @@ def by_hand(store, region, bin_size):
     for start in range(0, row["end"] - row["start"], bin_size):
         bases.append(inside[start : start + bin_size].sum())
         total = sums[start // 100 : (start + bin_size) // 100].sum(0)
-        values.append(
-            np.log(
-                np.float32(total / np.float32(max(bases[-1], 1))) + np.float32(1), dtype=np.float64
-            ).astype(np.float32)
-        )
+        mean = np.float32(total / np.float32(max(bases[-1], 1)))
+        values.append(np.log(mean + np.float32(1), dtype=np.float64).astype(np.float32))
     return np.array(values), np.array(bases)
 
 
 @pytest.mark.parametrize("bin_size", [100, 500, 2000])
-def test_features_equal_those_computed_by_hand(store, bin_size):
+def test_features_equal_plain_numpy(store, bin_size):
     data = GeneDataset(store)
     rows = np.random.default_rng(1).permutation(len(data))[:20]
     batch = data.batch(rows)
@@ -51,30 +48,27 @@ def test_features_equal_those_computed_by_hand(store, bin_size):
         for contact in range(store.pcre_start[row], store.pcre_start[row + 1]):
             values, _ = by_hand(store, store.pcres["region"][contact], bin_size)
             before = -(-(window - len(values)) // 2) - start
-            assert np.array_equal(pcre[at, before : before + len(values)].numpy(), values)
-            assert (~pcre_padding[at]).sum() == len(values) and not pcre_padding[
-                at, before : before + len(values)
-            ].any()
+            middle = slice(before, before + len(values))
+            assert np.array_equal(pcre[at, middle].numpy(), values)
+            assert (~pcre_padding[at]).sum() == len(values) and not pcre_padding[at, middle].any()
             assert batch.gene[at] == place and batch.slot[at] == contact - store.pcre_start[row] + 1
             at += 1
     assert at == len(batch.gene)
 
 
-def test_a_narrower_promoter_window_is_cut_around_the_tss_and_padded(store):
+def test_narrow_promoter_window_is_cut_around_tss_and_padded(store):
     batch = GeneDataset(store).batch([40, 41])
     whole, _ = batch.promoter_features(100)
     narrow, padding = batch.promoter_features(100, promoter_window=1000)
     assert torch.equal(narrow[:, 15:25], whole[:, 15:25])
     assert padding[:, :15].all() and padding[:, 25:].all() and not padding[:, 15:25].any()
-    odd, padding = batch.promoter_features(
-        500, promoter_window=500
-    )  # one bin in a window of eight: seven empty ones
+    odd, padding = batch.promoter_features(500, promoter_window=500)  # one bin in a window of eight
     for gene, minus in enumerate(batch.minus.tolist()):
         assert (~padding[gene]).nonzero().flatten().tolist() == [3 if minus else 4]
     assert odd.shape == (2, 8, 2)
 
 
-def test_reading_from_disk_equals_reading_from_memory(store, tmp_path):
+def test_batches_from_disk_equal_batches_from_memory(store, tmp_path):
     other = Store(write_toy_store(tmp_path / "other.h5", seed=1))
     for stores in (store, [store, other]):
         memory, disk = GeneDataset(stores), GeneDataset(stores, in_memory=False)
@@ -83,7 +77,7 @@ def test_reading_from_disk_equals_reading_from_memory(store, tmp_path):
         assert torch.equal(a.promoter, b.promoter) and torch.equal(a.pcre, b.pcre)
 
 
-def test_several_stores_give_the_batches_of_each(store, tmp_path):
+def test_batches_of_several_stores_equal_those_of_each(store, tmp_path):
     other = Store(write_toy_store(tmp_path / "other.h5", seed=1))
     both, single = GeneDataset([store, other]), GeneDataset(other)
     joined, alone = both.batch(np.arange(5) + len(store.genes)), single.batch(np.arange(5))
@@ -91,19 +85,19 @@ def test_several_stores_give_the_batches_of_each(store, tmp_path):
     assert torch.equal(joined.score, alone.score) and torch.equal(joined.target, alone.target)
 
 
-def test_stores_may_be_named_by_their_path(store):
+def test_store_path_gives_the_same_batch_as_open_store(store):
     assert torch.equal(GeneDataset(store.path).batch([3]).promoter, GeneDataset(store).batch([3]).promoter)
     assert len(GeneDataset([store.path, store])) == 2 * len(store.genes)
 
 
-def test_fewer_pcres_keep_the_best(store):
+def test_max_pcres_keeps_the_best(store):
     batch, few = GeneDataset(store).batch(range(20)), GeneDataset(store, max_pcres=2).batch(range(20))
     keep = batch.slot <= 2
     assert torch.equal(few.score, batch.score[keep]) and few.slot.max() == 2
     assert len(GeneDataset(store, max_pcres=0).batch(range(20)).gene) == 0
 
 
-def test_an_epoch_visits_every_gene_once_in_an_order_of_its_own(store):
+def test_epoch_visits_every_gene_once_in_its_own_repeatable_order(store):
     data = GeneDataset(store)
     orders = [
         torch.cat([b.rows for b in loader(data, shuffle=True, seed=3, epoch=e)]).tolist() for e in (0, 1, 0)
@@ -112,14 +106,14 @@ def test_an_epoch_visits_every_gene_once_in_an_order_of_its_own(store):
     assert sum(len(b) for b in loader(data, batch_size=50, drop_last=True)) == 100
 
 
-def test_stores_that_do_not_fit_together_are_refused(store, tmp_path):
+def test_stores_with_different_channels_are_refused(store, tmp_path):
     other = Store(write_toy_store(tmp_path / "other.h5"))
     other.channels = ("H3K4me1", "H3K27ac")
     with pytest.raises(InputError, match=r"channels.*other\.h5|other\.h5.*channels"):
         GeneDataset([store, other])
 
 
-def test_the_logarithm_is_the_nearest_float32_number():
+def test_logarithm_is_the_nearest_float32_number():
     sums = torch.arange(1.0, 5001.0).view(1, -1, 1)
     values, _ = bin_features(sums, torch.tensor([0]), torch.tensor([5000 * 7]), 7, 7)
     means = (np.arange(1, 5001, dtype=np.float32) / np.float32(7)) + np.float32(1)

@@ -1,4 +1,4 @@
-"""The store: equal inputs make equal files, regions are kept once, and nothing that is damaged is taken for whole."""
+"""The store: equal inputs give equal files, each region is kept once, and a damaged file is refused."""
 
 import h5py
 import numpy as np
@@ -6,8 +6,9 @@ import pytest
 from helpers import CHROMS, toy_tables, write_toy_store
 
 from chromoformer.data.batches import GeneDataset
-from chromoformer.data.store import FORMAT_VERSION, Store, lay_out_regions
+from chromoformer.data.store import FORMAT_VERSION, Store, lay_out_regions, record_store, refuse_finished
 from chromoformer.errors import InputError
+from chromoformer.provenance import Stopwatch
 
 
 @pytest.fixture(scope="module")
@@ -15,11 +16,11 @@ def path(tmp_path_factory):
     return write_toy_store(tmp_path_factory.mktemp("store") / "toy.h5")
 
 
-def test_equal_inputs_make_equal_stores_byte_for_byte(path, tmp_path):
+def test_equal_inputs_give_equal_bytes(path, tmp_path):
     assert write_toy_store(tmp_path / "again.h5").read_bytes() == path.read_bytes()
 
 
-def test_a_store_gives_back_its_tables(path):
+def test_tables_read_equal_tables_written(path):
     genes, pcres = toy_tables()
     store = Store(path)
     assert store.genes["gene_id"].tolist() == genes["gene_id"].tolist()
@@ -39,15 +40,15 @@ def test_each_region_is_kept_once():
     assert contacts["gene"].is_monotonic_increasing
 
 
-def test_a_window_that_leaves_its_chromosome_keeps_the_tss_at_its_centre(path):
+def test_window_beyond_chromosome_keeps_tss_at_centre(path):
     store = Store(path)
     region = store.regions.iloc[store.promoter_region[0]]
     assert (region["start"], region["inside_start"], region["end"]) == (-750, 0, 3250)
     depth = store.region_depth(store.promoter_region[0])
-    assert (
-        np.isnan(depth[:7]).all() and np.isfinite(depth[7:]).all()
-    )  # bin 7 covers bases -50 to 50: half of it is data
-    assert (GeneDataset(store).batch([0]).promoter_features(100)[1][0].sum().item()) == 7
+    assert np.isnan(depth[:7]).all()
+    assert np.isfinite(depth[7:]).all()  # bin 7 covers bases -50 to 50: half of it has data
+    _, padding = GeneDataset(store).batch([0]).promoter_features(100)
+    assert padding[0].sum().item() == 7
 
 
 @pytest.mark.parametrize(
@@ -65,7 +66,7 @@ def test_a_window_that_leaves_its_chromosome_keeps_the_tss_at_its_centre(path):
         (lambda g, p: (g.iloc[:0], p.iloc[:0]), "no gene"),
     ],
 )
-def test_wrong_tables_are_refused_and_leave_nothing(change, message, tmp_path):
+def test_wrong_tables_are_refused_and_leave_no_file(change, message, tmp_path):
     genes, pcres = change(*toy_tables())
     with pytest.raises(InputError, match=message):
         write_toy_store(tmp_path / "toy.h5", genes=genes, pcres=pcres, learnable=False)
@@ -73,15 +74,15 @@ def test_wrong_tables_are_refused_and_leave_nothing(change, message, tmp_path):
 
 
 @pytest.mark.parametrize("keep", [0, 100, 0.5, 0.99])
-def test_a_store_that_was_cut_short_is_refused(path, tmp_path, keep):
-    whole = path.read_bytes()
+def test_truncated_store_is_refused(path, tmp_path, keep):
+    content = path.read_bytes()
     broken = tmp_path / "cut.h5"
-    broken.write_bytes(whole[: int(keep if keep > 1 else keep * len(whole))])
+    broken.write_bytes(content[: int(keep if keep > 1 else keep * len(content))])
     with pytest.raises(InputError, match=r"(?s)cut\.h5.*Fix"):
         Store(broken)
 
 
-def test_a_store_of_another_version_or_kind_is_refused(path, tmp_path):
+def test_store_of_another_version_or_kind_is_refused(path, tmp_path):
     other = tmp_path / "other.h5"
     other.write_bytes(path.read_bytes())
     with h5py.File(other, "r+") as file:
@@ -90,11 +91,11 @@ def test_a_store_of_another_version_or_kind_is_refused(path, tmp_path):
         Store(other)
     with h5py.File(tmp_path / "kind.h5", "w") as file:
         file.attrs["format"] = "something else"
-    with pytest.raises(InputError, match="no store"):
+    with pytest.raises(InputError, match="not a store"):
         Store(tmp_path / "kind.h5")
 
 
-def test_a_wrong_byte_in_the_signal_is_noticed(path, tmp_path):
+def test_wrong_byte_in_the_signal_is_reported(path, tmp_path):
     damaged = tmp_path / "damaged.h5"
     content = bytearray(path.read_bytes())
     with h5py.File(path) as file:
@@ -105,14 +106,45 @@ def test_a_wrong_byte_in_the_signal_is_noticed(path, tmp_path):
         Store(damaged).signal()
 
 
-def test_unknown_genes_are_named(path):
+def test_unknown_gene_ids_are_named(path):
     with pytest.raises(InputError, match="gene999"):
         Store(path).gene_rows(["gene0", "gene999"])
 
 
-def test_stretches_of_bins_are_those_of_the_whole_signal(path):
+def test_stretches_equal_slices_of_the_signal(path):
     store = Store(path)
-    whole, places = store.signal(), [(3, 50), (700, 1300), (0, 1), (store.bins - 2, None)]
-    assert np.array_equal(
-        store.stretches(places), np.concatenate([whole[start:end] for start, end in places])
-    )
+    signal = store.signal()
+    places = [(3, 50), (700, 1300), (0, 1), (store.bins - 2, None)]
+    expected = np.concatenate([signal[start:end] for start, end in places])
+    assert np.array_equal(store.stretches(places), expected)
+
+
+def test_selected_channels_are_read_in_the_order_asked_for(path):
+    all_channels = Store(path)
+    reversed_channels = Store(path, channels=all_channels.channels[::-1])
+    assert reversed_channels.channels == ("H3K27ac", "H3K4me3")
+    assert np.array_equal(reversed_channels.signal(5, 90), all_channels.signal(5, 90)[:, ::-1])
+    with pytest.raises(InputError, match="no channel CTCF"):
+        Store(path, channels=["CTCF"])
+
+
+def test_store_without_record_may_be_replaced_and_finished_store_may_not(tmp_path):
+    store = write_toy_store(tmp_path / "toy.h5")
+    refuse_finished(store)
+    record_store(store, what="test", inputs={}, parameters={}, watch=Stopwatch())
+    with pytest.raises(InputError, match="exists already"):
+        refuse_finished(store)
+    refuse_finished(store, force=True)
+    other = tmp_path / "other.h5"
+    other.write_text("not a store")
+    with pytest.raises(InputError, match="exists already"):
+        refuse_finished(other)
+
+
+def test_store_is_deleted_if_its_record_cannot_be_written(tmp_path):
+    store = write_toy_store(tmp_path / "toy.h5")
+    with pytest.raises(FileNotFoundError):
+        record_store(
+            store, what="test", inputs={"reads": tmp_path / "missing"}, parameters={}, watch=Stopwatch()
+        )
+    assert list(tmp_path.iterdir()) == []
