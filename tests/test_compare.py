@@ -1,4 +1,4 @@
-"""Models are compared on the same genes, variants change one thing, and impossible variants are returned with the reason."""
+"""Models are compared on the same genes, and variants of the network change one thing."""
 
 import json
 from functools import partial

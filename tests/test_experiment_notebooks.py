@@ -1,4 +1,4 @@
-"""The notebooks of the experiments find the planted rules of a toy epigenome, and refuse models that do not fit."""
+"""Notebooks of the experiments find the rules planted in a toy epigenome and refuse models that do not fit."""
 
 import json
 from pathlib import Path

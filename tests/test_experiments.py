@@ -1,4 +1,4 @@
-"""Attention, regulation, perturbation, prediction across cell types, and retraining, on toy stores and random networks."""
+"""Attention, regulation, perturbation, prediction across cell types, and retraining, on toy stores."""
 
 import bioframe
 import numpy as np

@@ -1,4 +1,4 @@
-"""Withholding a pCRE equals a store without it, and explanations equal the network's own outputs and attention."""
+"""Withholding a pCRE equals a store without it; explanations equal the network's outputs and attention."""
 
 from dataclasses import fields, replace
 
