@@ -1,4 +1,4 @@
-"""The parameterised notebooks run from top to bottom through papermill."""
+"""Parameterised notebooks run from top to bottom with papermill."""
 
 import json
 from pathlib import Path

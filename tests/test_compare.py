@@ -1,4 +1,4 @@
-"""Comparisons are made on the same genes, variants change one thing, and what does not fit is refused with the reason."""
+"""Models are compared on the same genes, and variants of the network change one thing."""
 
 import json
 from functools import partial
@@ -17,6 +17,7 @@ from chromoformer.errors import InputError
 from chromoformer.experiments.comparison import (
     differences,
     fold_scores,
+    gain,
     held_out_predictions,
     mean_scores,
     paired_test,
@@ -56,7 +57,7 @@ def predictions(**scores):
     )
 
 
-def test_the_mean_over_folds_and_its_differences_are_those_computed_by_hand():
+def test_means_over_folds_and_differences_equal_those_computed_by_hand():
     table = predictions(one=lambda y, r: y + r.normal(size=300), two=lambda y, r: y + 2 * r.normal(size=300))
     by_hand = {
         (model, fold): evaluate_scores(part["target"], part["score"], "classification", draws=0)["auc"][
@@ -90,7 +91,7 @@ def test_a_model_does_not_differ_from_itself_in_any_resampling():
     assert found["value"] == found["low"] == found["high"] == 0 and np.isnan(found["p_t"])
 
 
-def test_order_of_rows_changes_nothing_and_other_genes_are_refused():
+def test_the_order_of_rows_does_not_matter_and_different_genes_are_an_error():
     table = predictions(one=lambda y, r: y + r.normal(size=300), two=lambda y, r: r.normal(size=300))
     shuffled = table.sample(frac=1, random_state=0)
     assert (
@@ -98,13 +99,87 @@ def test_order_of_rows_changes_nothing_and_other_genes_are_refused():
         .set_index("model")
         .equals(differences(shuffled, "classification", "one", 50).set_index("model"))
     )
-    with pytest.raises(InputError, match="same genes of fold 1"):
+    with pytest.raises(InputError, match="different genes of fold 1"):
         mean_scores(table[~((table["model"] == "two") & (table["gene_id"] == 3))], "classification")
-    with pytest.raises(InputError, match="lacks a fold"):
+    with pytest.raises(InputError, match="no predictions of fold 3 by two"):
         mean_scores(table[~((table["model"] == "two") & (table["fold"] == 3))], "classification")
 
 
-def test_intervals_are_those_of_the_resampled_scores():
+def test_the_gain_is_the_mean_of_the_folds_and_does_not_pool_them():
+    table = predictions(one=lambda y, r: y + r.normal(size=300), two=lambda y, r: y + 2 * r.normal(size=300))
+    table["held_out"] = True
+    one, two = (table[table["model"] == model] for model in ("one", "two"))
+    found = gain(one, two, "classification", draws=100)
+    assert found["fold"].tolist() == ["1", "2", "3", "all"] and found["genes"].tolist() == [100] * 3 + [300]
+    assert found.columns.tolist() == ["fold", "genes", "metric", "with", "without", "gain", "low", "high"]
+    folds, mean = found.iloc[:3], found.iloc[3]
+    for column in ("with", "without", "gain"):
+        assert np.isclose(mean[column], folds[column].mean())
+    assert (found["low"] < found["gain"]).all() and (found["gain"] < found["high"]).all()
+    shifted = one.assign(score=one["score"] + 10 * one["fold"])  # another scale in each fold
+    assert gain(shifted, two, "classification", draws=100).equals(found)
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_gain_and_differences_are_the_same_computation(task):
+    table = predictions(one=lambda y, r: y + r.normal(size=300), two=lambda y, r: y + 2 * r.normal(size=300))
+    table["held_out"] = True
+    one, two = (table[table["model"] == model] for model in ("one", "two"))
+    mean = gain(one, two, task, draws=100).iloc[-1]
+    found = differences(table, task, "two", draws=100).iloc[0]
+    assert (mean["gain"], mean["low"], mean["high"]) == (found["value"], found["low"], found["high"])
+
+
+def test_genes_are_resampled_within_folds():
+    "A gain that differs between folds but not between genes has no interval."
+    label = np.tile([0, 1], 100)
+    genes = {"gene_id": np.arange(200), "fold": np.repeat([1, 2], 100), "held_out": True, "target": label}
+    right, wrong = pd.DataFrame(genes | {"score": label}), pd.DataFrame(genes | {"score": 1 - label})
+    mixed = right.assign(score=np.where(right["fold"] == 1, label, 1 - label))
+    assert gain(mixed, wrong, "classification", draws=50)[["gain", "low", "high"]].to_numpy().tolist() == [
+        [1, 1, 1],
+        [0, 0, 0],
+        [0.5, 0.5, 0.5],
+    ]
+
+
+def test_a_single_fold_has_no_mean_row_and_tables_without_held_out_genes_are_an_error():
+    table = predictions(one=lambda y, r: y + r.normal(size=300)).query("fold == 1").assign(held_out=True)
+    assert gain(table, table, "classification", draws=0)["fold"].tolist() == ["1"]
+    with pytest.raises(InputError, match="no held-out genes with a target"):
+        gain(table, table.assign(held_out=False), "classification")
+    with pytest.raises(InputError, match="a gene is predicted twice"):
+        gain(table, pd.concat([table, table]), "classification")
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_a_paired_interval_is_narrower_than_the_difference_of_two_alone(task):
+    random = np.random.default_rng(0)
+    target = np.arange(400) % 2 if task == "classification" else random.normal(0, 1, 400)
+    shared = target + random.normal(0, 1, 400)  # the same genes are hard for both
+    tables = [
+        pd.DataFrame(
+            {
+                "gene_id": np.arange(400),
+                "fold": 1,
+                "held_out": True,
+                "target": target,
+                "score": shared + random.normal(0, noise, 400),
+            }
+        )
+        for noise in (0.1, 0.4)
+    ]
+    row = gain(*tables, task, draws=200).iloc[0]
+    alone = [evaluate_scores(target, table["score"].to_numpy(), task)[row["metric"]] for table in tables]
+    assert (
+        row["high"] - row["low"] < alone[0]["high"] - alone[1]["low"]
+        and row["low"] < row["gain"] < row["high"]
+    )
+    with pytest.raises(InputError, match="different genes"):
+        gain(tables[0], tables[1].iloc[1:], task)
+
+
+def test_intervals_are_quantiles_of_the_resampled_metrics():
     random = np.random.default_rng(2)
     target, score = random.normal(size=80), random.normal(size=80)
     drawn = resampled(target, score, "regression", draws=120, seed=4)["pearson_r"]
@@ -112,7 +187,7 @@ def test_intervals_are_those_of_the_resampled_scores():
     assert len(drawn) == 121 and found["value"] == drawn[0] and found["low"] == np.quantile(drawn[1:], 0.025)
 
 
-def test_paired_tests_see_a_steady_difference_and_none_in_noise():
+def test_paired_tests_find_a_steady_difference_and_none_in_noise():
     base = np.linspace(0.8, 0.9, 12)
     steady = paired_test(base + 0.01 + 0.001 * np.sin(np.arange(12)), base)
     assert steady["p_t"] < 1e-6 and steady["p_wilcoxon"] < 1e-3 and steady["units"] == 12
@@ -120,7 +195,7 @@ def test_paired_tests_see_a_steady_difference_and_none_in_noise():
     assert np.isnan(paired_test([0.9], [0.8])["p_t"])
 
 
-def test_a_store_read_by_some_channels_is_the_store_without_the_others(store):
+def test_reading_some_channels_equals_a_store_without_the_others(store):
     whole, part = Store(store), Store(store, channels=["H3K27ac"])
     assert part.channels == ("H3K27ac",) and np.array_equal(
         part.signal(), whole.signal()[:, [MARKS.index("H3K27ac")]]
@@ -130,7 +205,7 @@ def test_a_store_read_by_some_channels_is_the_store_without_the_others(store):
         Store(store, channels=["H3K9me3"])
 
 
-def test_a_variant_without_a_mark_does_not_see_it(store, tmp_path):
+def test_a_variant_without_a_mark_does_not_depend_on_it(store, tmp_path):
     variant = Variant("without", "mark out", channels=("H3K27ac",))
     train_variant(variant, store, tmp_path / "one", 1, NETWORK, RECIPE, "classification")
     changed = write_toy_store(tmp_path / "changed.h5", learnable=False)  # H3K4me3 differs, H3K27ac does not
@@ -141,7 +216,7 @@ def test_a_variant_without_a_mark_does_not_see_it(store, tmp_path):
     ).read_bytes()
 
 
-def test_shuffled_contacts_keep_their_distribution_and_change_the_training(store, tmp_path, monkeypatch):
+def test_shuffled_contact_scores_keep_their_distribution(store, tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(
         "chromoformer.experiments.variants.fit",
@@ -160,7 +235,7 @@ def test_shuffled_contacts_keep_their_distribution_and_change_the_training(store
     assert np.array_equal(np.sort(seen[0]), np.sort(true)) and (seen[0] != true).mean() > 0.9
 
 
-def test_complete_runs_are_left_alone(tmp_path):
+def test_complete_runs_are_not_run_again(tmp_path):
     (tmp_path / "done").mkdir()
     (tmp_path / "done" / "metrics.json").write_text("{}")
     made = []
@@ -187,7 +262,7 @@ def plain_store(toy, tmp_path_factory):
     return out
 
 
-def test_ablations_that_a_store_does_not_allow_are_refused_with_the_reason(plain_store, store):
+def test_ablations_that_a_store_does_not_allow_are_returned_with_the_reason(plain_store, store):
     variants, refused = ablations(Store(plain_store), seeds=2)
     assert refused == {
         "without pCREs; without contact scores": "no gene has a pCRE in this store",
@@ -223,7 +298,7 @@ def run(name, out, **parameters):
     return json.loads((out / "metrics.json").read_text())
 
 
-def test_the_benchmark_compares_what_fits_a_store_of_four_marks_without_contacts(plain_store, toy, tmp_path):
+def test_the_benchmark_compares_the_models_that_fit_a_store_without_contacts(plain_store, toy, tmp_path):
     results = run(
         "benchmark",
         tmp_path,
@@ -248,7 +323,7 @@ def test_the_benchmark_compares_what_fits_a_store_of_four_marks_without_contacts
 
 
 @pytest.mark.slow
-def test_ablation_and_window_go_as_far_as_a_store_lets_them(plain_store, toy, tmp_path):
+def test_ablation_and_window_train_the_variants_that_a_store_allows(plain_store, toy, tmp_path):
     for name in ("ablation", "window"):
         (tmp_path / name).mkdir()
     results = run(
@@ -264,7 +339,7 @@ def test_ablation_and_window_go_as_far_as_a_store_lets_them(plain_store, toy, tm
 
 
 @pytest.mark.slow
-def test_windows_wider_than_the_store_and_added_tracks_are_built_from_the_manifest(toy, toy_store, tmp_path):
+def test_wider_windows_and_added_tracks_are_built_from_the_manifest(toy, toy_store, tmp_path):
     for name in ("ablation", "window"):
         (tmp_path / name).mkdir()
     common = {"store": str(toy_store), "manifest": str(toy / "cellA.yaml"), "held_out": [1]}

@@ -1,4 +1,4 @@
-"""The notebooks of the experiments, through papermill: on a toy they find what was planted, and models that do not fit are refused with a reason."""
+"""Notebooks of the experiments find the rules planted in a toy epigenome and refuse models that do not fit."""
 
 import json
 from pathlib import Path
@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def run(name, out, **parameters) -> dict:
-    "Execute a notebook; its metrics."
+    "Execute a notebook and return its metrics."
     out.mkdir(parents=True, exist_ok=True)
     papermill.execute_notebook(
         ROOT / "nbs" / "analyses" / f"{name}.ipynb",
@@ -85,7 +85,7 @@ def test_planted_links_are_found_with_their_signs(epigenome, stores, runs):
     )
     active = effects[effects["planted"] != 0]
     assert ((active["effect"] > 0) == (active["planted"] > 0)).mean() >= 0.9
-    beside = {
+    without_model = {
         "distance": -effects["distance"].abs().to_numpy(float),
         "contact": effects["contact"].to_numpy(float),
     }
@@ -93,17 +93,17 @@ def test_planted_links_are_found_with_their_signs(epigenome, stores, runs):
         (effects["effect"], effects["planted"] > 0),
         (effects["effect"].abs(), effects["planted"] != 0),
     ):
-        judged = judge_rankings({"effect": ranking.to_numpy()} | beside, positive.to_numpy(), 100).set_index(
-            "ranking"
-        )
+        judged = judge_rankings(
+            {"effect": ranking.to_numpy()} | without_model, positive.to_numpy(), 100
+        ).set_index("ranking")
         assert judged.loc["effect", "low"] > judged.loc[["distance", "contact"], "high"].max()
 
 
-def test_attention_of_active_genes_prefers_the_body_more_than_after_shuffled_labels(stores, runs, tmp_path):
+def test_attention_of_active_genes_prefers_the_body_more_than_with_shuffled_labels(stores, runs, tmp_path):
     store = Store(stores["cellA"])
     shuffled = trained(with_shuffled_labels(store), tmp_path / "shuffled")
-    state = tss_states(store)
-    active = state.loc[state["state"] == 3, "gene_id"]
+    states = tss_states(store)
+    active = states.loc[states["state"] == 3, "gene_id"]
     real, control = (
         mean_interval(body_preferences(attention_by_part(tss_attention(folders, store))).loc[active])
         for folders in (runs, shuffled)
@@ -111,7 +111,9 @@ def test_attention_of_active_genes_prefers_the_body_more_than_after_shuffled_lab
     assert real["low"] > max(1, control["high"])
 
 
-def test_the_related_cell_type_transfers_better_than_the_other_species(epigenome, stores, runs, tmp_path):
+def test_models_of_the_related_cell_type_predict_better_than_those_of_the_other_species(
+    epigenome, stores, runs, tmp_path
+):
     folders = {"cellA": runs} | {
         name: trained(stores[name], tmp_path / name, epochs=8) for name in ("cellB", "other")
     }
@@ -125,8 +127,8 @@ def test_the_related_cell_type_transfers_better_than_the_other_species(epigenome
 
 
 @pytest.mark.parametrize("task", ["classification", "regression"])
-def test_every_notebook_runs_and_the_report_gathers_them(epigenome, stores, tmp_path, task):
-    "A small study by hand, in the layout of `chromoformer run`."
+def test_every_notebook_runs_and_the_report_collects_their_results(epigenome, stores, tmp_path, task):
+    "Run a small study by hand, in the layout of `chromoformer run`."
     out, small = tmp_path / "study", {"task": task, "bin_sizes": [2000, 500]}  # two resolutions
     (out / "stores").mkdir(parents=True)
     for name, store in stores.items():
@@ -168,7 +170,7 @@ def test_every_notebook_runs_and_the_report_gathers_them(epigenome, stores, tmp_
     assert bare["claims"] == []
 
 
-def test_four_marks_and_no_pcres_work_or_are_refused_with_a_reason(toy, tmp_path):
+def test_four_marks_without_pcres_work_or_are_an_error_with_the_reason(toy, tmp_path):
     import yaml
 
     manifest = yaml.safe_load((toy / "cellA.yaml").read_text())

@@ -1,4 +1,4 @@
-"""Attention, regulation, perturbation, transfer and controls: what they promise on stores and networks made from nothing."""
+"""Attention, regulation, perturbation, prediction across cell types, and retraining, on toy stores."""
 
 import bioframe
 import numpy as np
@@ -14,7 +14,6 @@ from chromoformer.data.channels import add_channel, channel_beside
 from chromoformer.data.manifest import Channel
 from chromoformer.data.store import Store
 from chromoformer.errors import InputError
-from chromoformer.experiments.comparison import gain
 from chromoformer.experiments.cross_cell_type import (
     folds_seen_from,
     read_orthologs,
@@ -59,7 +58,7 @@ from chromoformer.training.run_folder import settings_of
 
 
 def saved(folder, held_out, seed=0, **changes):
-    "A network with random weights that is said to have held out a fold."
+    "Save a network with random weights that is recorded as having held out a fold."
     torch.manual_seed(seed)
     checkpoint.save(Chromoformer(ChromoformerConfig(**SMALL.to_dict() | changes)), folder, [held_out])
     return folder
@@ -79,18 +78,18 @@ def runs(tmp_path_factory):
 # Attention
 
 
-def test_attention_of_many_genes_is_that_of_each_explained_alone(store, runs):
+def test_attention_of_many_genes_equals_that_of_each_gene_alone(store, runs):
     genes = ["gene3", "gene40", "gene77"]
     many = tss_attention(runs, store, genes)
     for place, gene in enumerate(genes):
-        told = explain_gene(runs, store, gene)
-        for size, weights in told.promoter_attention.items():
+        explanation = explain_gene(runs, store, gene)
+        for size, weights in explanation.promoter_attention.items():
             assert np.allclose(many.weights[size][place], weights, atol=1e-6)
             assert (weights[:, ~many.real[size][place]] == 0).all()  # no attention outside the chromosome
     assert many.genes["held_out"].all()
 
 
-def test_shares_of_the_window_add_up_and_equal_attention_is_one_everywhere(store, runs):
+def test_shares_sum_to_one_and_equal_attention_has_enrichment_one(store, runs):
     attention = tss_attention(runs, store)
     parts = attention_by_part(attention, around=300)
     assert np.allclose(parts.groupby(["gene_id", "bin_size", "head"])["share"].sum(), 1, atol=1e-5)
@@ -119,7 +118,7 @@ def test_attention_to_the_body_follows_the_strand(store, runs):
     assert (store.genes["strand"] == "-").any()
 
 
-def test_the_row_of_the_tss_in_a_whole_map_is_the_one_that_the_prediction_reads(store, runs):
+def test_the_tss_row_of_a_whole_map_equals_the_tss_attention(store, runs):
     genes = store.genes["gene_id"][:7].tolist()
     maps, rows = attention_maps(runs[0], store, genes), tss_attention(runs[0], store, genes)
     for size, weights in maps.items():
@@ -140,34 +139,35 @@ def test_attention_works_for_every_kind_of_network(store, tmp_path, changes):
     assert attention_maps(run, store, ["gene1"])[500].shape == (2, 8, 8)
 
 
-def test_states_find_what_was_planted_and_are_numbered_by_expression(store):
+def test_tss_states_separate_the_planted_genes_and_are_numbered_by_expression(store):
     states = tss_states(store, 2, reach=200)
     assert (states["state"] - 1 == store.genes["label"]).mean() > 0.99
     assert np.corrcoef(states["activity"], store.genes["label"])[0, 1] > 0.9 and np.allclose(
         states[list(MARKS)], tss_marks(store, 200)
     )
-    with pytest.raises(InputError, match="too alike for 500 states"):
+    with pytest.raises(InputError, match="too similar for 500 states"):
         tss_states(store, 500)
 
 
 # Regulation
 
 
-def test_regulatory_states_are_those_of_genes_explained_one_by_one(store, runs):
-    states = regulatory_embeddings(runs, store, ["gene2", "gene50", "gene100"])
+def test_regulatory_embeddings_equal_those_of_genes_explained_one_by_one(store, runs):
+    embeddings = regulatory_embeddings(runs, store, ["gene2", "gene50", "gene100"])
     for place, gene in enumerate(["gene2", "gene50", "gene100"]):
-        told, row = explain_gene(runs, store, gene), states.table.iloc[place]
+        explanation = explain_gene(runs, store, gene)
+        row = embeddings.table.iloc[place]
         assert (
-            np.isclose(row["effect"], told.effect, atol=1e-5)
-            and row["pcres"] == len(told.pcres)
+            np.isclose(row["effect"], explanation.effect, atol=1e-5)
+            and row["pcres"] == len(explanation.pcres)
             and row["held_out"]
         )
-        assert np.allclose(states.embedding[place], told.embedding, atol=1e-5) and np.allclose(
-            states.embedding_without[place], told.embedding_without, atol=1e-5
+        assert np.allclose(embeddings.embedding[place], explanation.embedding, atol=1e-5) and np.allclose(
+            embeddings.embedding_without[place], explanation.embedding_without, atol=1e-5
         )
 
 
-def test_a_model_without_pcres_is_refused_for_regulation(store, tmp_path):
+def test_regulation_needs_a_model_with_pcres(store, tmp_path):
     with pytest.raises(InputError, match="without pCREs"):
         regulatory_embeddings(saved(tmp_path / "run", 1, max_pcres=0), store)
 
@@ -187,7 +187,7 @@ def moved(seed=0):
     return table
 
 
-def test_sets_that_gain_and_lose_are_found_and_random_ones_are_not(tmp_path):
+def test_gene_sets_that_gain_or_lose_are_found_and_random_sets_are_not(tmp_path):
     sets = {
         "gains": [f"g{i}" for i in range(30)],
         "loses": [f"id{i}" for i in range(30, 60)],
@@ -214,13 +214,13 @@ def test_sets_that_gain_and_lose_are_found_and_random_ones_are_not(tmp_path):
     assert enriched.equals(gene_set_enrichment(moved(), named, permutations=100).set_index("set"))
 
 
-def test_genes_without_pcres_are_left_out_of_the_comparison():
+def test_genes_without_pcres_are_left_out_of_the_comparison_of_sets():
     table = moved().assign(pcres=lambda t: np.where(t.index < 30, 0, 3))
     with pytest.raises(InputError, match="no set has 5 or more genes"):
         compare_sets(table, {"gains": [f"g{i}" for i in range(30)]})
 
 
-def test_a_gmt_line_without_members_is_named(tmp_path):
+def test_a_gmt_line_without_members_is_an_error_with_its_line(tmp_path):
     (tmp_path / "sets.gmt").write_text("a\tsource\tx\ty\n\nb\n")
     with pytest.raises(InputError, match="line 3: expected name, source and members"):
         read_gmt(tmp_path / "sets.gmt")
@@ -239,7 +239,7 @@ def test_a_map_of_genes_keeps_groups_together():
 # Perturbation
 
 
-def test_silencing_everywhere_is_a_store_of_zeros_and_nothing_is_the_store(store):
+def test_silencing_a_chromosome_sets_it_to_zero_and_silencing_no_mark_changes_nothing(store):
     for chrom in CHROMS:
         silent = silence(store, Region(chrom, 0, 400_000), ["H3K27ac"])
         here = np.repeat(store.regions["chrom"] == chrom, store.regions["bins"]).to_numpy()
@@ -253,7 +253,7 @@ def test_silencing_everywhere_is_a_store_of_zeros_and_nothing_is_the_store(store
     assert np.array_equal(silence(store, Region("chr1", 399_990, 400_000), []).signal(), store.signal())
 
 
-def test_pieces_of_an_interval_silence_as_much_as_the_whole(store):
+def test_silencing_an_interval_in_pieces_equals_silencing_it_as_a_whole(store):
     whole = silence(store, Region("chr1", 152_030, 156_777)).signal()
     kept = np.ones((store.bins, 1))
     for start, end in ((152_030, 153_333), (153_333, 153_340), (153_340, 156_777)):
@@ -263,7 +263,7 @@ def test_pieces_of_an_interval_silence_as_much_as_the_whole(store):
     assert np.allclose(store.signal() * kept, whole, atol=1e-2)
 
 
-def test_only_genes_that_read_the_interval_are_moved(store, runs):
+def test_only_genes_that_read_the_interval_change(store, runs):
     interval = Region("chr2", 200_000, 230_000)
     silent = silence(store, interval)
     found = perturb(runs, store, interval, genes=store.genes["gene_id"].tolist()).set_index("gene_id")[
@@ -278,14 +278,14 @@ def test_only_genes_that_read_the_interval_are_moved(store, runs):
     assert isinstance(silent, SilencedStore) and set(perturb(runs, store, interval)["gene_id"]) == reading
 
 
-def test_silencing_in_memory_and_from_disk_is_the_same(store):
+def test_silencing_gives_the_same_batches_in_memory_and_from_disk(store):
     silent = silence(store, Region("chr1", 0, 400_000), ["H3K4me3"], level=2.0)
     rows = np.arange(25)
     for batch, other in zip(*([GeneDataset(silent, in_memory=which).batch(rows)] for which in (True, False))):
         assert torch.equal(batch.promoter, other.promoter) and torch.equal(batch.pcre, other.pcre)
 
 
-def test_a_mark_or_an_interval_that_is_none_is_refused(store):
+def test_unknown_marks_and_empty_intervals_are_errors(store):
     with pytest.raises(InputError, match="no channels"):
         silence(store, Region("chr1", 0, 100), ["H3K36me3"])
     with pytest.raises(InputError, match="is empty"):
@@ -322,7 +322,7 @@ def test_links_are_bedpe_that_other_tools_read(store, runs, tmp_path):
     assert len(activity_by_contact(effects, store)) == len(effects)
 
 
-# Transfer
+# Across cell types
 
 
 def two_species(tmp_path):
@@ -338,7 +338,7 @@ def two_species(tmp_path):
     return here, there, pd.DataFrame({"toy": list(names), "another": list(names.values())})
 
 
-def test_a_gene_counts_only_where_all_its_orthologues_were_held_out(tmp_path):
+def test_a_gene_counts_only_if_all_its_orthologues_were_held_out(tmp_path):
     here, there, orthologs = two_species(tmp_path)
     orthologs.loc[len(orthologs)] = ["gene119", "other0"]  # a second orthologue, in another fold
     seen_from = folds_seen_from(here, there, orthologs.drop(index=5))
@@ -353,7 +353,7 @@ def test_a_gene_counts_only_where_all_its_orthologues_were_held_out(tmp_path):
         folds_seen_from(here, there)
 
 
-def test_no_gene_is_predicted_by_a_model_that_met_it_or_its_orthologue(tmp_path, runs):
+def test_no_gene_is_predicted_by_a_model_trained_on_it_or_its_orthologue(tmp_path, runs):
     here, there, orthologs = two_species(tmp_path)
     predicted = transfer({"here": runs}, {"here": here, "there": there}, orthologs)
     fold = here.genes.set_index("gene_id")["fold"]
@@ -364,7 +364,7 @@ def test_no_gene_is_predicted_by_a_model_that_met_it_or_its_orthologue(tmp_path,
             across["fold"].to_numpy() == fold.loc[across["gene_id"].str.replace("other", "gene")].to_numpy()
         ).all()
     )
-    for k in (1, 2, 3, 4):  # what the model of fold k says is what it says when asked alone
+    for k in (1, 2, 3, 4):  # the model of each fold predicts the same when it is used alone
         alone = transfer(
             {"here": [runs[k - 1]]}, {"here": here, "there": there}, orthologs, [("here", "there")]
         )
@@ -375,7 +375,7 @@ def test_no_gene_is_predicted_by_a_model_that_met_it_or_its_orthologue(tmp_path,
         )
 
 
-def test_scores_are_relative_to_the_own_model_on_the_same_genes():
+def test_values_are_relative_to_the_tested_cell_types_own_model_on_the_same_genes():
     random, rows = np.random.default_rng(0), []
     for trained, genes, noise in (("A", range(0, 300), 0.4), ("B", range(100, 400), 1.5)):
         label = np.array([gene % 2 for gene in genes])
@@ -406,7 +406,7 @@ def test_scores_are_relative_to_the_own_model_on_the_same_genes():
     )
 
 
-def test_similarity_is_one_with_itself_and_symmetric(tmp_path):
+def test_similarity_is_symmetric_and_one_with_itself(tmp_path):
     here, there, orthologs = two_species(tmp_path)
     table = similarity({"here": here, "there": there}, orthologs).set_index(["first", "second"])
     assert np.allclose(table.loc[("here", "here"), ["expression", "marks"]].astype(float), 1)
@@ -416,10 +416,10 @@ def test_similarity_is_one_with_itself_and_symmetric(tmp_path):
     assert len(read_orthologs(tmp_path / "orthologs.tsv", ["toy", "mouse"])) == 1
 
 
-# Channels and controls
+# Retraining
 
 
-def test_a_channel_added_to_a_store_is_the_store_built_with_it(toy, toy_store, tmp_path):
+def test_adding_a_channel_equals_building_the_store_with_it(toy, toy_store, tmp_path):
     build_store(toy / "cellA.ctcf.yaml", tmp_path / "built.h5", progress=False)
     added = add_channel(
         toy_store,
@@ -446,13 +446,13 @@ def trained(store, tmp_path_factory):
     return folder
 
 
-def test_trained_alike_on_the_same_store_gives_the_same_bits(store, trained, tmp_path):
+def test_training_alike_on_the_same_store_gives_the_same_bits(store, trained, tmp_path):
     again = train_alike(trained, store, tmp_path / "again")
     assert (again / "model.safetensors").read_bytes() == (trained / "model.safetensors").read_bytes()
     assert settings_of(again) == settings_of(trained)
 
 
-def test_trained_alike_with_one_channel_more_differs_in_the_channel_alone(store, trained, tmp_path):
+def test_training_alike_with_one_more_channel_changes_only_the_channels(store, trained, tmp_path):
     write_bigwig(
         tmp_path / "one.bigWig",
         CHROMS,
@@ -469,45 +469,18 @@ def test_trained_alike_with_one_channel_more_differs_in_the_channel_alone(store,
     assert {**after, "stores": 0} == {**before, "stores": 0}
 
 
-def test_shuffled_labels_keep_pairs_of_label_and_expression_and_leave_the_file_alone(store):
-    dealt = with_shuffled_labels(store, seed=1)
+def test_shuffled_labels_stay_with_their_expression_and_do_not_change_the_file(store):
+    shuffled = with_shuffled_labels(store, seed=1)
     pair = ["expression", "label"]
-    assert sorted(dealt.genes[pair].itertuples(index=False)) == sorted(
+    assert sorted(shuffled.genes[pair].itertuples(index=False)) == sorted(
         store.genes[pair].itertuples(index=False)
     )
-    assert (dealt.genes["label"] != store.genes["label"]).mean() > 0.3 and Store(store.path).genes.equals(
+    assert (shuffled.genes["label"] != store.genes["label"]).mean() > 0.3 and Store(store.path).genes.equals(
         store.genes
     )
-    assert dealt.genes["label"].dtype == store.genes["label"].dtype
+    assert shuffled.genes["label"].dtype == store.genes["label"].dtype
 
 
-def test_a_model_that_was_not_trained_here_cannot_be_trained_alike(runs):
+def test_a_model_without_training_settings_cannot_be_trained_alike(runs):
     with pytest.raises(InputError, match="not known how this model was trained"):
         settings_of(runs[0])
-
-
-@pytest.mark.parametrize("task", ["classification", "regression"])
-def test_a_paired_interval_is_narrower_than_the_difference_of_two_alone(task):
-    random = np.random.default_rng(0)
-    target = np.arange(400) % 2 if task == "classification" else random.normal(0, 1, 400)
-    shared = target + random.normal(0, 1, 400)  # what is hard for both
-    tables = [
-        pd.DataFrame(
-            {
-                "gene_id": np.arange(400),
-                "fold": 1,
-                "held_out": True,
-                "target": target,
-                "score": shared + random.normal(0, noise, 400),
-            }
-        )
-        for noise in (0.1, 0.4)
-    ]
-    row = gain(*tables, task, draws=200).iloc[0]
-    alone = [evaluate_scores(target, table["score"].to_numpy(), task)[row["metric"]] for table in tables]
-    assert (
-        row["high"] - row["low"] < alone[0]["high"] - alone[1]["low"]
-        and row["low"] < row["gain"] < row["high"]
-    )
-    with pytest.raises(InputError, match="different genes"):
-        gain(tables[0], tables[1].iloc[1:], task)

@@ -1,4 +1,4 @@
-"""Withholding a pCRE gives the batch of a store that never had it, and an explanation says what the network says."""
+"""Withholding a pCRE equals a store without it; explanations equal the network's outputs and attention."""
 
 from dataclasses import fields, replace
 
@@ -36,7 +36,7 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    "Four networks with random weights, each said to have held out one fold."
+    "Four networks with random weights, each recorded as having held out one fold."
     folder = tmp_path_factory.mktemp("runs")
     for fold in (1, 2, 3, 4):
         checkpoint.save(network(seed=fold), folder / f"fold{fold}", [fold])
@@ -51,20 +51,20 @@ def gene(store):
 
 
 @pytest.mark.parametrize("most", [0, 1, 3])
-def test_withholding_the_last_ranks_is_the_batch_built_with_fewer_pcres(store, most):
+def test_withholding_the_last_ranks_equals_a_batch_built_with_fewer_pcres(store, most):
     rows = np.arange(20)
     batch = GeneDataset(store).batch(rows)
     assert_same(withhold(batch, range(most + 1, 9)), GeneDataset(store, max_pcres=most).batch(rows))
 
 
-def test_withholding_any_pcre_is_the_batch_of_a_store_that_never_had_it(tmp_path):
+def test_withholding_any_pcre_equals_the_batch_of_a_store_without_it(tmp_path):
     genes, pcres = toy_tables()
     lost = pcres.index.isin(pcres.sample(frac=0.4, random_state=0).index)
     left = pcres[~lost]
     left = left.assign(rank=left.groupby("gene_id").cumcount() + 1)
 
-    def written(name, contacts):  # depth that follows from where a region is, not from which others there are
-        def signal_of(regions):
+    def batch_of_store(name, contacts):
+        def signal_of(regions):  # depth depends on the place of a region, not on the other regions
             return np.concatenate(
                 [
                     np.stack([np.arange(r.bins) + r.start % 97, np.arange(r.bins) * 2 + r.start % 89], 1)
@@ -86,7 +86,7 @@ def test_withholding_any_pcre_is_the_batch_of_a_store_that_never_had_it(tmp_path
         )
         return GeneDataset(Store(tmp_path / name)).batch(np.arange(len(genes)))
 
-    assert_same(withhold(written("whole.h5", pcres), lost), written("fewer.h5", left))
+    assert_same(withhold(batch_of_store("whole.h5", pcres), lost), batch_of_store("fewer.h5", left))
 
 
 def test_withholding_nothing_changes_nothing(store):
@@ -97,7 +97,7 @@ def test_withholding_nothing_changes_nothing(store):
 
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 1000), data=st.data())
-def test_withheld_pcres_leave_the_other_genes_alone_and_equal_the_paper_form(seed, data):
+def test_withholding_leaves_other_genes_unchanged_and_equals_the_paper_form(seed, data):
     batch, model = random_batch(5, SMALL, seed), network()
     mask = np.array(
         data.draw(st.lists(st.booleans(), min_size=len(batch.slot), max_size=len(batch.slot))), bool
@@ -111,30 +111,30 @@ def test_withheld_pcres_leave_the_other_genes_alone_and_equal_the_paper_form(see
     assert torch.allclose(after, in_full, atol=1e-12, rtol=0)
 
 
-def test_a_mask_of_another_length_is_refused(store):
-    with pytest.raises(InputError, match="one True or False a pCRE"):
+def test_a_mask_of_the_wrong_length_is_an_error(store):
+    with pytest.raises(InputError, match="one True or False per pCRE"):
         withhold(GeneDataset(store).batch([0, 1, 2]), np.array([True]))
 
 
-def test_an_explanation_is_what_the_network_says_by_hand(store, runs, gene):
+def test_an_explanation_equals_the_network_called_by_hand(store, runs, gene):
     row = store.gene_rows([gene])
     model = checkpoint.load(runs[store.genes["fold"][row[0]] - 1], torch.float64).eval()
     batch = GeneDataset(store).batch(row)
-    told = explain_gene(runs, store, gene, dtype=torch.float64)
+    explanation = explain_gene(runs, store, gene, dtype=torch.float64)
     with torch.inference_mode():
         by_hand = model.explain(batch)
         none = model.explain(withhold(batch, range(1, 9)))
         each = [model.explain(withhold(batch, [rank])) for rank in batch.slot.tolist()]
-    assert told.held_out and told.model.endswith(f"fold{told.gene['fold']}")
+    assert explanation.held_out and explanation.model.endswith(f"fold{explanation.gene['fold']}")
     assert (
-        np.array_equal(told.output, by_hand.output[0])
-        and told.score == predicted_values(by_hand.output).item()
+        np.array_equal(explanation.output, by_hand.output[0])
+        and explanation.score == predicted_values(by_hand.output).item()
     )
-    assert np.isclose(told.score_without, predicted_values(none.output).item(), atol=1e-12)
-    assert np.array_equal(told.embedding, by_hand.embedding[0])
-    assert np.allclose(told.embedding_without, none.embedding[0], atol=1e-12, rtol=0)
-    assert len(told.pcres) == len(each)
-    for (_, pcre), without in zip(told.pcres.iterrows(), each):
+    assert np.isclose(explanation.score_without, predicted_values(none.output).item(), atol=1e-12)
+    assert np.array_equal(explanation.embedding, by_hand.embedding[0])
+    assert np.allclose(explanation.embedding_without, none.embedding[0], atol=1e-12, rtol=0)
+    assert len(explanation.pcres) == len(each)
+    for (_, pcre), without in zip(explanation.pcres.iterrows(), each):
         assert np.isclose(
             pcre["score_change"],
             (predicted_values(by_hand.output) - predicted_values(without.output)).item(),
@@ -149,39 +149,41 @@ def test_an_explanation_is_what_the_network_says_by_hand(store, runs, gene):
             pcre["cosine"], 1 - F.cosine_similarity(by_hand.embedding, without.embedding).item(), atol=1e-12
         )
     for number, size in enumerate(SMALL.bin_sizes):
-        assert np.array_equal(told.promoter_attention[size], by_hand.promoter[number][0])
-        assert np.array_equal(told.regulation_attention[size], torch.stack(by_hand.regulation[number])[:, 0])
-        for pcre, weights in enumerate(told.pcre_attention[size]):
+        assert np.array_equal(explanation.promoter_attention[size], by_hand.promoter[number][0])
+        assert np.array_equal(
+            explanation.regulation_attention[size], torch.stack(by_hand.regulation[number])[:, 0]
+        )
+        for pcre, weights in enumerate(explanation.pcre_attention[size]):
             whole = torch.stack(by_hand.pairwise[number])[:, pcre]
-            assert weights.shape[-1] == len(told.pcre_bins(pcre, size))
+            assert weights.shape[-1] == len(explanation.pcre_bins(pcre, size))
             assert np.allclose(weights.sum(-1), 1) and set(weights.ravel()) <= set(whole.ravel().tolist())
-    shares = np.mean([told.regulation_attention[size].mean((0, 1)) for size in SMALL.bin_sizes], 0)
-    assert np.allclose(told.pcres["attention"], shares[1:])
+    shares = np.mean([explanation.regulation_attention[size].mean((0, 1)) for size in SMALL.bin_sizes], 0)
+    assert np.allclose(explanation.pcres["attention"], shares[1:])
 
 
-def test_the_table_says_where_each_pcre_is(store, runs, gene):
-    told = explain_gene(runs, store, gene)
+def test_the_table_of_pcres_has_their_positions_and_contact_scores(store, runs, gene):
+    explanation = explain_gene(runs, store, gene)
     expected = toy_tables()[1].query("gene_id == @gene").reset_index(drop=True)
-    assert told.pcres[["gene_id", "rank", "chrom", "start", "end"]].equals(
+    assert explanation.pcres[["gene_id", "rank", "chrom", "start", "end"]].equals(
         expected[["gene_id", "rank", "chrom", "start", "end"]]
     )
-    assert np.allclose(told.pcres["contact"], expected["score"])
+    assert np.allclose(explanation.pcres["contact"], expected["score"])
     assert (
-        told.pcres["distance"].tolist()
-        == ((expected["start"] + expected["end"]) // 2 - told.gene["tss"]).tolist()
+        explanation.pcres["distance"].tolist()
+        == ((expected["start"] + expected["end"]) // 2 - explanation.gene["tss"]).tolist()
     )
 
 
 @pytest.mark.parametrize("strand", ["+", "-"])
 @pytest.mark.parametrize("bin_size", [100, 500, 2000])
-def test_attention_follows_the_signal_to_its_place_on_the_chromosome(store, runs, strand, bin_size):
-    "The bin that the explanation places over a base is the bin in which the network reads that base."
+def test_promoter_bins_are_placed_where_the_network_reads_them(store, runs, strand, bin_size):
+    "The bin that the explanation places over a base is the bin in which the network reads this base."
     row = np.flatnonzero((store.genes["strand"] == strand) & (store.genes["tss"] > 5000))[0]
-    told = explain_gene(runs, store, store.genes["gene_id"][row])
-    bins, sums = told.promoter_bins(bin_size), store.signal(*_bins_of(store, row))
+    explanation = explain_gene(runs, store, store.genes["gene_id"][row])
+    bins, sums = explanation.promoter_bins(bin_size), store.signal(*_bins_of(store, row))
     features, _ = GeneDataset(store).batch([row]).promoter_features(bin_size)
     for place in range(len(bins)):
-        first = (bins["start"][place] - told.window.start) // 100
+        first = (bins["start"][place] - explanation.window.start) // 100
         expected = np.log(sums[first : first + bin_size // 100].sum(0) / bin_size + 1)
         assert np.allclose(features[0, place], expected, atol=1e-6)
 
@@ -194,25 +196,25 @@ def _bins_of(store, row):
 @pytest.mark.parametrize("strand", ["+", "-"])
 @pytest.mark.parametrize("promoter_window", [2000, 3000])
 def test_a_narrower_promoter_window_is_placed_around_the_tss(store, strand, promoter_window):
-    "With 3,000 of 4,000 bp, bins of 500 and 1,000 bp begin half a bin away from the window's own, or not."
+    "With 3,000 of 4,000 bp, bins of 1,000 bp are shifted by half a bin, bins of 500 bp are not."
     config = replace(SMALL, promoter_window=promoter_window, bin_sizes=(1000, 500, 100))
     row = np.flatnonzero((store.genes["strand"] == strand) & (store.genes["tss"] > 5000))[0]
-    told = explain_gene(network(config), store, store.genes["gene_id"][row], dtype=torch.float64)
+    explanation = explain_gene(network(config), store, store.genes["gene_id"][row], dtype=torch.float64)
     for size in config.bin_sizes:
-        weights, bins = told.promoter_attention[size], told.promoter_bins(size)
+        weights, bins = explanation.promoter_attention[size], explanation.promoter_bins(size)
         seen = bins[weights[0] > 0]
-        assert seen["start"].min() == told.gene["tss"] - promoter_window // 2
-        assert seen["end"].max() == told.gene["tss"] + promoter_window // 2
+        assert seen["start"].min() == explanation.gene["tss"] - promoter_window // 2
+        assert seen["end"].max() == explanation.gene["tss"] + promoter_window // 2
 
 
-def test_nothing_is_attended_to_outside_of_the_chromosome(store, runs):
-    told = explain_gene(runs, store, "gene0")  # its TSS is at 1,250, its window begins at -750
-    bins = told.promoter_bins(100)
+def test_bins_outside_the_chromosome_receive_no_attention(store, runs):
+    explanation = explain_gene(runs, store, "gene0")  # its TSS is at 1,250, its window begins at -750
+    bins = explanation.promoter_bins(100)
     outside = bins["end"].to_numpy() <= 0
-    assert outside.sum() == 7 and (told.promoter_attention[100][:, outside] == 0).all()
+    assert outside.sum() == 7 and (explanation.promoter_attention[100][:, outside] == 0).all()
 
 
-def test_all_genes_at_once_are_as_one_by_one_in_batches_of_any_size(store):
+def test_effects_do_not_depend_on_the_batch(store):
     model = network()
     some = store.genes["gene_id"].tolist()[:12]
     together = withhold_each(model, store, some, batch_size=5)
@@ -234,29 +236,33 @@ def test_each_gene_is_explained_by_the_model_that_held_it_out(store, runs):
     assert not withhold_each(runs[0], store, fold3.tolist())["held_out"].any()
 
 
-def test_a_regressors_effect_is_the_change_of_its_prediction(store, gene):
-    told = explain_gene(network(replace(SMALL, task="regression")), store, gene)
-    assert told.output.shape == (1,) and told.score == told.output[0]
-    assert np.array_equal(told.pcres["effect"], told.pcres["score_change"]) and np.isclose(
-        told.effect, told.score - told.score_without
+def test_the_effect_of_a_regressor_is_the_change_of_its_prediction(store, gene):
+    explanation = explain_gene(network(replace(SMALL, task="regression")), store, gene)
+    assert explanation.output.shape == (1,) and explanation.score == explanation.output[0]
+    assert np.array_equal(explanation.pcres["effect"], explanation.pcres["score_change"]) and np.isclose(
+        explanation.effect, explanation.score - explanation.score_without
     )
 
 
 def test_a_model_without_pcres_or_a_gene_without_any_has_nothing_to_withhold(store, gene):
     bare = store.genes["gene_id"][np.flatnonzero(np.diff(store.pcre_start) == 0)[0]]
     for model, name in ((network(replace(SMALL, max_pcres=0)), gene), (network(), bare)):
-        told = explain_gene(model, store, name)
-        assert told.pcres.empty and told.score == told.score_without and told.effect == 0
-        assert all(weights.shape[-1] == 1 for weights in told.regulation_attention.values())
-        assert "attention" in told.pcres and withhold_each(model, store, [name]).empty
+        explanation = explain_gene(model, store, name)
+        assert (
+            explanation.pcres.empty
+            and explanation.score == explanation.score_without
+            and explanation.effect == 0
+        )
+        assert all(weights.shape[-1] == 1 for weights in explanation.regulation_attention.values())
+        assert "attention" in explanation.pcres and withhold_each(model, store, [name]).empty
 
 
-def test_deeper_blocks_are_explained_too(store, gene):
-    told = explain_gene(network(replace(SMALL, embedding=BlockConfig(2, 4, 16, 16, 16))), store, gene)
-    assert told.promoter_attention[100].shape == (4, 40)
+def test_networks_with_deeper_embedding_blocks_are_explained(store, gene):
+    explanation = explain_gene(network(replace(SMALL, embedding=BlockConfig(2, 4, 16, 16, 16))), store, gene)
+    assert explanation.promoter_attention[100].shape == (4, 40)
 
 
-def test_wrong_genes_models_and_channels_are_named(store, runs, gene):
+def test_errors_name_unknown_genes_ambiguous_models_and_wrong_channels(store, runs, gene):
     with pytest.raises(InputError, match="unknown gene ids: nobody"):
         explain_gene(runs, store, "nobody")
     with pytest.raises(InputError, match=f"not exactly one of the models held out the fold of {gene}"):
