@@ -15,7 +15,7 @@ def simulate(scale, reads, folder):
 
     if scale == "human":
         folds = {fold: [f"chr{name}" for name in names] for fold, names in human.HUMAN_FOLDS.items()}
-        rules, sizes, genes = human.HUMAN_RULES, human.HG19, 19_000
+        rules, sizes, genes = human.HUMAN_RULES, human.hg19_sizes(), 19_000
     else:
         rules, sizes, genes, folds = Rules(), dict.fromkeys(chroms_of(TOY_FOLDS)), 200, TOY_FOLDS
     cell = make_cell(make_genome(scale, sizes, folds, genes, rules, 0), "cellA", rules, 0)

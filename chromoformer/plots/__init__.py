@@ -6,7 +6,7 @@ from .gene import gene
 from .performance import (
     along,
     calibration_curve,
-    differences,
+    forest,
     precision_recall,
     ranking,
     roc,
