@@ -14,5 +14,29 @@ from .performance import (
     training_curves,
     with_and_without,
 )
-from .regulation import average_precisions, enrichment_bars, gene_places, planted_effects, scan_map, set_effects
-from .style import BLUE, COLOURS, DASHES, GREEN, GREY, MARK_COLOURS, MARKERS, ORANGE, PINK, RED, SKY, new_axis, save, signed, styled
+from .regulation import (
+    average_precisions,
+    enrichment_bars,
+    gene_places,
+    planted_effects,
+    scan_map,
+    set_effects,
+)
+from .style import (
+    BLUE,
+    COLOURS,
+    DASHES,
+    GREEN,
+    GREY,
+    MARK_COLOURS,
+    MARKERS,
+    ORANGE,
+    PINK,
+    RED,
+    SKY,
+    STYLE,
+    new_axis,
+    save,
+    signed,
+    styled,
+)
