@@ -16,7 +16,7 @@ def simulate(scale, reads, folder):
     if scale == "human":
         folds = {fold: [f"chr{name}" for name in names] for fold, names in human.HUMAN_FOLDS.items()}
         rules = human.HUMAN_RULES
-        sizes = human.HG19
+        sizes = human.hg19_sizes()
         genes = 19_000
     else:
         folds = TOY_FOLDS

@@ -1,8 +1,10 @@
-"""The demo: a folder of its own, from simulation to report; killed and started again it leaves the same."""
+"""Tests of the demo: it changes only its own folder, and an interrupted demo gives the same results."""
 
 import json
 import re
+from pathlib import Path
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,7 +20,7 @@ from chromoformer.training.recipe import network_and_recipe
 SMALL = {"genes": 80, "epochs": 1, "progress": False}
 
 
-def test_the_gene_in_full_is_chosen_by_what_was_planted_alone():
+def test_the_explained_gene_is_chosen_by_planted_effects_alone():
     truth = pd.DataFrame({"gene_id": list("ABCD"), "log2_expected": [2.0, 2.2, 2.1, 9.0]})
     effects = pd.DataFrame(
         {
@@ -27,26 +29,26 @@ def test_the_gene_in_full_is_chosen_by_what_was_planted_alone():
             "effect": np.arange(7.0),
         }
     )
-    assert choose_gene(effects, truth) == "B"  # C has no silencer, D lies far from the median
+    assert choose_gene(effects, truth) == "B"  # C has no silencer, D is far from the median
     assert choose_gene(effects.assign(effect=0.0), truth) == "B"
     assert (
         choose_gene(effects[effects["gene_id"] == "D"], truth) == "D"
-    )  # where none is near, the strongest pair of all
+    )  # no gene is close to the median: the strongest pair of all
 
 
-def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path):
+def test_a_folder_with_other_files_is_not_changed(tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     for force in (False, True):
-        with pytest.raises(InputError, match="no folder of the demo"):
+        with pytest.raises(InputError, match="not a folder of the demo"):
             run_demo(tmp_path, force=force)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-def test_force_removes_what_the_demo_made_and_nothing_else(tmp_path):
+def test_force_removes_only_files_of_the_demo(tmp_path):
     demo._prepare(tmp_path / "out", {"seed": 0}, force=False)
     (tmp_path / "out" / "report.html").write_text("done")
     (tmp_path / "out" / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match="a complete demo is here"):
+    with pytest.raises(InputError, match="holds a complete demo"):
         demo._prepare(tmp_path / "out", {"seed": 0}, force=False)
     demo._prepare(tmp_path / "out", {"seed": 1}, force=True)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
@@ -56,35 +58,40 @@ def test_force_removes_what_the_demo_made_and_nothing_else(tmp_path):
     }
 
 
-def test_a_demo_begun_with_other_settings_is_not_mixed_with_this_one(tmp_path):
+def test_a_demo_with_other_settings_is_refused(tmp_path):
     demo._prepare(tmp_path / "out", {"seed": 0}, force=False)
-    with pytest.raises(InputError, match="a demo with other settings"):
+    with pytest.raises(InputError, match="holds a demo with other settings"):
         run_demo(tmp_path / "out", seed=1)
 
 
-def test_names_in_the_report_are_escaped():
-    assert "&lt;script&gt;" in demo._table(["a"], [["<script>"]])
+def test_the_report_and_its_style_are_part_of_the_package():
+    package = Path(demo.__file__).parent
+    notebook = nbformat.read(package / "demo_report.ipynb", as_version=4)
+    assert [cell.metadata.get("tags") for cell in notebook.cells].count(["parameters"]) == 1
+    assert not any(cell.get("outputs") for cell in notebook.cells)
+    assert (package / "demo_report.css").is_file()
 
 
-def test_the_two_classifiers_differ_in_nothing_but_their_pcres():
+def test_the_two_classifiers_differ_only_in_their_pcres():
     assert "max_pcres" not in NETWORK
     a, b = RUNS["with_pcres"], RUNS["without_pcres"]
     assert {key for key in a if a[key] != b[key]} == {"max_pcres"} and b["max_pcres"] == 0
 
 
 @pytest.mark.slow
-def test_a_demo_that_was_killed_goes_on_and_leaves_the_same_as_one_left_alone(tmp_path, monkeypatch):
+def test_an_interrupted_demo_gives_the_same_results_as_an_uninterrupted_one(tmp_path, monkeypatch):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     report = run_demo(whole, **SMALL)
-    trained, fit = [], demo.fit
+    trained = []
+    fit = demo.fit
 
-    def killed_at_the_sixth(store, folder, *rest, **options):
+    def interrupted_at_the_sixth(store, folder, *rest, **options):
         trained.append(folder)
         if len(trained) == 6:
             raise KeyboardInterrupt
         return fit(store, folder, *rest, **options)
 
-    monkeypatch.setattr(demo, "fit", killed_at_the_sixth)
+    monkeypatch.setattr(demo, "fit", interrupted_at_the_sixth)
     with pytest.raises(KeyboardInterrupt):
         run_demo(killed, **SMALL)
     assert not (killed / "report.html").exists()
@@ -109,7 +116,10 @@ def test_a_demo_that_was_killed_goes_on_and_leaves_the_same_as_one_left_alone(tm
     assert page.count("<img") == 6 and all(
         address.startswith("data:image/png;base64,") for address in re.findall(r'src="([^"]*)', page)
     )
-    assert not re.search(r'(href|src)="(https?:)?//', page)  # nothing is loaded from elsewhere
+    assert not re.search(r'(href|src)="(https?:)?//', page)  # nothing is loaded from the network
+    assert "<script" not in page and "import pandas" not in page  # no code is shown
+    assert page.count('alt="') == 6 and 'alt=""' not in page
+    assert "import pandas" in (whole / "report" / "notebook.html").read_text()
     assert verify(whole) == []
     metrics, effects = (
         json.loads((whole / "metrics.json").read_text()),
@@ -131,9 +141,14 @@ def test_a_demo_that_was_killed_goes_on_and_leaves_the_same_as_one_left_alone(tm
         and recipe.epochs == used["recipe"]["epochs"] == 1
     )
 
+    effects.assign(kind="<script>").to_parquet(whole / "effects.parquet")
+    demo._write_report(whole, {"train": 1.0}, threads=1)
+    page = report.read_text()
+    assert "&lt;script&gt;" in page and "<script" not in page  # names in the report are escaped
+
 
 @pytest.mark.slow
-def test_the_model_gains_from_pcres_and_finds_their_planted_signs(tmp_path):
+def test_the_model_gains_from_pcres_and_finds_the_planted_signs(tmp_path):
     run_demo(tmp_path / "demo", progress=False)
     metrics = json.loads((tmp_path / "demo" / "metrics.json").read_text())
     gains = list(metrics["gain"]["folds"].values())

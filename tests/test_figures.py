@@ -1,4 +1,4 @@
-"""Every figure function takes an axis, returns it, and is saved as PNG, SVG or PDF."""
+"""Every drawing function takes an axis and returns it; figures are saved as PNG, SVG or PDF."""
 
 import inspect
 
@@ -60,7 +60,7 @@ def close_figures():
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory):
+def example(tmp_path_factory):
     store = Store(write_toy_store(tmp_path_factory.mktemp("figures") / "toy.h5"))
     torch.manual_seed(0)
     return store, explain_gene(
@@ -71,21 +71,21 @@ def told(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", DRAWING)
-def test_every_figure_function_takes_an_axis_and_makes_one_where_none_is_given(name):
+def test_every_drawing_function_has_an_optional_axis(name):
     assert inspect.signature(DRAWING[name]).parameters["ax"].default is None
 
 
 @pytest.mark.parametrize("function", TABLES, ids=lambda function: function.__name__)
-def test_a_table_is_drawn_on_the_axis_given_or_on_a_new_one(function):
+def test_tables_are_drawn_on_the_given_axis_or_a_new_one(function):
     ax = Figure(figsize=(5, 4)).subplots()
     assert function(TABLES[function], ax=ax) is ax and (ax.lines or ax.collections)
     assert function(TABLES[function]) is not ax
 
 
 @pytest.mark.parametrize("ending", STARTS)
-def test_the_figure_of_a_gene_is_saved_from_the_axis_that_it_was_given(told, tmp_path, ending):
+def test_gene_figure_is_saved_from_the_given_axis(example, tmp_path, ending):
     ax = Figure(figsize=(9, 8)).subplots()
-    assert plots.gene(*told, ax=ax) is ax and len(ax.child_axes) > 3
+    assert plots.gene(*example, ax=ax) is ax and len(ax.child_axes) > 3
     plots.save(ax, tmp_path / f"gene.{ending}")
     written = (tmp_path / f"gene.{ending}").read_bytes()
     assert written.startswith(STARTS[ending]) and len(written) > 10_000

@@ -1,4 +1,4 @@
-"""Figures draw what they say, on the axis they are given, and no text lies on another."""
+"""Figures draw the values they are given, on the given axis, without overlapping texts."""
 
 import matplotlib
 
@@ -46,7 +46,7 @@ def noisy(seed, strength, number=400):
 
 
 def texts_on_texts(figure):
-    "Pairs of texts whose boxes meet."
+    "Return pairs of texts whose boxes overlap."
     figure.canvas.draw()
     found = []
     axes = [*figure.axes, *(child for ax in figure.axes for child in ax.child_axes)]
@@ -110,7 +110,7 @@ DRAWINGS = {
 
 
 @pytest.mark.parametrize("name", DRAWINGS)
-def test_a_figure_is_drawn_on_the_axis_given_or_on_a_new_one_and_returned(name):
+def test_figures_are_drawn_on_the_given_axis_or_a_new_one(name):
     ax = Figure(figsize=(5, 5)).subplots()
     assert DRAWINGS[name](ax) is ax
     new = DRAWINGS[name](None)
@@ -118,20 +118,20 @@ def test_a_figure_is_drawn_on_the_axis_given_or_on_a_new_one_and_returned(name):
     assert texts_on_texts(new.figure) == []
 
 
-def test_the_roc_curve_of_perfect_scores_goes_through_the_corner():
+def test_roc_curve_of_perfect_scores_passes_through_the_corner():
     ax = plots.roc(predictions([1, 1, 0, 0], [0.9, 0.8, 0.2, 0.1]))
     curve = ax.lines[1].get_xydata().tolist()
     assert curve == [[0, 0], [0, 0.5], [0, 1], [0.5, 1], [1, 1]]
     assert ax.get_legend().get_texts()[0].get_text() == "AUC 1.000 (1.000–1.000)"
 
 
-def test_genes_of_equal_score_are_one_step_of_the_roc_curve():
+def test_equal_scores_are_one_step_of_the_roc_curve():
     ax = plots.roc(predictions([1, 0, 1, 0], [0.5, 0.5, 0.5, 0.5]))
     assert ax.lines[1].get_xydata().tolist() == [[0, 0], [1, 1]]
     assert "AUC 0.500" in ax.get_legend().get_texts()[0].get_text()
 
 
-def test_only_genes_that_the_model_never_saw_are_drawn():
+def test_only_held_out_genes_are_drawn():
     held_out = np.array([True, True, False, False])
     table = predictions([1, 0, 0, 1], [0.9, 0.1, 0.9, 0.1], held_out)
     assert "AUC 1.000" in plots.roc(table).get_legend().get_texts()[0].get_text()
@@ -139,7 +139,7 @@ def test_only_genes_that_the_model_never_saw_are_drawn():
         plots.roc(table.assign(held_out=False))
 
 
-def test_precision_and_recall_are_those_of_scikit_learn():
+def test_precision_and_recall_equal_those_of_scikit_learn():
     from sklearn.metrics import precision_recall_curve
 
     table = noisy(0, 2)
@@ -154,7 +154,7 @@ def test_precision_and_recall_are_those_of_scikit_learn():
     assert all(np.isclose(drawn[r], p) for r, p in lowest.items() if r > 0)
 
 
-def test_the_scatter_draws_every_gene_and_many_genes_as_a_density():
+def test_scatter_draws_every_gene_or_the_density_of_many_genes():
     few, many = (np.linspace(0, 9, number) for number in (30, 5000))
     ax = plots.scatter(predictions(few, few / 2))
     assert ax.collections[0].get_offsets().tolist() == np.stack([few, few / 2], 1).tolist()
@@ -169,11 +169,11 @@ def test_training_curves_draw_each_run_and_their_mean():
     }
     ax = plots.training_curves(runs, measure="auc")
     assert [line.get_ydata()[-1] for line in ax.lines] == pytest.approx([0.7, 0.9, 0.8])
-    with pytest.raises(InputError, match="have no loss"):
+    with pytest.raises(InputError, match="no loss in these runs"):
         plots.training_curves(runs)
 
 
-def test_the_gain_is_the_difference_of_the_two_models_scores_in_each_fold():
+def test_gain_is_the_difference_of_the_two_models_in_each_fold():
     a, b = noisy(0, 3), noisy(1, 1)
     ax = plots.with_and_without(a, b)
     for fold, text in zip((1, 2, 3, 4), ax.texts):
@@ -186,7 +186,7 @@ def test_the_gain_is_the_difference_of_the_two_models_scores_in_each_fold():
         plots.with_and_without(a, b.iloc[1:])
 
 
-def test_planted_effects_count_the_signs_that_were_found():
+def test_planted_effects_count_correct_signs():
     table = pd.DataFrame(
         {"planted": [1.0, 2.0, 3.0, 1.5, -1.0, -2.0, 0.0], "effect": [0.1, 0.2, 0.3, -0.1, -0.2, -0.1, 0.0]}
     )
@@ -199,26 +199,30 @@ def test_planted_effects_count_the_signs_that_were_found():
 
 
 @pytest.mark.parametrize("number, strand", [(8, "+"), (8, "-"), (3, "-"), (1, "+"), (0, "-")])
-def test_the_gene_figure_shows_depth_contacts_attention_and_effects(store, model, number, strand):
-    told = explain_gene(model, store, gene_with(store, number, strand))
-    ax = plots.gene(store, told, notes=[f"note {i}" for i in range(number)], note_title="notes")
+def test_gene_figure_shows_depth_contacts_attention_and_effects(store, model, number, strand):
+    explanation = explain_gene(model, store, gene_with(store, number, strand))
+    ax = plots.gene(store, explanation, notes=[f"note {i}" for i in range(number)], note_title="notes")
     assert texts_on_texts(ax.figure) == []
     tracks = panel(ax, "H3K27ac 0").patches[0].get_data()
-    promoter = store.promoter_region[store.gene_rows([told.gene["gene_id"]])[0]]
+    promoter = store.promoter_region[store.gene_rows([explanation.gene["gene_id"]])[0]]
     assert np.allclose(tracks.values, np.nan_to_num(store.region_depth(promoter)[:, 1]))
-    assert tracks.edges[0] == told.window.start and panel(ax, "H3K27ac 0").get_xlim() == (
-        told.window.start,
-        told.window.end,
+    assert tracks.edges[0] == explanation.window.start and panel(ax, "H3K27ac 0").get_xlim() == (
+        explanation.window.start,
+        explanation.window.end,
     )
     for pcre in range(number):
-        assert panel(ax, f"H3K4me3 {pcre + 1}").get_xlim() == tuple(told.pcres.loc[pcre, ["start", "end"]])
+        assert panel(ax, f"H3K4me3 {pcre + 1}").get_xlim() == tuple(
+            explanation.pcres.loc[pcre, ["start", "end"]]
+        )
     strips = panel(ax, "attention 0").collections
     assert len(strips) == 2 * len(SMALL.bin_sizes)  # heads, resolutions
-    finest = told.promoter_attention[100][-1] * np.count_nonzero(told.promoter_attention[100][-1])
+    finest = explanation.promoter_attention[100][-1] * np.count_nonzero(
+        explanation.promoter_attention[100][-1]
+    )
     assert np.allclose(np.ravel(strips[-1].get_array()), finest if strand == "+" else finest[::-1])
     if number:
         bars = [bar.get_height() for bar in panel(ax, "effects").patches]
-        assert np.allclose(bars, [told.effect, *told.pcres["effect"]])
+        assert np.allclose(bars, [explanation.effect, *explanation.pcres["effect"]])
         widths = [line.get_linewidth() for line in panel(ax, "arcs").lines[:number]]
         assert np.array_equal(np.argsort(widths)[::-1], np.arange(number))  # the best contact is the widest
         shares = [bar.get_height() for bar in panel(ax, "regulation").patches]
@@ -227,30 +231,32 @@ def test_the_gene_figure_shows_depth_contacts_attention_and_effects(store, model
         assert "arcs" not in [child.get_label() for child in ax.child_axes]
 
 
-def test_columns_of_the_gene_figure_stand_in_the_order_of_the_chromosome(store, model):
-    told = explain_gene(model, store, gene_with(store, 8, "+"))
-    ax = plots.gene(store, told)
+def test_columns_of_the_gene_figure_follow_the_chromosome(store, model):
+    explanation = explain_gene(model, store, gene_with(store, 8, "+"))
+    ax = plots.gene(store, explanation)
     columns = sorted(range(9), key=lambda column: panel(ax, f"genes {column}").get_position().x0)
     middles = [
-        int(told.gene["tss"]) if column == 0 else told.pcres.loc[column - 1, ["start", "end"]].sum() / 2
+        int(explanation.gene["tss"])
+        if column == 0
+        else explanation.pcres.loc[column - 1, ["start", "end"]].sum() / 2
         for column in columns
     ]
     assert middles == sorted(middles)
 
 
-def test_exons_are_drawn_where_they_are(store, model):
+def test_exons_are_drawn_at_their_coordinates(store, model):
     name = gene_with(store, 0, "+")
-    told = explain_gene(model, store, name)
-    tss = int(told.gene["tss"])
+    explanation = explain_gene(model, store, name)
+    tss = int(explanation.gene["tss"])
     exons = pd.DataFrame(
         {
-            "chrom": [told.window.chrom, "chrZ"],
+            "chrom": [explanation.window.chrom, "chrZ"],
             "start": [tss, tss],
             "end": [tss + 300, tss + 900],
             "gene_id": [name, name],
         }
     )
-    boxes = panel(plots.gene(store, told, exons=exons), "genes 0").collections
+    boxes = panel(plots.gene(store, explanation, exons=exons), "genes 0").collections
     assert [box.get_paths()[0].get_extents().intervalx.tolist() for box in boxes] == [[tss, tss + 300]]
 
 
@@ -261,13 +267,13 @@ def test_equal_figures_make_equal_files(tmp_path, ending):
     assert (tmp_path / f"a.{ending}").read_bytes() == (tmp_path / f"b.{ending}").read_bytes()
 
 
-def test_other_endings_are_refused(tmp_path):
-    with pytest.raises(InputError, match=r"\.jpg is not known"):
+def test_unknown_formats_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"unknown format \.jpg"):
         plots.save(DRAWINGS["scatter"](None), tmp_path / "a.jpg")
     assert not list(tmp_path.iterdir())
 
 
-def test_every_figure_of_a_notebook_is_shown_whoever_draws_the_first():
+def test_every_figure_of_a_notebook_is_shown():
     import nbclient
     import nbformat
 

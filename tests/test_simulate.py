@@ -1,4 +1,4 @@
-"""The toy epigenome: what lies on disk is what was planted, and it is neither too easy nor too hard."""
+"""Tests of the toy epigenome: its files hold what was planted, and it is neither too easy nor too hard."""
 
 import gzip
 import json
@@ -22,8 +22,7 @@ from chromoformer.data.tracks import read_coverage
 from chromoformer.errors import InputError
 from chromoformer.genome import chromosome_fold, read_chrom_sizes
 from chromoformer.simulate.cell import compartment_of_bins, make_cell
-from chromoformer.simulate.epigenome import HG19, HUMAN_RULES, simulate
-from chromoformer.simulate.files import balance
+from chromoformer.simulate.epigenome import HUMAN_RULES, hg19_sizes, simulate
 from chromoformer.simulate.rules import MARKS, TOY_FOLDS, chroms_of, make_genome
 
 
@@ -42,11 +41,12 @@ def manifest(folder, name):
 
 
 def mean_depth(folder, cell_type, mark, regions):
-    "Mean depth over regions, from whichever file holds the mark."
+    "Return the mean depth over regions, from the reads or the track of a mark."
     genome = manifest(folder, cell_type)["genome"]
     sizes = read_chrom_sizes(folder / "genomes" / f"{genome}.chrom.sizes")
     depth = {chrom: np.zeros(size) for chrom, size in sizes.items()}
-    if (reads := folder / cell_type / f"{mark}.tagAlign.gz").exists():
+    reads = folder / cell_type / f"{mark}.tagAlign.gz"
+    if reads.exists():
         for chrom, starts, ends, values in read_coverage(reads, sizes, progress=False):
             for start, end, value in zip(starts, ends, values):
                 depth[chrom][start:end] = value
@@ -59,7 +59,7 @@ def mean_depth(folder, cell_type, mark, regions):
     return np.array([depth[r.chrom][r.start : r.end].mean() for r in regions.itertuples()])
 
 
-def test_equal_seeds_give_equal_bytes_and_other_seeds_others(tmp_path):
+def test_equal_seeds_give_equal_files_and_other_seeds_give_others(tmp_path):
     few = dict(genes=16, cell_types=["cellA", "other"], progress=False)
     one, two, three = (
         simulate(tmp_path / name, seed=seed, **few) for name, seed in (("1", 7), ("2", 7), ("3", 8))
@@ -71,7 +71,7 @@ def test_equal_seeds_give_equal_bytes_and_other_seeds_others(tmp_path):
 
 
 @pytest.mark.parametrize("cell_type", ["cellA", "cellB", "other"])
-def test_expression_follows_the_equation_and_nothing_else(folder, cell_type):
+def test_expression_follows_the_equation(folder, cell_type):
     genes, links = truth(folder, "genes", cell_type), truth(folder, "links", cell_type)
     rules = json.loads((folder / "truth/rules.json").read_text())["rules"][
         "other" if cell_type == "other" else "toy"
@@ -91,22 +91,24 @@ def test_expression_follows_the_equation_and_nothing_else(folder, cell_type):
     assert 0.5 * rules["noise"] < error.std() < 1.5 * rules["noise"]
 
 
-def test_silencers_lower_enhancers_raise_and_decoys_do_nothing(folder):
+def test_enhancers_raise_silencers_lower_and_decoys_have_no_effect(folder):
     links, elements = truth(folder, "links"), truth(folder, "elements")
     assert (links.loc[links["kind"] == "enhancer", "effect"] >= 0).all() and (links["effect"] > 0).any()
     assert (links.loc[links["kind"] == "silencer", "effect"] <= 0).all() and (links["effect"] < 0).any()
     decoys = links[links["effect"] == 0]
     in_contact = decoys[decoys["frequency"] > 0]
-    assert (in_contact["kind"] == "plain").any()  # touched, unmarked
-    assert ((in_contact["h3k4me1"] > 0) & (in_contact["activity"] == 0)).any()  # touched, primed
-    assert ((decoys["frequency"] == 0) & (decoys["activity"] > 0)).any()  # marked, hardly touched
+    assert (in_contact["kind"] == "plain").any()  # in contact, unmarked
+    assert ((in_contact["h3k4me1"] > 0) & (in_contact["activity"] == 0)).any()  # in contact, primed
+    assert (
+        (decoys["frequency"] == 0) & (decoys["activity"] > 0)
+    ).any()  # marked, contact below the threshold
     marked = elements[elements["activity"] > 0]
     assert (
         not marked["element_id"].isin(links.loc[links["effect"] != 0, "element_id"]).all()
-    )  # marked, acting on nobody
+    )  # marked, without effect on any gene
 
 
-def test_neither_distance_nor_score_tells_which_contacts_act():
+def test_distance_and_contact_score_do_not_identify_acting_contacts():
     genome = make_genome("toy", dict.fromkeys(chroms_of(TOY_FOLDS)), TOY_FOLDS)
     links = make_cell(genome, "cellA").links
     links = links[links["frequency"] > 0]
@@ -114,7 +116,7 @@ def test_neither_distance_nor_score_tells_which_contacts_act():
         assert abs(roc_auc_score(links["effect"] != 0, value) - 0.5) < 0.05
 
 
-def test_the_truth_predicts_well_and_the_gene_alone_does_not():
+def test_planted_expression_predicts_well_and_the_gene_alone_less_well():
     scores = []
     for seed in range(5):
         genome = make_genome("toy", dict.fromkeys(chroms_of(TOY_FOLDS)), TOY_FOLDS, seed=seed)
@@ -131,7 +133,7 @@ def test_the_truth_predicts_well_and_the_gene_alone_does_not():
     assert 0.93 < whole < 0.97 and 0.80 < own < 0.90
 
 
-def test_manifests_have_the_documented_form_and_name_files_that_exist(folder):
+def test_manifests_have_the_documented_form_and_name_existing_files(folder):
     for name in ("cellA", "cellB", "other"):
         content = manifest(folder, name)
         assert list(content) == [
@@ -160,12 +162,12 @@ def test_manifests_have_the_documented_form_and_name_files_that_exist(folder):
     assert "truth/genes.parquet" in (folder / "README.txt").read_text()
 
 
-def test_the_annotation_gives_back_genes_and_tss(folder):
+def test_annotation_returns_planted_genes_and_tss(folder):
     for cell_type, genome in (("cellA", "toy"), ("other", "other")):
         planted = truth(folder, "genes", cell_type)
         sizes = read_chrom_sizes(folder / f"genomes/{genome}.chrom.sizes")
         read = read_gtf_genes(folder / f"genomes/{genome}.gtf.gz", sizes)
-        assert set(read["gene_id"]) == set(planted["gene_id"])  # versions and non-coding genes are gone
+        assert set(read["gene_id"]) == set(planted["gene_id"])  # without versions and non-coding genes
         both = read.merge(planted, on=["gene_id", "chrom", "strand"], suffixes=("", "_planted"))
         assert (
             len(both) == len(planted)
@@ -174,7 +176,7 @@ def test_the_annotation_gives_back_genes_and_tss(folder):
         )
 
 
-def test_exons_lie_in_order_inside_their_transcripts(folder):
+def test_exons_are_in_order_within_their_transcripts(folder):
     columns = ["chrom", "source", "feature", "start", "end", "score", "strand", "frame", "attributes"]
     table = pd.read_csv(folder / "genomes/toy.gtf.gz", sep="\t", names=columns)
     assert set(table["feature"]) == {"gene", "transcript", "exon"} and (table["start"] >= 1).all()
@@ -190,7 +192,7 @@ def test_exons_lie_in_order_inside_their_transcripts(folder):
     assert (whole == named.reindex(whole.index)).all(axis=None)
 
 
-def test_the_matrix_has_the_roadmap_layout(folder):
+def test_expression_matrix_has_the_roadmap_layout(folder):
     header, *rows = gzip.decompress((folder / "genomes/toy.RPKM.pc.gz").read_bytes()).decode().splitlines()
     assert header == "gene_id\tcellA\tcellB" and all(
         row.endswith("\t") and row.count("\t") == 3 for row in rows
@@ -200,7 +202,7 @@ def test_the_matrix_has_the_roadmap_layout(folder):
     assert np.allclose([float(row.split("\t")[1]) for row in rows], 2 ** planted["log2_rpkm"], atol=5e-4)
 
 
-def test_fragment_pairs_give_back_the_planted_contacts(folder):
+def test_fragment_pairs_return_the_planted_contacts(folder):
     genome = {"cellA": "toy", "cellB": "toy", "other": "other"}
     for cell_type, name in genome.items():
         sizes = read_chrom_sizes(folder / f"genomes/{name}.chrom.sizes")
@@ -217,7 +219,7 @@ def test_fragment_pairs_give_back_the_planted_contacts(folder):
         assert (links.loc[links["frequency"] == 0, "score"] < 1.5).all()
 
 
-def test_marks_lie_where_they_were_planted(folder):
+def test_marks_cover_the_planted_places(folder):
     for cell_type in ("cellA", "cellB"):
         genes, elements = truth(folder, "genes", cell_type), truth(folder, "elements", cell_type)
         at_tss = pd.DataFrame(
@@ -241,7 +243,7 @@ def test_marks_lie_where_they_were_planted(folder):
     assert np.corrcoef(mean_depth(folder, "cellA", "H3K9me3", domains), domains["compartment"])[0, 1] < -0.8
 
 
-def test_depth_is_like_that_of_real_experiments(folder):
+def test_mean_depth_resembles_real_experiments(folder):
     for mark in (*MARKS, "CTCF"):
         sizes = read_chrom_sizes(folder / "genomes/toy.chrom.sizes")
         whole = pd.DataFrame({"chrom": list(sizes), "start": 0, "end": list(sizes.values())})
@@ -264,21 +266,23 @@ def test_contact_maps_agree_across_resolutions_and_are_balanced(folder):
             assert np.allclose(total[total > 0], 1, atol=1e-3)
 
 
-def test_balance_equals_that_of_cooler(folder):
+def test_weights_equal_a_tighter_balance_of_cooler(folder):
     uri = f"{folder}/cellA/hic.mcool::/resolutions/10000"
     theirs, _ = cooler.balance_cooler(
         cooler.Cooler(uri), cis_only=True, mad_max=0, min_nnz=0, tol=1e-10, max_iters=1000
     )
     opened = cooler.Cooler(uri)
+    weights = opened.bins()["weight"][:].to_numpy()
     for chrom in opened.chromnames:
-        counts = np.triu(opened.matrix(balance=False).fetch(chrom))
-        ours, extent = balance(counts), opened.extent(chrom)
+        extent = slice(*opened.extent(chrom))
         assert np.allclose(
-            ours / np.nanmean(ours), theirs[slice(*extent)] / np.nanmean(theirs[slice(*extent)]), rtol=1e-3
+            weights[extent] / np.nanmean(weights[extent]),
+            theirs[extent] / np.nanmean(theirs[extent]),
+            rtol=1e-3,
         )
 
 
-def test_planted_contacts_stand_out_in_the_contact_map(folder):
+def test_planted_contacts_are_enriched_in_the_contact_map(folder):
     opened = cooler.Cooler(f"{folder}/cellA/hic.mcool::/resolutions/10000")
     links = truth(folder, "links")
     found, around = [], []
@@ -290,7 +294,7 @@ def test_planted_contacts_stand_out_in_the_contact_map(folder):
     assert np.concatenate(found).mean() > 3 * np.concatenate(around).mean()
 
 
-def test_compartments_of_bins_are_shares_of_the_domains():
+def test_bin_compartments_are_weighted_by_domain_overlap():
     genome = make_genome("toy", dict.fromkeys(chroms_of(TOY_FOLDS)), TOY_FOLDS, genes=160)
     value = compartment_of_bins(genome, "chr1", 10_000)
     first = genome.domains[genome.domains["chrom"] == "chr1"].iloc[0]
@@ -299,7 +303,7 @@ def test_compartments_of_bins_are_shares_of_the_domains():
     assert np.isclose(value[first["end"] // 10_000], first["compartment"] * (2 * turn - 1))
 
 
-def test_the_related_cell_type_shares_most_and_the_other_species_descends(folder):
+def test_related_cell_type_shares_most_activities_and_orthologues_are_listed(folder):
     one, two = truth(folder, "elements"), truth(folder, "elements", "cellB")
     differ = (one["activity"] != two["activity"]) | (one["h3k4me1"] != two["h3k4me1"])
     assert one["element_id"].equals(two["element_id"]) and 0.1 < differ.mean() < 0.45
@@ -312,7 +316,7 @@ def test_the_related_cell_type_shares_most_and_the_other_species_descends(folder
     assert not set(other["chrom"]) & set(a["chrom"])
 
 
-def test_each_manifest_makes_a_store(folder, tmp_path):
+def test_each_manifest_builds_a_store(folder, tmp_path):
     for name, channels in (("cellA.ctcf", 8), ("cellA.cool", 7), ("other", 7)):
         build_store(folder / f"{name}.yaml", tmp_path / f"{name}.h5", progress=False)
         store = Store(tmp_path / f"{name}.h5")
@@ -322,7 +326,7 @@ def test_each_manifest_makes_a_store(folder, tmp_path):
         )
 
 
-def test_wrong_wishes_are_refused_and_leave_nothing(tmp_path):
+def test_invalid_arguments_are_refused_and_leave_no_files(tmp_path):
     for wrong in (dict(scale="mouse"), dict(cell_types=["cellC"]), dict(genes=5), dict(marks=["H2AZ"])):
         with pytest.raises(InputError):
             simulate(tmp_path / "toy", progress=False, **wrong)
@@ -332,7 +336,7 @@ def test_wrong_wishes_are_refused_and_leave_nothing(tmp_path):
         simulate(tmp_path / "toy", genes=16, progress=False)
 
 
-def test_only_what_is_asked_for_is_written(tmp_path):
+def test_only_requested_files_are_written(tmp_path):
     folder = simulate(
         tmp_path / "toy",
         genes=16,
@@ -358,15 +362,15 @@ def test_human_scale_has_human_chromosomes(tmp_path):
         rules=sparse,
         progress=False,
     )
-    assert read_chrom_sizes(folder / "genomes/human.chrom.sizes") == HG19
+    assert read_chrom_sizes(folder / "genomes/human.chrom.sizes") == hg19_sizes()
     build_store(folder / "cellA.yaml", tmp_path / "human.h5", progress=False)
     assert len(Store(tmp_path / "human.h5").genes) == 600
     opened = cooler.Cooler(f"{folder}/cellA/hic.mcool::/resolutions/1000000")
-    assert opened.chromsizes.to_dict() == HG19
+    assert opened.chromsizes.to_dict() == hg19_sizes()
 
 
 @pytest.mark.slow
-def test_compartments_can_be_found_again(tmp_path):
+def test_cooltools_recovers_the_planted_compartments(tmp_path):
     cooltools = pytest.importorskip("cooltools")
     folder = simulate(tmp_path / "toy", cell_types=["cellA"], marks=["H3K4me3"], progress=False)
     planted = pd.read_parquet(folder / "truth/compartments.parquet")
@@ -380,7 +384,7 @@ def test_compartments_can_be_found_again(tmp_path):
             .reindex(pd.MultiIndex.from_frame(density[["chrom", "start"]]), fill_value=0)
             .to_numpy(float)
         )
-        _, found = cooltools.eigs_cis(opened, phasing_track=density, n_eigs=1)  # the sign from gene density
+        _, found = cooltools.eigs_cis(opened, phasing_track=density, n_eigs=1)  # gene density sets the sign
         both = found.merge(planted[planted["bin_size"] == size], on=["chrom", "start", "end"])
         for _, here in both.groupby("chrom"):
             assert here["E1"].corr(here["compartment"]) > 0.9

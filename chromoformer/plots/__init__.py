@@ -34,6 +34,7 @@ from .style import (
     PINK,
     RED,
     SKY,
+    STYLE,
     new_axis,
     save,
     signed,
