@@ -155,7 +155,7 @@ def test_build_writes_identical_stores_from_identical_inputs(toy, toy_store, tmp
 
 @pytest.fixture
 def published(tmp_path):
-    "Write metadata and region arrays of sixteen genes: two marks, a 4-kb window, neither label nor expression."
+    "Write metadata and region arrays of sixteen genes: two marks, a 4-kb window, no labels."
     folder, random = tmp_path / "regions", np.random.default_rng(0)
     folder.mkdir()
     rows = []

@@ -1,4 +1,4 @@
-"""Running studies: finished jobs are skipped, a failure stops only dependent jobs, and a killed study continues.
+"""Running studies: finished jobs are skipped, failures stop only dependent jobs, killed studies continue.
 
 The tests execute real notebooks through Snakemake.
 """
@@ -37,7 +37,8 @@ import json
 from pathlib import Path
 from chromoformer.provenance import write_json
 files = Path(study).glob("step/*/metrics.json")
-write_json(f"{out}/metrics.json", {"sum": sum(json.loads(file.read_text())["auc"]["value"] for file in files)})
+values = [json.loads(file.read_text())["auc"]["value"] for file in files]
+write_json(f"{out}/metrics.json", {"sum": sum(values)})
 """
 
 

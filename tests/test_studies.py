@@ -23,7 +23,8 @@ STUDY = {
     "analyses": {"train": {}, "compare": {"parameters": {"epochs": 5}}, "report": {}},
 }
 PARAMETERS = {
-    "train": "out: str = ''\nstore: str = ''\ntask: str = ''\nfold: int = 1\nnetwork: dict = {}\nseed: int = 0",
+    "train": "out: str = ''\nstore: str = ''\ntask: str = ''\nfold: int = 1\n"
+    "network: dict = {}\nseed: int = 0",
     "compare": "out: str = ''\ncell_type: str = ''\nruns: list = []\n"
     "epochs: int = 3  # passes over the genes\nrate: float = 0.1\nquick: bool = False",
     "cross": "out: str = ''\nstores: dict = {}\nall_runs: dict = {}\ntask: str = ''",
