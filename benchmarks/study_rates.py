@@ -3,10 +3,10 @@
     chromoformer run benchmarks/study_rates.yaml --cores 1
     python benchmarks/study_rates.py runs/rates
 
-Writes benchmarks/results/study_rates.json. The study trains the published network for 9 epochs and for 1. The
-difference gives the time of an epoch, and the rest is the fixed time of a notebook that trains. The fixed time
-of other notebooks is four fifths of the shortest one. Seconds are CPU time on one core, which other work on the
-machine changes little.
+Writes benchmarks/results/study_rates.json. The study trains the published network for 9 epochs and for
+1. The difference gives the time of an epoch, and the rest is the fixed time of a notebook that trains.
+The fixed time of other notebooks is four fifths of the shortest one. Seconds are CPU time on one core,
+which other work on the machine changes little.
 """
 
 import argparse
