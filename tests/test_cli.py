@@ -325,18 +325,18 @@ def test_store_with_a_single_fold_is_refused(toy, tmp_path):
 
 def test_build_notes_missing_folds_of_a_genome_without_default_folds(toy, tmp_path):
     manifest = re.sub(r"folds:\n(  .*\n)+", "", (toy / "cellA.yaml").read_text())
-    for genome, said in (("mm10", True), ("hg38", False)):
+    for genome, expected in (("mm10", True), ("hg38", False)):
         (tmp_path / f"{genome}.yaml").write_text(manifest.replace("genome: toy", f"genome: {genome}"))
         options = ("--data", toy, "--out", tmp_path / f"{genome}.h5", "--processes", 1)
         result = succeed("build", tmp_path / f"{genome}.yaml", *options)
-        assert ("names no folds" in result.err) is said
+        assert ("names no folds" in result.err) is expected
 
 
 def test_info_describes_stores_runs_and_models(toy_store, toy_runs, tmp_path):
     save_model(tmp_path / "model")
-    for what, said in ((toy_store, "60"), (toy_runs[2], "fold 3"), (tmp_path / "model", "unknown")):
+    for what, expected in ((toy_store, "60"), (toy_runs[2], "fold 3"), (tmp_path / "model", "unknown")):
         result = succeed("info", what)
-        assert str(what) in result.out and said in result.out
+        assert str(what) in result.out and expected in result.out
     refused(tmp_path, "info", tmp_path / "nothing", says=[tmp_path / "nothing"])
 
 
@@ -362,9 +362,9 @@ def test_stopped_command_prints_that_it_can_continue(toy_store, tiny, tmp_path):
         while not (tmp_path / "run" / "state.pt").exists() and time.monotonic() < waiting:
             time.sleep(0.02)
         training.send_signal(signal.SIGINT)
-        _, said = training.communicate(timeout=60)
-    assert training.returncode == 130 and "Traceback" not in said
-    assert "the same command continues" in said
+        _, errors = training.communicate(timeout=60)
+    assert training.returncode == 130 and "Traceback" not in errors
+    assert "the same command continues" in errors
 
 
 @pytest.mark.slow

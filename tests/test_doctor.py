@@ -32,18 +32,18 @@ def test_command_exits_with_status_1_and_a_fix_if_there_is_a_problem(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("number", "said"), [(0, "No problems found."), (1, "; 1 remark."), (2, "; 2 remarks.")]
+    ("number", "expected"), [(0, "No problems found."), (1, "; 1 remark."), (2, "; 2 remarks.")]
 )
-def test_command_counts_remarks(monkeypatch, number, said):
+def test_command_counts_remarks(monkeypatch, number, expected):
     checks = [doctor.Check("disk", doctor.NOTE, "full", "use another")] * number
     monkeypatch.setattr(doctor, "examine", lambda folder: checks)
-    assert said in succeed("doctor").out
+    assert expected in succeed("doctor").out
 
 
 @pytest.mark.parametrize(
-    ("version", "said"), [(None, "numpy is missing"), ("1.0", "numpy is 1.0, wanted >=2")]
+    ("version", "expected"), [(None, "numpy is missing"), ("1.0", "numpy is 1.0, wanted >=2")]
 )
-def test_missing_or_outdated_package_is_named(monkeypatch, version, said):
+def test_missing_or_outdated_package_is_named(monkeypatch, version, expected):
     asked = metadata.version
 
     def other(name):
@@ -59,7 +59,7 @@ def test_missing_or_outdated_package_is_named(monkeypatch, version, said):
         pytest.skip("the package is not installed, so there are no requirements to compare with")
     monkeypatch.setattr(metadata, "version", other)
     check = doctor._requirements()
-    assert check.state == doctor.BAD and check.found == said and "make install" in check.fix
+    assert check.state == doctor.BAD and check.found == expected and "make install" in check.fix
 
 
 def test_more_threads_than_cores_get_a_remark(monkeypatch):

@@ -92,9 +92,9 @@ def test_failure_stops_only_dependent_jobs_and_the_same_command_continues(tmp_pa
     command = ["run", study, "--cores", 2, "--notebooks", tmp_path]
     result = chromoformer(*command)
     assert result.status == 1
-    said = " ".join(result.out.split())
-    assert "step.ipynb, cell [3]: RuntimeError: the gate is shut" in said
-    assert "not run because of it: 1 (sum)" in said
+    output = " ".join(result.out.split())
+    assert "step.ipynb, cell [3]: RuntimeError: the gate is shut" in output
+    assert "not run because of it: 1 (sum)" in output
     failed = out / "step" / "fold2"
     assert (out / "step" / "fold1" / "provenance.json").exists() and (failed / "notebook.ipynb").exists()
     assert not (failed / "metrics.json").exists() and not (out / "sum").exists()
@@ -166,10 +166,10 @@ def write_older_records(study: Path, out: Path) -> None:
 def test_plan_of_a_study_from_an_older_version_says_what_runs_again_and_why(tmp_path):
     study, out = small_study(tmp_path), tmp_path / "small"
     write_older_records(study, out)
-    said = succeed("plan", study, "--out", out, "--notebooks", tmp_path).out
+    output = succeed("plan", study, "--out", out, "--notebooks", tmp_path).out
     reorganised = "changed: the library's modules were reorganised (gone: runs)"
-    assert f"Runs again:\n  step/fold1: {reorganised}\n  step/fold2: was interrupted\n" in said
-    assert f"  sum: waits for step/fold1, step/fold2; {reorganised}\n" in said
+    assert f"Runs again:\n  step/fold1: {reorganised}\n  step/fold2: was interrupted\n" in output
+    assert f"  sum: waits for step/fold1, step/fold2; {reorganised}\n" in output
 
 
 @pytest.mark.slow
@@ -177,8 +177,8 @@ def test_study_from_an_older_version_runs_again_and_says_why(tmp_path):
     study, out = small_study(tmp_path), tmp_path / "small"
     write_older_records(study, out)
     (out / "gate").touch()
-    said = succeed("run", study, "--out", out, "--notebooks", tmp_path, "--cores", 2).out
-    assert "Runs again: step/fold1: changed: the library's modules were reorganised (gone: runs)" in said
+    output = succeed("run", study, "--out", out, "--notebooks", tmp_path, "--cores", 2).out
+    assert "Runs again: step/fold1: changed: the library's modules were reorganised (gone: runs)" in output
     assert started(out) == {"step/fold1", "step/fold2", "sum"}
     assert json.loads((out / "sum" / "metrics.json").read_text()) == {"sum": 0.75}
 
@@ -374,9 +374,11 @@ def test_toy_study_meets_its_claims_then_skips_finished_jobs_then_runs_one_chang
     study = ROOT / "workflow" / "studies" / "toy.yaml"
     run = ["run", study, "--cores", 2, "--out", tmp_path / "toy", "--notebooks", tmp_path / "analyses"]
     succeed(*run)
-    said = json.loads((tmp_path / "toy" / "report" / "metrics.json").read_text())
-    failed = [row for row in said["claims"] if not row["met"]]
-    assert said["claims met"]["value"] == said["claims judged"]["value"] == len(said["claims"]), failed
+    metrics = json.loads((tmp_path / "toy" / "report" / "metrics.json").read_text())
+    failed = [row for row in metrics["claims"] if not row["met"]]
+    assert metrics["claims met"]["value"] == metrics["claims judged"]["value"] == len(metrics["claims"]), (
+        failed
+    )
     assert "Nothing to do" in succeed(*run).out
     (tmp_path / "analyses" / "train.ipynb").touch()
     succeed(*run)

@@ -202,8 +202,8 @@ def test_missing_files_that_the_study_names_are_listed_before_anything_starts(fo
     monkeypatch.chdir(folder)
     missing = [folder / "b.gmt", folder / "c.bed"]
     refused(folder, "run", "study.yaml", "--notebooks", folder, says=[*missing, "provide them"])
-    said = succeed("plan", "study.yaml", "--notebooks", folder).out
-    assert str(folder / "b.gmt") in said and str(folder / "a.gmt") not in said
+    output = succeed("plan", "study.yaml", "--notebooks", folder).out
+    assert str(folder / "b.gmt") in output and str(folder / "a.gmt") not in output
     made = jobs_of(read_study(folder / "study.yaml"), folder / "study.yaml", folder)["sets"]
     assert made.parameters["files"][0] == str(folder / "a.gmt")
     assert set(made.inputs) == {"parameter.files.1", "parameter.files.2", "parameter.more"}
@@ -264,8 +264,8 @@ def test_paper_study_is_planned_in_order_without_any_data(tmp_path, monkeypatch)
     assert (kinds.count("train"), kinds.count("stores"), kinds.count("fetch")) == (11 * 4 * 2, 11, 11)
     assert made["stores/E003.h5"].needs == ("fetch/E003",)
     assert made["train/regression/E116/fold4"].needs == ("stores/E116.h5",)
-    said = succeed("plan", tmp_path / "paper.yaml", "--out", tmp_path / "out", "--cores", 8).out
-    assert "E003: 1 files to fetch, about 1.0 GB" in said and " 110" in said
+    output = succeed("plan", tmp_path / "paper.yaml", "--out", tmp_path / "out", "--cores", 8).out
+    assert "E003: 1 files to fetch, about 1.0 GB" in output and " 110" in output
     assert not (tmp_path / "out").exists()
 
 
