@@ -1,7 +1,8 @@
-"""How long does it take until the package and the command line answer?
+"""Measure how long `import chromoformer` and `chromoformer --help` take.
 
-Each is a process of its own, started in turns; the interpreter alone is measured beside them. Nothing heavy (torch, pandas, SciPy, matplotlib,
-scikit-learn) is imported before it is needed, which a test asserts; this says what that gives.
+Each is started in a process of its own, in turns, together with the interpreter alone. Nothing heavy (torch,
+pandas, SciPy, matplotlib, scikit-learn) is imported before it is needed, which a test asserts; this benchmark
+measures the effect.
 
     python benchmarks/startup.py [--runs 15] [--out benchmarks/results/startup.json]
 """
@@ -26,7 +27,7 @@ LIMITS = {"import chromoformer": 0.5, "chromoformer --help": 1.0}  # seconds
 
 
 def seconds(arguments: list[str]) -> float:
-    "From the start of a process to its end."
+    "Return the seconds from the start of a process to its end."
     start = time.perf_counter()
     subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - start
@@ -36,15 +37,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--runs", type=int, default=15, help="rounds; one more goes before them and does not count"
-    )
+    parser.add_argument("--runs", type=int, default=15, help="rounds, after one that does not count")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    rounds = [
-        {name: seconds(arguments) for name, arguments in STARTS.items()} for _ in range(options.runs + 1)
-    ][1:]
-    found = {name: [took[name] for took in rounds] for name in STARTS}
+    found: dict[str, list[float]] = {name: [] for name in STARTS}
+    for number in range(options.runs + 1):
+        for name, arguments in STARTS.items():
+            took = seconds(arguments)
+            if number:
+                found[name].append(took)
     for name, took in found.items():
         limit = f"  (limit {LIMITS[name]} s)" if name in LIMITS else ""
         print(f"{name:<28}{statistics.median(took):7.3f} s, {min(took):.3f} to {max(took):.3f}{limit}")

@@ -1,11 +1,12 @@
-"""Seconds and bytes of one job of each kind, for the estimates of `chromoformer plan`; writes benchmarks/results/study_rates.json.
+"""Measure seconds and bytes of one job of each kind, for the estimates of `chromoformer plan`.
 
     chromoformer run benchmarks/study_rates.yaml --cores 1
     python benchmarks/study_rates.py runs/rates
 
-The study trains the published network for 9 epochs and for 1: the difference is the time of an epoch, the rest the time that a notebook that
-trains takes whatever it does; one that does not takes four fifths of the quickest. Seconds are those of computing on one core, which other work on
-the machine changes little.
+Writes benchmarks/results/study_rates.json. The study trains the published network for 9 epochs and for
+1. The difference gives the time of an epoch, and the rest is the fixed time of a notebook that trains.
+The fixed time of other notebooks is four fifths of the shortest one. Seconds are CPU time on one core,
+which other work on the machine changes little.
 """
 
 import argparse
@@ -24,61 +25,67 @@ OUT = Path(__file__).resolve().parent / "results" / "study_rates.json"
 
 
 def finished(root: Path) -> Iterator[tuple[Job, dict]]:
-    "Jobs of a study that are done, with their records; those that went on from an earlier start say nothing of their length."
+    "Yield the finished jobs of a study with their records, except resumed ones: their length is unknown."
     for content in json.loads((root / ".study" / "jobs.json").read_text()).values():
         job = job_from(content)
-        if (root / job.record).exists() and not (record := read_record(root / job.record))["job"]["resumed"]:
+        record = read_record(root / job.record) if (root / job.record).exists() else None
+        if record and not record["job"]["resumed"]:
             yield job, record
 
 
-def rates(root: Path) -> dict:
-    "Kind -> means over its jobs, and what they depend on."
-    found: dict[str, list] = {}
-    for job, record in finished(root):
-        found.setdefault(job.kind, []).append((job, record))
-    seconds = {
-        kind: sum(record["cpu_seconds"] for _, record in jobs) / len(jobs) for kind, jobs in found.items()
-    }
-    [(short, brief)] = found["shorter"]
-    long, record = next(
+def fixed_seconds(found: dict[str, list]) -> tuple[float, float]:
+    "Return the fixed seconds of a notebook that trains and of one that does not, besides their real work."
+    [(short, short_record)] = found["shorter"]
+    same = [
         (job, record)
         for job, record in found["train"]
         if (job.cell_type, job.task) == (short.cell_type, short.task)
+    ]
+    long, long_record = same[0]
+    few = short.parameters["recipe"]["epochs"]
+    many = long.parameters["recipe"].get("epochs", 9)
+    epoch = (long_record["cpu_seconds"] - short_record["cpu_seconds"]) / (many - few)
+    training = max(short_record["cpu_seconds"] - few * epoch, 0.0)
+    shortest = min(
+        mean_seconds(jobs) for kind, jobs in found.items() if jobs[0][0].notebook and kind != "shorter"
     )
-    few, epochs = short.parameters["recipe"]["epochs"], long.parameters["recipe"].get("epochs", 9)
-    training = max(
-        brief["cpu_seconds"] - few * (record["cpu_seconds"] - brief["cpu_seconds"]) / (epochs - few), 0.0
-    )
-    quickest = min(seconds[kind] for kind, jobs in found.items() if jobs[0][0].notebook and kind != "shorter")
-    notebook = min(
-        training, 0.8 * quickest
-    )  # a fifth of the quickest is taken for work, which grows with genes and models
+    return training, min(training, 0.8 * shortest)  # a fifth is work, which grows with genes and models
+
+
+def mean_seconds(jobs: list) -> float:
+    "Return the mean CPU time of some jobs."
+    return sum(record["cpu_seconds"] for _, record in jobs) / len(jobs)
+
+
+def rates(root: Path) -> dict:
+    "Return the rates of a finished study: by kind, means over its jobs and what they depend on."
+    found: dict[str, list] = {}
+    for job, record in finished(root):
+        found.setdefault(job.kind, []).append((job, record))
+    training, other = fixed_seconds(found)
     genes = len(Store(root / "stores" / "cellA.h5").genes)
+    long, record = found["train"][0]
     parameters = sum(weights.numel() for weights in load(root / long.key).parameters())
     kinds = {}
-    for kind, jobs in found.items():
-        if kind not in ("shorter", "fetch"):
-            outputs = [output for _, record in jobs for output in record["outputs"].values()]
-            kinds[kind] = {
-                "seconds": seconds[kind],
-                "bytes": sum(output["size"] for output in outputs) / len(jobs),
-                "genes": genes,
-                "overhead": 0.0,
+    for kind in [kind for kind in found if kind not in ("shorter", "fetch")]:
+        jobs = found[kind]
+        outputs = [output for _, record in jobs for output in record["outputs"].values()]
+        size = sum(output["size"] for output in outputs) / len(jobs)
+        kinds[kind] = {"seconds": mean_seconds(jobs), "bytes": size, "genes": genes, "overhead": 0.0}
+        job = jobs[0][0]
+        if job.notebook:
+            trains = any(output["path"].endswith("state.pt") for output in outputs)
+            kinds[kind] |= {
+                "overhead": min(training if trains else other, kinds[kind]["seconds"]),
+                "models": models_of(job.parameters),
+                "parameters": parameters,
+                "epochs": long.parameters["recipe"].get("epochs", 9),
+                "trains": trains,
             }
-            if jobs[0][0].notebook:
-                trains = any(output["path"].endswith("state.pt") for output in outputs)
-                kinds[kind] |= {
-                    "overhead": min(training if trains else notebook, seconds[kind]),
-                    "models": models_of(jobs[0][0].parameters),
-                    "parameters": parameters,
-                    "epochs": epochs,
-                    "trains": trains,
-                }
-            kinds[kind]["source"] = (
-                f"{genes} toy genes, {record['machine']['processor']}, {record['started'][:10]}"
-            )
+        processor = record["machine"]["processor"]
+        kinds[kind]["source"] = f"{genes} toy genes, {processor}, {record['started'][:10]}"
     return {
-        "what": "seconds of computing and bytes of one job of each kind, on one core, with the published network and recipe",
+        "what": "CPU seconds and bytes of one job of each kind, on one core, published network and recipe",
         "kinds": kinds,
         "machine": record["machine"],
         "versions": record["versions"],
@@ -95,6 +102,6 @@ if __name__ == "__main__":
     write_json(OUT, content)
     print(f"{'':<16}{'s':>9}{'MB':>9}{'models':>8}  trains")
     for kind, rate in content["kinds"].items():
-        print(
-            f"{kind:<16}{rate['seconds']:9.1f}{rate['bytes'] / 1e6:9.2f}{rate.get('models', ''):>8}  {'yes' if rate.get('trains') else ''}"
-        )
+        trains = "yes" if rate.get("trains") else ""
+        numbers = f"{rate['seconds']:9.1f}{rate['bytes'] / 1e6:9.2f}{rate.get('models', ''):>8}"
+        print(f"{kind:<16}{numbers}  {trains}")

@@ -1,9 +1,10 @@
-"""A study on SLURM: one node on loopback from Debian's packages; an interruption, a kill, a forced failure, the same command again, and a check of what is left.
+"""Run a study on SLURM, on one node of this machine, with an interruption, a kill and a failing job.
 
     python tests/slurm_one_node.py
 
-Stands outside of `make test`: it installs packages (slurmctld, slurmd, munge) and needs root. Where it may not, it says so and ends with status 0.
-Everything that it starts it stops again; its configuration and logs are in a temporary folder, which is kept if something goes wrong.
+This script is not part of `make test`: it needs root to install Debian's packages (slurmctld, slurmd, munge).
+If it may not, it prints the reason and exits with status 0. It stops everything that it starts. Its
+configuration and logs are in a temporary folder, which is kept if a check fails.
 """
 
 import contextlib
@@ -24,41 +25,35 @@ from test_runs import small_study, started
 from chromoformer.provenance import verify
 
 DAEMONS = ("slurmctld", "slurmd", "munged")
-OPTIONS = "--slurm-no-account --slurm-status-command squeue --slurm-init-seconds-before-status-checks 3 --seconds-between-status-checks 2"
+OPTIONS = (
+    "--slurm-no-account --slurm-status-command squeue "
+    "--slurm-init-seconds-before-status-checks 3 --seconds-between-status-checks 2"
+)
+PACKAGES = ["slurmctld", "slurmd", "slurm-client", "munge"]
 
 
 def skip(why: str) -> None:
+    "End the script successfully, and print why."
     print(f"skipped: {why}")
     sys.exit(0)
 
 
 def install() -> None:
-    "Debian's packages, where they are missing and may be installed."
+    "Install SLURM from Debian's packages if it is missing and may be installed."
     if all(shutil.which(name) for name in DAEMONS):
         return
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         skip("SLURM is not installed, and installing it needs root and apt-get")
     os.environ["DEBIAN_FRONTEND"] = "noninteractive"
-    for command in (
-        ["apt-get", "update"],
-        [
-            "apt-get",
-            "install",
-            "-y",
-            "--no-install-recommends",
-            "slurmctld",
-            "slurmd",
-            "slurm-client",
-            "munge",
-        ],
-    ):
-        if subprocess.run(command, capture_output=True).returncode:
-            skip(f"{' '.join(command)} failed: no network, or packages that are not there")
+    for arguments in (["update"], ["install", "-y", "--no-install-recommends", *PACKAGES]):
+        if subprocess.run(["apt-get", *arguments], capture_output=True).returncode:
+            skip(f"apt-get {' '.join(arguments)} failed: no network, or the packages do not exist")
 
 
 def configuration(folder: Path) -> None:
-    "slurm.conf for one node."
-    node, cores = platform.node().split(".")[0], os.cpu_count()
+    "Write slurm.conf for one node."
+    node = platform.node().split(".")[0]
+    cores = os.cpu_count()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20 - 500
     (folder / "slurm.conf").write_text(f"""
 ClusterName=one
@@ -93,37 +88,22 @@ PartitionName=main Nodes={node} Default=YES MaxTime=INFINITE State=UP
 
 @contextlib.contextmanager
 def cluster(folder: Path):
-    "munged, slurmctld and slurmd, until the block ends."
+    "Run munged, slurmctld and slurmd inside a block."
     configuration(folder)
-    started_here, links = [], [Path("/etc/slurm") / name for name in ("slurm.conf", "cgroup.conf")]
+    links = [Path("/etc/slurm") / name for name in ("slurm.conf", "cgroup.conf")]
     if any(os.path.lexists(link) for link in links):
         skip(f"a SLURM is configured here already: {links[0].parent}")
     links[0].parent.mkdir(exist_ok=True)
-    for link in links:  # Snakemake's executor hides SLURM_CONF from its jobs, so the configuration has to be at the usual place
+    for link in links:  # at the default path: Snakemake's executor hides SLURM_CONF from its jobs
         link.symlink_to(folder / link.name)
+    started_here = []
     if subprocess.run(["munge", "-n"], capture_output=True).returncode:  # no munged is running
-        run_folder = Path("/run/munge")
-        run_folder.mkdir(exist_ok=True)
-        shutil.chown(run_folder, "munge", "munge")
-        run_folder.chmod(0o755)
-        started_here.append(
-            subprocess.Popen(
-                ["runuser", "-u", "munge", "--", "munged", "--foreground"], stderr=subprocess.DEVNULL
-            )
-        )
-        time.sleep(1)
+        started_here.append(start_munged())
     try:
         for name in ("slurmctld", "slurmd"):
             with open(folder / f"{name}.out", "w") as log:
                 started_here.append(subprocess.Popen([name, "-D"], stdout=log, stderr=log))
-        for _ in range(60):
-            said = subprocess.run(["sinfo", "-h", "-o", "%T"], capture_output=True, text=True).stdout.strip()
-            if said == "idle":
-                break
-            time.sleep(0.5)
-        else:
-            logs = "".join((folder / f"{name}.out").read_text()[-2000:] for name in ("slurmctld", "slurmd"))
-            skip(f"SLURM does not start on this machine (its node is {said or 'not known'}):\n{logs}")
+        wait_for_node(folder)
         yield
     finally:
         for link in links:
@@ -135,34 +115,56 @@ def cluster(folder: Path):
             process.kill()
 
 
+def start_munged() -> subprocess.Popen:
+    "Start the authentication service."
+    run_folder = Path("/run/munge")
+    run_folder.mkdir(exist_ok=True)
+    shutil.chown(run_folder, "munge", "munge")
+    run_folder.chmod(0o755)
+    service = ["runuser", "-u", "munge", "--", "munged", "--foreground"]
+    process = subprocess.Popen(service, stderr=subprocess.DEVNULL)
+    time.sleep(1)
+    return process
+
+
+def wait_for_node(folder: Path) -> None:
+    "Wait until the node is idle, for half a minute."
+    for _ in range(60):
+        state = subprocess.run(["sinfo", "-h", "-o", "%T"], capture_output=True, text=True).stdout.strip()
+        if state == "idle":
+            return
+        time.sleep(0.5)
+    logs = "".join((folder / f"{name}.out").read_text()[-2000:] for name in ("slurmctld", "slurmd"))
+    skip(f"SLURM does not start on this machine (the state of its node: {state or 'unknown'}):\n{logs}")
+
+
 def command(study: Path) -> list[str]:
+    "Return the command that runs a study on the cluster."
+    python = [sys.executable, "-c", "from chromoformer.cli import main; main()"]
+    folders = ["--notebooks", str(study.parent), "--out", str(study.parent / "small")]
     return [
-        sys.executable,
-        "-c",
-        "from chromoformer.cli import main; main()",
+        *python,
         "run",
         str(study),
         "--executor",
         "slurm",
         "--cores",
         "2",
-        "--notebooks",
-        str(study.parent),
-        "--out",
-        str(study.parent / "small"),
+        *folders,
         "--snakemake",
         OPTIONS,
     ]
 
 
 def run(study: Path) -> subprocess.CompletedProcess:
+    "Run the command, and print its output."
     result = subprocess.run(command(study), capture_output=True, text=True)
     print(result.stdout, result.stderr, sep="\n")
     return result
 
 
 def begun(study: Path, out: Path) -> subprocess.Popen:
-    "The command, once one of its jobs is at work; in a process group of its own, as a shell makes one."
+    "Start the command in its own process group, as a shell does, and wait until one of its jobs has begun."
     events = out / ".study" / "events.jsonl"
     events.unlink(missing_ok=True)
     process = subprocess.Popen(
@@ -183,10 +185,8 @@ def main() -> None:
         process = begun(study, out)
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(60) == 130, process.returncode
-        assert (
-            subprocess.run(["squeue", "-h", "-t", "pending,running"], capture_output=True, text=True).stdout
-            == ""
-        )
+        queue = subprocess.run(["squeue", "-h", "-t", "pending,running"], capture_output=True, text=True)
+        assert queue.stdout == ""
         assert not list(out.glob("step/*/provenance.json"))
 
         print("---- a kill while jobs are on the cluster")
@@ -197,16 +197,12 @@ def main() -> None:
         print("---- the same command; one job fails")
         result = run(study)
         assert result.returncode == 1, result.returncode
-        assert (
-            "RuntimeError: the gate is shut" in result.stdout
-            and "not run because of it: 1 (sum)" in result.stdout
-        )
-        assert (
-            json.loads((out / "step" / "fold1" / "metrics.json").read_text())["auc"]["value"] == 0.25
-            and not (out / "sum").exists()
-        )
+        assert "RuntimeError: the gate is shut" in result.stdout
+        assert "not run because of it: 1 (sum)" in result.stdout
+        metrics = json.loads((out / "step" / "fold1" / "metrics.json").read_text())
+        assert metrics["auc"]["value"] == 0.25 and not (out / "sum").exists()
 
-        print("---- mended, the same command")
+        print("---- the failure is fixed; the same command")
         (out / "gate").touch()
         result = run(study)
         assert result.returncode == 0, result.returncode
@@ -214,7 +210,7 @@ def main() -> None:
         assert json.loads((out / "sum" / "metrics.json").read_text()) == {"sum": 0.75}
         assert all(verify(out / key) == [] for key in ("step/fold1", "step/fold2", "sum"))
 
-        print("---- once more")
+        print("---- the same command again")
         assert "Nothing to do" in run(study).stdout
         log = (out / ".study" / "snakemake.log").read_text()
         assert "SLURM jobid" in log, "the jobs did not go through SLURM"

@@ -1249,7 +1249,7 @@ def test_a_fold_without_genes_is_reported_before_training(folder):
         folder / "runs",
         "--config",
         folder / "tiny.yaml",
-        says=["'2' is no fold", "1, 3, 4 or all", "folds:"],
+        says=["'2' is not a fold", "1, 3, 4 or all", "folds:"],
     )
 
 

@@ -1,4 +1,4 @@
-"""The command line: every command does its job, says what it did, and exits with 0 or 2."""
+"""The command line: every command does its job, prints what it did, and exits with 0 or 2."""
 
 import json
 import os
@@ -44,28 +44,27 @@ HEAVY = {"torch", "numpy", "pandas", "matplotlib", "scipy", "sklearn", "h5py", "
 
 
 def process(*arguments, **options):
-    "A real process."
+    "Run Python in a process of its own."
     return subprocess.run([sys.executable, *map(str, arguments)], capture_output=True, text=True, **options)
 
 
 def command(*arguments) -> list[str]:
-    "The command as a process sees it."
+    "Return the command of a process of its own."
     return [sys.executable, "-c", "from chromoformer.cli import main; main()", *map(str, arguments)]
 
 
 # ---- starting ----
 
 
-def test_help_names_every_command():
+def test_help_lists_every_command():
     result = succeed("--help")
     assert all(name in result.out for name in COMMANDS) and result.err == ""
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_of_every_command_has_an_example(name):
-    assert f"Example: chromoformer {name}" in " ".join(
-        succeed(name, "--help").out.replace("│", " ").replace("`", "").split()
-    )
+    words = succeed(name, "--help").out.replace("│", " ").replace("`", "").split()
+    assert f"Example: chromoformer {name}" in " ".join(words)
 
 
 def test_help_takes_under_a_second():
@@ -93,7 +92,7 @@ def test_nothing_heavy_is_imported_for_help():
     assert found.returncode == 0 and "typer" in imported and not HEAVY & imported
 
 
-def test_no_command_and_an_unknown_one_are_usage_errors():
+def test_missing_or_wrong_commands_and_arguments_are_usage_errors():
     assert chromoformer().status == 2
     for wrong in (
         ["trian"],
@@ -108,22 +107,15 @@ def test_no_command_and_an_unknown_one_are_usage_errors():
 # ---- making data ----
 
 
-def test_simulate_writes_a_folder_that_build_takes(toy, toy_store):
-    assert {
-        "README.txt",
-        "cellA.yaml",
-        "cellA.cool.yaml",
-        "cellA.ctcf.yaml",
-        "cellA",
-        "genomes",
-        "truth",
-    } == {path.name for path in toy.iterdir()}
+def test_build_accepts_what_simulate_writes(toy, toy_store):
+    manifests = {"cellA.yaml", "cellA.cool.yaml", "cellA.ctcf.yaml"}
+    assert {path.name for path in toy.iterdir()} == manifests | {"README.txt", "cellA", "genomes", "truth"}
     store = Store(toy_store)
     assert len(store.genes) == 60 and len(store.channels) == 7 and store.window == 40_000
     assert verify(toy_store.with_suffix(".provenance.json")) == []
 
 
-def test_simulate_knows_its_cell_types(tmp_path):
+def test_simulate_refuses_unknown_cell_types(tmp_path):
     refused(tmp_path, "simulate", tmp_path / "toy", "--cell-type", "cellC", says=["cellC", "cellA"])
 
 
@@ -142,26 +134,18 @@ def test_coverage_of_reads_and_of_a_bedgraph(tmp_path):
             assert track.intervals("chr2") == ((0, 500, 1.0),)
 
 
-def test_coverage_of_two_files_adds_up_and_the_kind_may_be_said(tmp_path):
+def test_coverage_adds_up_files_and_accepts_their_kind(tmp_path):
     (tmp_path / "sizes").write_text("chr1\t1000\n")
     (tmp_path / "a").write_text("chr1\t0\t10\n")
     (tmp_path / "b").write_text("chr1\t5\t10\n")
-    succeed(
-        "coverage",
-        tmp_path / "a",
-        tmp_path / "b",
-        "--chrom-sizes",
-        tmp_path / "sizes",
-        "--out",
-        tmp_path / "x.bigWig",
-        "--kind",
-        "bed",
-    )
+    reads = (tmp_path / "a", tmp_path / "b")
+    options = ("--chrom-sizes", tmp_path / "sizes", "--kind", "bed", "--out", tmp_path / "x.bigWig")
+    succeed("coverage", *reads, *options)
     with pyBigWig.open(str(tmp_path / "x.bigWig")) as track:
         assert track.intervals("chr1") == ((0, 5, 1.0), (5, 10, 2.0))
 
 
-def test_build_makes_equal_stores_of_equal_inputs(toy, toy_store, tmp_path):
+def test_build_writes_identical_stores_from_identical_inputs(toy, toy_store, tmp_path):
     succeed("build", toy / "cellA.yaml", "--out", tmp_path / "again.h5", "--processes", 2)
     assert (tmp_path / "again.h5").read_bytes() == toy_store.read_bytes()
 
@@ -171,7 +155,7 @@ def test_build_makes_equal_stores_of_equal_inputs(toy, toy_store, tmp_path):
 
 @pytest.fixture
 def published(tmp_path):
-    "Metadata and region arrays of sixteen genes: two marks, a 4-kb window, no label and no expression."
+    "Write metadata and region arrays of sixteen genes: two marks, a 4-kb window, no labels."
     folder, random = tmp_path / "regions", np.random.default_rng(0)
     folder.mkdir()
     rows = []
@@ -199,22 +183,12 @@ def published(tmp_path):
 
 
 def import_arguments(folder, out):
-    return (
-        "import-regions",
-        folder / "meta.csv",
-        folder / "regions",
-        "--out",
-        out,
-        "--channels",
-        "A,B",
-        "--window",
-        4000,
-        "--bin-sizes",
-        "2000,500,100",
-    )
+    "Return the arguments that import the published layout."
+    options = ("--channels", "A,B", "--window", 4000, "--bin-sizes", "2000,500,100")
+    return ("import-regions", folder / "meta.csv", folder / "regions", *options, "--out", out)
 
 
-def test_regions_without_label_and_expression_are_good_for_predictions_not_for_training(published, tiny):
+def test_regions_without_labels_allow_predictions_but_no_training(published, tiny):
     store = published / "published.h5"
     succeed(*import_arguments(published, store))
     assert Store(store).genes["fold"].tolist() == [1, 2, 3, 4] * 4
@@ -222,47 +196,29 @@ def test_regions_without_label_and_expression_are_good_for_predictions_not_for_t
     save_model(model, channels=("A", "B"), window=4000)
     succeed("predict", model, store, "--out", published / "predictions.csv")
     table = pd.read_csv(published / "predictions.csv")
-    assert (
-        len(table) == 16
-        and table["target"].isna().all()
-        and table["score"].between(0, 1).all()
-        and not table["held_out"].any()
-    )
-    refused(
-        published,
-        "train",
-        store,
-        "--config",
-        tiny,
-        "--out",
-        published / "run",
-        says=[store, "expression or labels"],
-    )
+    assert len(table) == 16 and table["target"].isna().all() and table["score"].between(0, 1).all()
+    assert not table["held_out"].any()
+    training = ("train", store, "--config", tiny, "--out", published / "run")
+    refused(published, *training, says=[store, "expression or labels"])
 
 
 def save_model(folder, **settings):
-    "A tiny model folder with random weights."
+    "Write a tiny model folder with random weights."
     from chromoformer.model import checkpoint
     from chromoformer.model.network import BlockConfig, Chromoformer, ChromoformerConfig
 
     torch.manual_seed(0)
     block = BlockConfig(1, 2, 8, 8, 8)
     folder.mkdir()
-    checkpoint.save(
-        Chromoformer(
-            ChromoformerConfig(**settings, embedding=block, pairwise=block, regulation=block, head_width=8)
-        ),
-        folder,
-    )
+    sizes = {"embedding": block, "pairwise": block, "regulation": block, "head_width": 8}
+    checkpoint.save(Chromoformer(ChromoformerConfig(**settings, **sizes)), folder)
 
 
-def test_weights_exported_and_imported_again_predict_the_same(toy_runs, toy_store, tmp_path):
+def test_exported_and_imported_weights_predict_the_same(toy_runs, toy_store, tmp_path):
     succeed("export-weights", toy_runs[0], "--out", tmp_path / "fold1.pt")
     result = succeed("import-weights", tmp_path / "fold1.pt", "--out", tmp_path / "model", "--fold", 1)
-    assert "classification" in result.out and {p.name for p in (tmp_path / "model").iterdir()} == {
-        "config.json",
-        "model.safetensors",
-    }
+    assert "classification" in result.out
+    assert {path.name for path in (tmp_path / "model").iterdir()} == {"config.json", "model.safetensors"}
     for name, model in (("run", toy_runs[0]), ("model", tmp_path / "model")):
         succeed("predict", model, toy_store, "--out", tmp_path / f"{name}.csv")
     assert (tmp_path / "run.csv").read_bytes() == (tmp_path / "model.csv").read_bytes()
@@ -271,13 +227,13 @@ def test_weights_exported_and_imported_again_predict_the_same(toy_runs, toy_stor
 # ---- training, predicting, evaluating ----
 
 
-def test_config_decides_network_and_recipe(toy_runs):
+def test_config_sets_network_and_recipe(toy_runs):
     config = json.loads((toy_runs[0] / "config.json").read_text())
     assert config["network"]["embedding"]["width"] == 8 and config["held_out"] == [1]
     assert len(pd.read_csv(toy_runs[0] / "history.csv")) == 2
 
 
-def test_four_runs_predict_every_gene_by_the_run_that_held_it_out(toy_runs, toy_store, tmp_path):
+def test_each_gene_is_predicted_by_the_run_that_held_it_out(toy_runs, toy_store, tmp_path):
     result = succeed("predict", *toy_runs, toy_store, "--out", tmp_path / "all.parquet")
     assert "60 genes, 60 of them held out" in result.out
     table = pd.read_parquet(tmp_path / "all.parquet")
@@ -288,7 +244,7 @@ def test_four_runs_predict_every_gene_by_the_run_that_held_it_out(toy_runs, toy_
     assert np.allclose(own["score"], table["score"], atol=1e-6)
 
 
-def test_csv_and_parquet_hold_the_same(toy_runs, toy_store, tmp_path):
+def test_csv_and_parquet_contain_the_same_predictions(toy_runs, toy_store, tmp_path):
     for ending in ("csv", "parquet"):
         succeed("predict", toy_runs[1], toy_store, "--out", tmp_path / f"p.{ending}", "--low-memory")
     pd.testing.assert_frame_equal(
@@ -299,7 +255,7 @@ def test_csv_and_parquet_hold_the_same(toy_runs, toy_store, tmp_path):
     )
 
 
-def test_float64_agrees_with_float32_and_has_its_digits(toy_runs, toy_store, tmp_path):
+def test_float64_agrees_with_float32_and_is_more_precise(toy_runs, toy_store, tmp_path):
     tables = []
     for dtype in ("float32", "float64"):
         succeed("predict", toy_runs[0], toy_store, "--out", tmp_path / f"{dtype}.parquet", "--dtype", dtype)
@@ -308,53 +264,29 @@ def test_float64_agrees_with_float32_and_has_its_digits(toy_runs, toy_store, tmp
     assert np.allclose(*tables, rtol=1e-4, atol=1e-6) and (tables[0] != tables[1]).any()
 
 
-def test_a_regressor_in_float64_over_two_stores(toy, toy_store, tiny, tmp_path):
+def test_regressor_trains_in_float64_on_two_stores(toy, toy_store, tiny, tmp_path):
     succeed("build", toy / "cellA.yaml", "--out", tmp_path / "second.h5", "--processes", 1)
-    succeed(
-        "train",
-        toy_store,
-        tmp_path / "second.h5",
-        "--fold",
-        2,
-        "--out",
-        tmp_path / "run",
-        "--task",
-        "regression",
-        "--config",
-        tiny,
-        "--dtype",
-        "float64",
-        "--seed",
-        3,
-        "--validation",
-        "chr1",
-    )
+    options = ("--task", "regression", "--dtype", "float64", "--seed", 3, "--validation", "chr1")
+    stores = (toy_store, tmp_path / "second.h5")
+    succeed("train", *stores, "--fold", 2, "--config", tiny, *options, "--out", tmp_path / "run")
     table = pd.read_parquet(tmp_path / "run" / "predictions.parquet")
-    assert (
-        table["output_0"].dtype == np.float64
-        and set(table["store"]) == {"cellA", "second"}
-        and len(table) == 120
-    )
+    assert table["output_0"].dtype == np.float64 and len(table) == 120
+    assert set(table["store"]) == {"cellA", "second"}
     assert "validation_pearson_r" in pd.read_csv(tmp_path / "run" / "history.csv")
 
 
-def test_evaluate_gives_each_fold_and_all_of_them(toy_runs, tmp_path):
+def test_evaluate_reports_each_fold_and_all_folds(toy_runs, tmp_path):
     result = succeed("evaluate", *toy_runs, "--out", tmp_path / "scores.csv")
     table = pd.read_csv(tmp_path / "scores.csv")
-    assert "all folds" in result.out and set(table["run"]) == {
-        "fold1",
-        "fold2",
-        "fold3",
-        "fold4",
-        "all folds",
-    }
+    assert "all folds" in result.out
+    assert set(table["run"]) == {"fold1", "fold2", "fold3", "fold4", "all folds"}
     assert table.query("run == 'all folds'")["genes"].eq(60).all()
     assert pd.to_numeric(table["value"]).between(0, 1).all()
     everything = succeed("evaluate", toy_runs[0], "--all-genes")
     assert " 60 " in everything.out
 
 
-def test_explain_draws_a_gene_by_the_run_that_held_it_out(toy_runs, toy_store, tmp_path):
+def test_explain_uses_the_run_that_held_the_gene_out(toy_runs, toy_store, tmp_path):
     store = Store(toy_store)
     most = int(np.diff(store.pcre_start).argmax())
     gene, fold = store.genes.loc[most, ["gene_id", "fold"]]
@@ -362,97 +294,53 @@ def test_explain_draws_a_gene_by_the_run_that_held_it_out(toy_runs, toy_store, t
     assert f"{gene} by {toy_runs[fold - 1]}" in result.out and "trained on this gene" not in result.out
     assert len(re.findall(r"^ *chr\d", result.out, re.M)) == np.diff(store.pcre_start)[most]
     assert (tmp_path / "gene.png").read_bytes()[:4] == b"\x89PNG"
-    refused(
-        tmp_path,
-        "explain",
-        toy_runs[0],
-        toy_store,
-        "nobody",
-        "--out",
-        tmp_path / "other.png",
-        says=["nobody"],
-    )
-    refused(tmp_path, "explain", toy_store, gene, "--out", tmp_path / "other.png", says=["a gene"])
-    refused(
-        tmp_path,
-        "explain",
-        *toy_runs,
-        toy_store,
-        gene,
-        "--out",
-        tmp_path / "other.txt",
-        says=["other.txt", "*.png"],
-    )
+    figure, text = tmp_path / "other.png", tmp_path / "other.txt"
+    refused(tmp_path, "explain", toy_runs[0], toy_store, "nobody", "--out", figure, says=["nobody"])
+    refused(tmp_path, "explain", toy_store, gene, "--out", figure, says=["a gene"])
+    refused(tmp_path, "explain", *toy_runs, toy_store, gene, "--out", text, says=["other.txt", "*.png"])
 
 
-def test_folds_are_those_of_the_store(toy, tiny, tmp_path):
+def test_folds_of_the_store_can_be_held_out(toy, tiny, tmp_path):
     manifest = (toy / "cellA.yaml").read_text().replace("  1: [chr1, chr5]\n", "  7: [chr1, chr5]\n")
     assert "  7: " in manifest
     (tmp_path / "seven.yaml").write_text(manifest)
-    result = succeed(
-        "build", tmp_path / "seven.yaml", "--data", toy, "--out", tmp_path / "seven.h5", "--processes", 1
-    )
+    store = tmp_path / "seven.h5"
+    result = succeed("build", tmp_path / "seven.yaml", "--data", toy, "--out", store, "--processes", 1)
     assert "--fold 2" in result.out and ", 7: " in result.out
-    refused(
-        tmp_path,
-        "train",
-        tmp_path / "seven.h5",
-        "--fold",
-        1,
-        "--out",
-        tmp_path / "run",
-        says=["'1' is no fold", "2, 3, 4, 7 or all"],
-    )
-    succeed("train", tmp_path / "seven.h5", "--fold", "all", "--out", tmp_path / "runs", "--config", tiny)
+    wrong = ("train", store, "--fold", 1, "--out", tmp_path / "run")
+    refused(tmp_path, *wrong, says=["'1' is not a fold", "2, 3, 4, 7 or all"])
+    succeed("train", store, "--fold", "all", "--out", tmp_path / "runs", "--config", tiny)
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["fold2", "fold3", "fold4", "fold7"]
 
 
-def test_one_fold_alone_cannot_be_held_out(toy, tmp_path):
-    manifest = re.sub(
-        r"folds:\n(  .*\n)+",
-        "folds: {3: [chr1, chr2, chr3, chr5, chr7, chr9, chr10, chr13]}\n",
-        (toy / "cellA.yaml").read_text(),
-    )
+def test_store_with_a_single_fold_is_refused(toy, tmp_path):
+    folds = "folds: {3: [chr1, chr2, chr3, chr5, chr7, chr9, chr10, chr13]}\n"
+    manifest = re.sub(r"folds:\n(  .*\n)+", folds, (toy / "cellA.yaml").read_text())
     (tmp_path / "one.yaml").write_text(manifest)
-    succeed("build", tmp_path / "one.yaml", "--data", toy, "--out", tmp_path / "one.h5", "--processes", 1)
-    refused(
-        tmp_path,
-        "train",
-        tmp_path / "one.h5",
-        "--fold",
-        "all",
-        "--out",
-        tmp_path / "runs",
-        says=["one.h5", "fold 3", "folds:"],
-    )
+    store = tmp_path / "one.h5"
+    succeed("build", tmp_path / "one.yaml", "--data", toy, "--out", store, "--processes", 1)
+    training = ("train", store, "--fold", "all", "--out", tmp_path / "runs")
+    refused(tmp_path, *training, says=["one.h5", "fold 3", "folds:"])
 
 
-def test_folds_of_another_genome_are_asked_for(toy, tmp_path):
+def test_build_notes_missing_folds_of_a_genome_without_default_folds(toy, tmp_path):
     manifest = re.sub(r"folds:\n(  .*\n)+", "", (toy / "cellA.yaml").read_text())
-    for genome, said in (("mm10", True), ("hg38", False)):
+    for genome, expected in (("mm10", True), ("hg38", False)):
         (tmp_path / f"{genome}.yaml").write_text(manifest.replace("genome: toy", f"genome: {genome}"))
-        result = succeed(
-            "build",
-            tmp_path / f"{genome}.yaml",
-            "--data",
-            toy,
-            "--out",
-            tmp_path / f"{genome}.h5",
-            "--processes",
-            1,
-        )
-        assert ("names no folds" in result.err) is said
+        options = ("--data", toy, "--out", tmp_path / f"{genome}.h5", "--processes", 1)
+        result = succeed("build", tmp_path / f"{genome}.yaml", *options)
+        assert ("names no folds" in result.err) is expected
 
 
-def test_info_of_a_store_a_run_and_a_model(toy_store, toy_runs, tmp_path):
+def test_info_describes_stores_runs_and_models(toy_store, toy_runs, tmp_path):
     save_model(tmp_path / "model")
-    for what, said in ((toy_store, "60"), (toy_runs[2], "fold 3"), (tmp_path / "model", "not known")):
+    for what, expected in ((toy_store, "60"), (toy_runs[2], "fold 3"), (tmp_path / "model", "unknown")):
         result = succeed("info", what)
-        assert str(what) in result.out and said in result.out
+        assert str(what) in result.out and expected in result.out
     refused(tmp_path, "info", tmp_path / "nothing", says=[tmp_path / "nothing"])
 
 
-def test_a_run_is_repeated_bit_by_bit_and_fold_all_goes_on_with_the_folds_that_are_missing(
+def test_repeated_training_is_bit_identical_and_fold_all_trains_only_missing_folds(
     toy_runs, toy_store, tiny, tmp_path
 ):
     succeed("train", toy_store, "--fold", 1, "--out", tmp_path / "fold1", "--config", tiny)
@@ -464,23 +352,23 @@ def test_a_run_is_repeated_bit_by_bit_and_fold_all_goes_on_with_the_folds_that_a
     assert (tmp_path / "fold4" / "metrics.json").exists()
 
 
-def test_a_stopped_command_says_that_it_goes_on(toy_store, tiny, tmp_path):
+def test_stopped_command_prints_that_it_can_continue(toy_store, tiny, tmp_path):
     config = tmp_path / "long.yaml"
     config.write_text(tiny.read_text().replace("epochs: 2", "epochs: 1000"))
     arguments = command("train", toy_store, "--out", tmp_path / "run", "--config", config, "--threads", 1)
-    with subprocess.Popen(
-        arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    ) as training:
+    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(arguments, **streams) as training:
         waiting = time.monotonic() + 60
         while not (tmp_path / "run" / "state.pt").exists() and time.monotonic() < waiting:
             time.sleep(0.02)
         training.send_signal(signal.SIGINT)
-        _, said = training.communicate(timeout=60)
-    assert training.returncode == 130 and "the same command goes on" in said and "Traceback" not in said
+        _, errors = training.communicate(timeout=60)
+    assert training.returncode == 130 and "Traceback" not in errors
+    assert "the same command continues" in errors
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_by_the_same_command_to_the_same_bits(toy_store, tiny, tmp_path):
+def test_resumed_training_after_a_kill_is_bit_identical(toy_store, tiny, tmp_path):
     config = tmp_path / "long.yaml"
     config.write_text(tiny.read_text().replace("epochs: 2", "epochs: 10"))
     arguments = command("train", toy_store, "--out", tmp_path / "killed", "--config", config, "--threads", 1)
@@ -492,15 +380,8 @@ def test_a_killed_run_goes_on_by_the_same_command_to_the_same_bits(toy_store, ti
     training.wait()
     assert not (tmp_path / "killed" / "metrics.json").exists()
     refused(tmp_path, "evaluate", tmp_path / "killed", says=["killed", "cut off"])
-    refused(
-        tmp_path,
-        "predict",
-        tmp_path / "killed",
-        toy_store,
-        "--out",
-        tmp_path / "p.csv",
-        says=["killed", "cut off"],
-    )
+    predict = ("predict", tmp_path / "killed", toy_store, "--out", tmp_path / "p.csv")
+    refused(tmp_path, *predict, says=["killed", "cut off"])
     for name in ("killed", "whole"):
         finished = subprocess.run(
             command("train", toy_store, "--out", tmp_path / name, "--config", config, "--threads", 1),
@@ -508,12 +389,10 @@ def test_a_killed_run_goes_on_by_the_same_command_to_the_same_bits(toy_store, ti
             text=True,
         )
         assert finished.returncode == 0 and "held-out genes" in finished.stdout, finished.stderr
-    assert (tmp_path / "killed" / "model.safetensors").read_bytes() == (
-        tmp_path / "whole" / "model.safetensors"
-    ).read_bytes()
-    assert {p.name for p in (tmp_path / "killed").iterdir()} == {
-        p.name for p in (tmp_path / "whole").iterdir()
-    }
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("killed", "whole")]
+    assert weights[0] == weights[1]
+    files = [{path.name for path in (tmp_path / name).iterdir()} for name in ("killed", "whole")]
+    assert files[0] == files[1]
 
 
 # ---- outputs that exist ----
@@ -521,7 +400,7 @@ def test_a_killed_run_goes_on_by_the_same_command_to_the_same_bits(toy_store, ti
 
 @pytest.fixture
 def outputs(toy, toy_store, toy_runs, tiny, published, tmp_path):
-    "Name of a command -> its arguments up to --out, the ending of its output."
+    "Return the arguments of each command that writes an output, up to the output."
     (tmp_path / "sizes").write_text("chr1\t1000\n")
     (tmp_path / "reads.bed").write_text("chr1\t10\t20\n")
     succeed("export-weights", toy_runs[0], "--out", tmp_path / "there.pt")
@@ -529,11 +408,7 @@ def outputs(toy, toy_store, toy_runs, tiny, published, tmp_path):
         "simulate": ("simulate", "--genes", 20, "--cell-type", "cellA"),
         "coverage": ("coverage", tmp_path / "reads.bed", "--chrom-sizes", tmp_path / "sizes", "--out"),
         "build": ("build", toy / "cellA.yaml", "--processes", 1, "--out"),
-        "import-regions": (
-            *import_arguments(published, "")[:3],
-            *import_arguments(published, "")[5:],
-            "--out",
-        ),
+        "import-regions": import_arguments(published, "")[:-1],
         "import-weights": ("import-weights", tmp_path / "there.pt", "--out"),
         "export-weights": ("export-weights", toy_runs[0], "--out"),
         "train": ("train", toy_store, "--config", tiny, "--out"),
@@ -554,19 +429,11 @@ ENDINGS = {
     "explain": ".png",
     "collect": ".csv",
 }
-WITHOUT = (
-    "info",
-    "doctor",
-    "demo",
-    "fetch",
-    "run",
-    "plan",
-    "verify",
-)  # write nothing, or go on with what is there
+WITHOUT = ("info", "doctor", "demo", "fetch", "run", "plan", "verify")  # these write nothing, or continue
 
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name not in WITHOUT])
-def test_an_existing_output_is_refused_untouched_and_replaced_with_force(outputs, tmp_path, name):
+def test_existing_output_is_kept_unless_force_is_given(outputs, tmp_path, name):
     out = tmp_path / f"out{ENDINGS.get(name, '')}"
     succeed(*outputs[name], out)
     refused(tmp_path, *outputs[name], out, says=[out, "--force"])
@@ -576,13 +443,13 @@ def test_an_existing_output_is_refused_untouched_and_replaced_with_force(outputs
 
 
 @pytest.mark.parametrize("name", ["import-weights", "simulate"])
-def test_a_folder_that_holds_something_else_is_refused(outputs, tmp_path, name):
+def test_folder_with_other_files_is_refused(outputs, tmp_path, name):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
     refused(tmp_path, *outputs[name], tmp_path / "mine", says=[tmp_path / "mine", "--force"])
 
 
-def test_train_adds_to_a_folder_but_never_over_a_model_that_is_there(outputs, tmp_path):
+def test_train_adds_to_a_folder_but_never_replaces_a_model(outputs, tmp_path):
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "notebook.ipynb").write_text("{}")
     succeed(*outputs["train"], tmp_path / "notes")
@@ -594,29 +461,19 @@ def test_train_adds_to_a_folder_but_never_over_a_model_that_is_there(outputs, tm
 # ---- real processes ----
 
 
-def test_a_process_exits_with_0_or_2_and_speaks_on_the_right_stream(tmp_path):
+def test_process_exits_with_0_or_2_and_writes_errors_to_stderr(tmp_path):
     (tmp_path / "sizes").write_text("chr1\t1000\n")
     (tmp_path / "reads.bed").write_text("chr1\t10\t20\n")
-    arguments = command(
-        "coverage",
-        tmp_path / "reads.bed",
-        "--chrom-sizes",
-        tmp_path / "sizes",
-        "--out",
-        tmp_path / "x.bigWig",
-    )
+    options = ("--chrom-sizes", tmp_path / "sizes", "--out", tmp_path / "x.bigWig")
+    arguments = command("coverage", tmp_path / "reads.bed", *options)
     good = subprocess.run(arguments, capture_output=True, text=True)
     assert good.returncode == 0 and "Next:" in good.stdout and "Error" not in good.stderr
     bad = subprocess.run(arguments, capture_output=True, text=True)
-    assert (
-        bad.returncode == 2
-        and bad.stdout == ""
-        and bad.stderr.startswith("Error: ")
-        and "Traceback" not in bad.stderr
-    )
+    assert bad.returncode == 2 and bad.stdout == ""
+    assert bad.stderr.startswith("Error: ") and "Traceback" not in bad.stderr
 
 
-def test_progress_goes_to_a_log_in_a_few_lines_not_ten_a_second(tmp_path):
+def test_progress_in_a_log_takes_a_few_lines(tmp_path):
     write_toy_store(tmp_path / "toy.h5")
     (tmp_path / "tiny.yaml").write_text(TINY.replace("epochs: 2", "epochs: 30"))
     done = subprocess.run(
@@ -630,16 +487,15 @@ def test_progress_goes_to_a_log_in_a_few_lines_not_ten_a_second(tmp_path):
 
 def test_completion_is_offered_to_every_shell():
     for shell in ("bash", "zsh", "fish"):
-        named = os.environ | {
-            "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"
-        }  # or it looks for the shell that runs the tests
-        shown = subprocess.run(command("--show-completion", shell), capture_output=True, text=True, env=named)
+        # Otherwise typer looks for the shell that runs the tests.
+        environment = os.environ | {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+        shown = process(*command("--show-completion", shell)[1:], env=environment)
         assert shown.returncode == 0 and "complete" in shown.stdout.lower()
 
 
-def test_the_command_is_installed():
+def test_command_is_installed():
     script = Path(sys.executable).with_name("chromoformer")
     if not script.exists():
-        pytest.skip("the package is not installed: no chromoformer beside python")
+        pytest.skip("the package is not installed: no chromoformer next to python")
     result = subprocess.run([script, "--help"], capture_output=True, text=True)
     assert result.returncode == 0 and "import-regions" in result.stdout

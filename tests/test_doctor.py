@@ -1,4 +1,4 @@
-"""What `chromoformer doctor` says of a machine: each check finds what is wrong, and says what to do."""
+"""`chromoformer doctor`: each check finds its problem and suggests a fix."""
 
 import os
 from collections import namedtuple
@@ -12,36 +12,38 @@ from command_line import chromoformer, listing, succeed
 from chromoformer import doctor
 
 
-def found(checks, what):
+def result(checks, what):
+    "Return the check of a name."
     return next(check for check in checks if check.what == what)
 
 
-def test_all_is_looked_at_and_nothing_stays(tmp_path):
+def test_doctor_checks_everything_and_leaves_no_file(tmp_path):
     checks = doctor.examine(tmp_path)
-    assert [check.what for check in checks] == [
-        "python",
-        "chromoformer",
-        "packages",
-        "threads",
-        "memory",
-        "GPU",
-        "disk",
-        "analyses",
-    ]
+    names = ["python", "chromoformer", "packages", "threads", "memory", "GPU", "disk", "analyses"]
+    assert [check.what for check in checks] == names
     assert listing(tmp_path) == {} and all(check.fix for check in checks if check.state != doctor.GOOD)
-    assert str(tmp_path) in found(checks, "disk").said and os.sep in found(checks, "chromoformer").said
+    assert str(tmp_path) in result(checks, "disk").found and os.sep in result(checks, "chromoformer").found
 
 
-def test_the_command_ends_well_or_with_status_1_and_a_remedy(tmp_path):
-    assert "All is well" in succeed("doctor", "--folder", tmp_path).out
+def test_command_exits_with_status_1_and_a_fix_if_there_is_a_problem(tmp_path):
+    assert "No problems found" in succeed("doctor", "--folder", tmp_path).out
     wrong = chromoformer("doctor", "--folder", tmp_path / "nowhere")
-    assert wrong.status == 1 and "Fix: make it" in wrong.out and "1 of 8 checks" in wrong.err
+    assert wrong.status == 1 and "Fix: create it" in wrong.out and "1 of 8 checks" in wrong.err
 
 
 @pytest.mark.parametrize(
-    ("version", "said"), [(None, "numpy is missing"), ("1.0", "numpy is 1.0, wanted >=2")]
+    ("number", "expected"), [(0, "No problems found."), (1, "; 1 remark."), (2, "; 2 remarks.")]
 )
-def test_a_package_that_is_missing_or_too_old_is_named(monkeypatch, version, said):
+def test_command_counts_remarks(monkeypatch, number, expected):
+    checks = [doctor.Check("disk", doctor.NOTE, "full", "use another")] * number
+    monkeypatch.setattr(doctor, "examine", lambda folder: checks)
+    assert expected in succeed("doctor").out
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"), [(None, "numpy is missing"), ("1.0", "numpy is 1.0, wanted >=2")]
+)
+def test_missing_or_outdated_package_is_named(monkeypatch, version, expected):
     asked = metadata.version
 
     def other(name):
@@ -57,17 +59,17 @@ def test_a_package_that_is_missing_or_too_old_is_named(monkeypatch, version, sai
         pytest.skip("the package is not installed, so there are no requirements to compare with")
     monkeypatch.setattr(metadata, "version", other)
     check = doctor._requirements()
-    assert check.state == doctor.BAD and check.said == said and "make install" in check.fix
+    assert check.state == doctor.BAD and check.found == expected and "make install" in check.fix
 
 
-def test_more_threads_than_cores_are_remarked(monkeypatch):
+def test_more_threads_than_cores_get_a_remark(monkeypatch):
     cores = os.cpu_count() or 1
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4 * cores)
     check = doctor._threads()
-    assert check.state == doctor.NOTE and "--threads" in check.fix and "training step" in check.said
+    assert check.state == doctor.NOTE and "--threads" in check.fix and "training step" in check.found
 
 
-def test_a_disk_that_is_full_or_does_not_take_files_is_found(monkeypatch, tmp_path):
+def test_disk_that_is_full_or_refuses_files_is_reported(monkeypatch, tmp_path):
     Usage = namedtuple("Usage", "total used free")
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda folder: Usage(10**12, 10**12, 10**9))
     assert doctor._disk(tmp_path).state == doctor.NOTE
@@ -80,7 +82,7 @@ def test_a_disk_that_is_full_or_does_not_take_files_is_found(monkeypatch, tmp_pa
     assert check.state == doctor.BAD and "HDF5_USE_FILE_LOCKING" in check.fix and listing(tmp_path) == {}
 
 
-def test_analyses_that_are_not_beside_the_library_are_remarked(monkeypatch, tmp_path):
+def test_missing_analysis_notebooks_get_a_remark(monkeypatch, tmp_path):
     import chromoformer.studies.workflow
     from chromoformer.errors import InputError
 

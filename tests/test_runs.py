@@ -1,14 +1,17 @@
-"""Studies at work: what is done is not done again, what fails stops only what depends on it, and whatever kills a run, the same command goes on."""
+"""Running studies: finished jobs are skipped, failures stop only dependent jobs, killed studies continue.
+
+The tests execute real notebooks through Snakemake.
+"""
 
 import json
 import os
 import random
-import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -18,6 +21,8 @@ from command_line import TINY, chromoformer, succeed
 from test_studies import notebook
 
 from chromoformer.provenance import read_record, sha256, verify
+from chromoformer.studies.staleness import parts_of
+from chromoformer.studies.workflow import open_study
 
 ROOT = Path(__file__).resolve().parents[1]
 STEP = """
@@ -31,13 +36,20 @@ SUM = """
 import json
 from pathlib import Path
 from chromoformer.provenance import write_json
-write_json(f"{out}/metrics.json", {"sum": sum(json.loads(file.read_text())["auc"]["value"] for file in Path(study).glob("step/*/metrics.json"))})
+files = Path(study).glob("step/*/metrics.json")
+values = [json.loads(file.read_text())["auc"]["value"] for file in files]
+write_json(f"{out}/metrics.json", {"sum": sum(values)})
 """
 
 
+def write_step(folder: Path, code: str = STEP) -> None:
+    "Write the notebook of a step."
+    notebook(folder, "step", "out: str = ''\nfold: int = 1\nseed: int = 0", code)
+
+
 def small_study(folder: Path) -> Path:
-    "Two steps, the second of which fails until there is a file `gate`, and a sum of both."
-    notebook(folder, "step", "out: str = ''\nfold: int = 1\nseed: int = 0", STEP)
+    "Write a study of two steps, the second of which fails until the file `gate` exists, and their sum."
+    write_step(folder)
     notebook(folder, "sum", "out: str = ''\nstudy: str = ''", SUM)
     (folder / "cell.h5").write_bytes(b"a store that nobody reads")
     content = {
@@ -52,7 +64,7 @@ def small_study(folder: Path) -> Path:
 
 
 def results(folder: Path) -> dict[str, str]:
-    "Hash of every file of a study but those that hold clock times, pages, and Snakemake's own."
+    "Return the hash of every file of a study, except records (they hold times), notebooks and hidden files."
     files = (
         file
         for file in folder.rglob("*")
@@ -66,7 +78,7 @@ def results(folder: Path) -> dict[str, str]:
 
 
 def started(folder: Path) -> set[str]:
-    "Jobs whose work was begun in the last run."
+    "Return the jobs that started in the last run of a study."
     return {
         event["job"]
         for event in map(json.loads, (folder / ".study" / "events.jsonl").read_text().splitlines())
@@ -74,79 +86,61 @@ def started(folder: Path) -> set[str]:
     }
 
 
-def test_a_failure_stops_only_what_depends_on_it_and_the_same_command_goes_on(tmp_path, monkeypatch):
+def test_failure_stops_only_dependent_jobs_and_the_same_command_continues(tmp_path, monkeypatch):
     study, out = small_study(tmp_path), tmp_path / "small"
     monkeypatch.chdir(tmp_path)
     command = ["run", study, "--cores", 2, "--notebooks", tmp_path]
     result = chromoformer(*command)
     assert result.status == 1
-    said = " ".join(result.out.split())
-    assert (
-        "step.ipynb, cell [3]: RuntimeError: the gate is shut" in said
-        and "not run because of it: 1 (sum)" in said
-    )
-    assert (out / "step" / "fold1" / "provenance.json").exists() and (
-        out / "step" / "fold2" / "notebook.ipynb"
-    ).exists()
-    assert not (out / "step" / "fold2" / "metrics.json").exists() and not (out / "sum").exists()
-    assert (
-        json.loads((out / "step" / "fold2" / "error.json").read_text())["error"]
-        == "RuntimeError: the gate is shut"
-    )
+    output = " ".join(result.out.split())
+    assert "step.ipynb, cell [3]: RuntimeError: the gate is shut" in output
+    assert "not run because of it: 1 (sum)" in output
+    failed = out / "step" / "fold2"
+    assert (out / "step" / "fold1" / "provenance.json").exists() and (failed / "notebook.ipynb").exists()
+    assert not (failed / "metrics.json").exists() and not (out / "sum").exists()
+    assert json.loads((failed / "error.json").read_text())["error"] == "RuntimeError: the gate is shut"
 
     (out / "gate").touch()
     succeed(*command)
     assert started(out) == {"step/fold2", "sum"}
-    assert (
-        json.loads((out / "sum" / "metrics.json").read_text()) == {"sum": 0.75}
-        and not (out / "step" / "fold2" / "error.json").exists()
-    )
+    assert json.loads((out / "sum" / "metrics.json").read_text()) == {"sum": 0.75}
+    assert not (failed / "error.json").exists()
     assert verify(out / "sum") == [] and verify(out / "step" / "fold1") == []
-    record = read_record(out / "step" / "fold2")
-    assert (
-        record["parameters"] == {"out": "step/fold2", "fold": 2, "seed": 0}
-        and record["threads"] == 1
-        and record["seed"] == 0
-    )
-    assert {"papermill", "nbclient", "snakemake", "torch", "python"} <= set(record["versions"]) and record[
-        "started"
-    ] <= record["ended"]
+    record = read_record(failed)
+    assert record["parameters"] == {"out": "step/fold2", "fold": 2, "seed": 0}
+    assert record["threads"] == 1 and record["seed"] == 0
+    assert {"papermill", "nbclient", "snakemake", "torch", "python"} <= set(record["versions"])
+    assert record["started"] <= record["ended"]
 
-    before = {
-        file: file.stat().st_mtime_ns
-        for file in out.rglob("*")
-        if file.is_file() and ".study" not in file.parts
-    }
+    files = [file for file in out.rglob("*") if file.is_file() and ".study" not in file.parts]
+    before = {file: file.stat().st_mtime_ns for file in files}
     assert "Nothing to do: all 3 jobs" in succeed(*command).out
     assert {file: file.stat().st_mtime_ns for file in before} == before
 
 
 @pytest.mark.slow
-def test_what_changed_runs_again_and_nothing_else(tmp_path, monkeypatch):
+def test_only_jobs_that_a_change_affects_run_again(tmp_path, monkeypatch):
     study, out = small_study(tmp_path), tmp_path / "small"
     out.mkdir()
     (out / "gate").touch()
     monkeypatch.chdir(tmp_path)
     command = ["run", study, "--cores", 2, "--notebooks", tmp_path]
     succeed(*command)
-    os.utime(
-        tmp_path / "step.ipynb", (time.time() + 1, time.time() + 1)
-    )  # touched: its jobs run again, and leave the same, so the sum does not
+    later = time.time() + 1
+    os.utime(tmp_path / "step.ipynb", (later, later))  # saved again: its jobs run and write the same
     succeed(*command)
     assert started(out) == {"step/fold1", "step/fold2"} and verify(out / "sum") == []
     content = yaml.safe_load(study.read_text())
     content["analyses"]["step"] = {"seed": 1}
     study.write_text(yaml.safe_dump(content))
-    assert "step/fold1: changed: parameters" in succeed("plan", study, "--notebooks", tmp_path).out
+    reason = "step/fold1, step/fold2: changed: parameters"
+    assert reason in succeed("plan", study, "--notebooks", tmp_path).out
+    assert f"Runs again: {reason}" in succeed(*command).out
+    assert started(out) == {"step/fold1", "step/fold2"}  # the same numbers: the sum does not run
+    write_step(tmp_path, STEP.replace("fold / 4", "fold / 8"))
     succeed(*command)
-    assert started(out) == {"step/fold1", "step/fold2"}  # the same numbers: the sum is left alone
-    notebook(
-        tmp_path, "step", "out: str = ''\nfold: int = 1\nseed: int = 0", STEP.replace("fold / 4", "fold / 8")
-    )
-    succeed(*command)
-    assert started(out) == {"step/fold1", "step/fold2", "sum"} and json.loads(
-        (out / "sum" / "metrics.json").read_text()
-    ) == {"sum": 0.375}
+    assert started(out) == {"step/fold1", "step/fold2", "sum"}
+    assert json.loads((out / "sum" / "metrics.json").read_text()) == {"sum": 0.375}
     (out / "step" / "fold1" / "metrics.json").unlink()
     succeed(*command)
     assert started(out) == {"step/fold1"}
@@ -155,7 +149,41 @@ def test_what_changed_runs_again_and_nothing_else(tmp_path, monkeypatch):
     assert "all as recorded" in succeed("verify", tmp_path / "elsewhere").out
 
 
-def test_a_folder_that_the_study_did_not_make_is_left_alone(tmp_path, monkeypatch):
+def write_older_records(study: Path, out: Path) -> None:
+    "Write what a version of the library with other modules left behind: finished jobs, one interrupted job."
+    _, _, jobs = open_study(study, out, study.parent)
+    for key, job in jobs.items():
+        parts = parts_of(out, job) | {"library": {"chromoformer.training": "1", "chromoformer.runs": "1"}}
+        (out / key).mkdir(parents=True)
+        (out / key / "job.json").write_text(json.dumps({"parts": parts, "job": asdict(job)}))
+        (out / key / "metrics.json").write_text("{}")
+        status = {"parts": parts, "digest": "1", "notebook_modified": 0, "resumed": False}
+        content = {"what": f"{job.kind}, job of a study", "inputs": {}, "outputs": {}, "seconds": 1.0}
+        if key != "step/fold2":
+            (out / key / "provenance.json").write_text(json.dumps(content | {"job": asdict(job) | status}))
+
+
+def test_plan_of_a_study_from_an_older_version_says_what_runs_again_and_why(tmp_path):
+    study, out = small_study(tmp_path), tmp_path / "small"
+    write_older_records(study, out)
+    output = succeed("plan", study, "--out", out, "--notebooks", tmp_path).out
+    reorganised = "changed: the library's modules were reorganised (gone: runs)"
+    assert f"Runs again:\n  step/fold1: {reorganised}\n  step/fold2: was interrupted\n" in output
+    assert f"  sum: waits for step/fold1, step/fold2; {reorganised}\n" in output
+
+
+@pytest.mark.slow
+def test_study_from_an_older_version_runs_again_and_says_why(tmp_path):
+    study, out = small_study(tmp_path), tmp_path / "small"
+    write_older_records(study, out)
+    (out / "gate").touch()
+    output = succeed("run", study, "--out", out, "--notebooks", tmp_path, "--cores", 2).out
+    assert "Runs again: step/fold1: changed: the library's modules were reorganised (gone: runs)" in output
+    assert started(out) == {"step/fold1", "step/fold2", "sum"}
+    assert json.loads((out / "sum" / "metrics.json").read_text()) == {"sum": 0.75}
+
+
+def test_folder_that_the_study_did_not_make_is_refused_and_kept(tmp_path, monkeypatch):
     study, out = small_study(tmp_path), tmp_path / "small"
     monkeypatch.chdir(tmp_path)
     from chromoformer.studies.definition import read_study
@@ -169,18 +197,18 @@ def test_a_folder_that_the_study_did_not_make_is_left_alone(tmp_path, monkeypatc
     assert (out / "step" / "fold1" / "thesis.txt").read_text() == "years of work"
 
 
-def test_two_runs_of_one_study_at_once_are_refused(tmp_path, monkeypatch):
-    import chromoformer.studies.workflow as runs
+def test_second_run_of_a_study_at_the_same_time_is_refused(tmp_path, monkeypatch):
+    import chromoformer.studies.workflow as workflow
     from chromoformer.studies.execution import locked
 
     study, out = small_study(tmp_path), tmp_path / "small"
-    monkeypatch.setattr(runs, "PATIENCE", 0.2)
+    monkeypatch.setattr(workflow, "PATIENCE", 0.2)
     with locked(out / ".study" / "lock"):
         result = chromoformer("run", study, "--out", out, "--notebooks", tmp_path)
     assert result.status == 2 and "being run already" in result.err
 
 
-def test_records_inside_of_a_job_are_its_own(tmp_path):
+def test_records_inside_a_job_belong_to_the_job(tmp_path):
     from chromoformer.studies.collect import outermost, records_in
     from chromoformer.studies.execution import is_result
 
@@ -195,28 +223,20 @@ def test_records_inside_of_a_job_are_its_own(tmp_path):
     for place in places:
         (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / place).write_text("{}")
-    assert {str(file.relative_to(tmp_path)) for file in outermost(records_in([tmp_path]))} == {
-        places[0],
-        places[1],
-        places[2],
-        places[5],
-    }
+    found = {str(file.relative_to(tmp_path)) for file in outermost(records_in([tmp_path]))}
+    assert found == {places[0], places[1], places[2], places[5]}
     assert outermost(records_in([tmp_path / "ablation/a/runs/full/fold1"])) == [tmp_path / places[4]]
-    assert not is_result(tmp_path / places[4])  # it says when: equal jobs would never be equal
+    assert not is_result(tmp_path / places[4])  # it holds times, so equal jobs would differ
 
 
-# ---- one training, killed at random moments ----
+# ---- trainings, killed at random moments ----
 
 
 def training_study(folder: Path, store: Path, epochs: int) -> Path:
-    "Two folds of a tiny network, and what they scored."
+    "Write a study that trains two folds of a tiny network, and adds up their AUCs."
     shutil.copy(ROOT / "nbs" / "analyses" / "train.ipynb", folder)
-    notebook(
-        folder,
-        "sum",
-        "out: str = ''\nstudy: str = ''",
-        SUM.replace("step/*/metrics.json", "train/*/*/*/metrics.json"),
-    )
+    code = SUM.replace("step/*/metrics.json", "train/*/*/*/metrics.json")
+    notebook(folder, "sum", "out: str = ''\nstudy: str = ''", code)
     content = yaml.safe_load(TINY) | {
         "name": "trained",
         "out": str(folder / "out"),
@@ -229,32 +249,20 @@ def training_study(folder: Path, store: Path, epochs: int) -> Path:
 
 
 def command(study: Path, out: Path) -> list[str]:
-    "The command as a process sees it."
-    return [
-        sys.executable,
-        "-c",
-        "from chromoformer.cli import main; main()",
-        "run",
-        str(study),
-        "--cores",
-        "2",
-        "--notebooks",
-        str(study.parent),
-        "--out",
-        str(out),
-    ]
+    "Return the command that runs a study in a process of its own."
+    python = [sys.executable, "-c", "from chromoformer.cli import main; main()"]
+    return [*python, "run", str(study), "--cores", "2", "--notebooks", str(study.parent), "--out", str(out)]
 
 
 def processes_of(out: Path) -> list[int]:
-    "Processes that have to do with a study's folder."
-    found = subprocess.run(
-        ["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True
-    ).stdout.splitlines()
-    return [int(line.split()[0]) for line in found if str(out) in line and "ps -eo" not in line]
+    "Return the processes whose command names a study's folder."
+    listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True)
+    lines = [line for line in listed.stdout.splitlines() if str(out) in line and "ps -eo" not in line]
+    return [int(line.split()[0]) for line in lines]
 
 
 def same(one, other) -> bool:
-    "Are two nested structures equal, tensors to the last bit?"
+    "Return whether two nested structures are equal, tensors to the last bit."
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
     if isinstance(one, list | tuple):
@@ -263,7 +271,7 @@ def same(one, other) -> bool:
 
 
 @pytest.mark.slow
-def test_a_study_killed_at_random_moments_leaves_what_an_undisturbed_one_leaves(tmp_path, toy_store):
+def test_study_killed_at_random_moments_ends_with_the_same_files(tmp_path, toy_store):
     study, rng = training_study(tmp_path, toy_store, epochs=40), random.Random(0)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     subprocess.run(command(study, whole), check=True, capture_output=True)
@@ -287,41 +295,35 @@ def test_a_study_killed_at_random_moments_leaves_what_an_undisturbed_one_leaves(
             kills += 1
     assert kills >= 4 and process.returncode == 0, kills
     found, expected = results(killed), results(whole)
-    states = [
-        name for name in expected if name.endswith("state.pt")
-    ]  # equal in content; pickling after a load may order it otherwise
-    assert len(states) == 2 and {k: v for k, v in found.items() if k not in states} == {
-        k: v for k, v in expected.items() if k not in states
-    }
-    assert all(
-        same(torch.load(killed / name, weights_only=True), torch.load(whole / name, weights_only=True))
-        for name in states
-    )
+    states = [name for name in expected if name.endswith("state.pt")]
+    assert len(states) == 2
+    for name in states:  # equal content; pickling after a load may write it in another order
+        one, other = (torch.load(folder / name, weights_only=True) for folder in (killed, whole))
+        assert same(one, other)
+        del found[name], expected[name]
+    assert found == expected
     assert "all as recorded" in succeed("verify", killed).out
     deadline = time.monotonic() + 10
     while processes_of(killed) and time.monotonic() < deadline:
         time.sleep(0.2)
-    assert processes_of(killed) == []  # nothing goes on behind the back of the one that was killed
+    assert processes_of(killed) == []  # nothing continues in the background
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, toy_store) -> Path:
-    "A study of two trainings, done."
+    "Return the folder of a finished study of two trainings."
     folder = tmp_path_factory.mktemp("trained")
-    subprocess.run(
-        command(training_study(folder, toy_store, epochs=2), folder / "out"), check=True, capture_output=True
-    )
+    study = training_study(folder, toy_store, epochs=2)
+    subprocess.run(command(study, folder / "out"), check=True, capture_output=True)
     return folder / "out"
 
 
 @pytest.mark.slow
-def test_one_flipped_byte_in_any_output_or_input_is_found_and_named(trained, tmp_path, toy_store):
+def test_verify_names_any_file_with_one_flipped_bit(trained, tmp_path, toy_store):
     out = tmp_path / "out"
     shutil.copytree(trained, out)
     files = [
-        file
-        for file in out.rglob("*")
-        if file.is_file() and ".study" not in file.parts and ".snakemake" not in file.parts
+        path for path in out.rglob("*") if path.is_file() and not {".study", ".snakemake"} & {*path.parts}
     ]
     assert len(files) > 30
     for file in files:
@@ -337,7 +339,7 @@ def test_one_flipped_byte_in_any_output_or_input_is_found_and_named(trained, tmp
 
 
 @pytest.mark.slow
-def test_a_run_again_agrees_to_the_last_bit_and_a_changed_result_is_named(trained, tmp_path):
+def test_rerun_agrees_to_the_last_bit_and_names_a_changed_result(trained, tmp_path):
     run = trained / "train" / "classification" / "cellA" / "fold1"
     assert "the same to the last bit" in succeed("verify", run, "--rerun").out
     out = tmp_path / "out"
@@ -345,62 +347,47 @@ def test_a_run_again_agrees_to_the_last_bit_and_a_changed_result_is_named(traine
     from chromoformer.provenance import write_json
     from chromoformer.studies.verify import rerun
 
-    metrics = json.loads((out / "train/classification/cellA/fold1/metrics.json").read_text())
-    write_json(
-        out / "train/classification/cellA/fold1/metrics.json",
-        metrics | {"auc": metrics["auc"] | {"value": 0.123}},
-    )
-    [difference] = rerun(out / "train/classification/cellA/fold1")
+    run = out / "train/classification/cellA/fold1"
+    metrics = json.loads((run / "metrics.json").read_text())
+    write_json(run / "metrics.json", metrics | {"auc": metrics["auc"] | {"value": 0.123}})
+    [difference] = rerun(run)
     assert "auc.value: 0.123 before" in difference
 
 
 @pytest.mark.slow
-def test_metrics_of_a_study_are_collected_in_one_table(trained, tmp_path):
+def test_collect_gathers_the_metrics_of_a_study_in_one_table(trained, tmp_path):
     import pandas as pd
 
     succeed("collect", trained, "--out", tmp_path / "table.csv")
     table = pd.read_csv(tmp_path / "table.csv")
     assert list(table) == ["run", "analysis", "cell_type", "task", "fold", "metric", "value", "low", "high"]
     auc = table[table["metric"] == "auc"].set_index("fold")
-    assert (
-        list(auc.index) == [1, 2]
-        and (auc["cell_type"] == "cellA").all()
-        and (auc["analysis"] == "train").all()
-    )
-    assert (
-        auc.loc[2, "value"]
-        == json.loads((trained / "train/classification/cellA/fold2/metrics.json").read_text())["auc"]["value"]
-    )
+    assert list(auc.index) == [1, 2]
+    assert (auc["cell_type"] == "cellA").all() and (auc["analysis"] == "train").all()
+    metrics = json.loads((trained / "train/classification/cellA/fold2/metrics.json").read_text())
+    assert auc.loc[2, "value"] == metrics["auc"]["value"]
 
 
 @pytest.mark.slow
-def test_the_toy_study_finds_what_was_planted_then_has_nothing_to_do_then_one_notebook_is_touched(tmp_path):
+def test_toy_study_meets_its_claims_then_skips_finished_jobs_then_runs_one_changed_notebook(tmp_path):
     shutil.copytree(ROOT / "nbs" / "analyses", tmp_path / "analyses")
-    run = [
-        "run",
-        ROOT / "workflow" / "studies" / "toy.yaml",
-        "--cores",
-        2,
-        "--out",
-        tmp_path / "toy",
-        "--notebooks",
-        tmp_path / "analyses",
-    ]
+    study = ROOT / "workflow" / "studies" / "toy.yaml"
+    run = ["run", study, "--cores", 2, "--out", tmp_path / "toy", "--notebooks", tmp_path / "analyses"]
     succeed(*run)
-    said = json.loads((tmp_path / "toy" / "report" / "metrics.json").read_text())
-    assert said["claims met"]["value"] == said["claims judged"]["value"] == len(said["claims"]), [
-        row for row in said["claims"] if not row["met"]
-    ]
+    metrics = json.loads((tmp_path / "toy" / "report" / "metrics.json").read_text())
+    failed = [row for row in metrics["claims"] if not row["met"]]
+    assert metrics["claims met"]["value"] == metrics["claims judged"]["value"] == len(metrics["claims"]), (
+        failed
+    )
     assert "Nothing to do" in succeed(*run).out
     (tmp_path / "analyses" / "train.ipynb").touch()
     succeed(*run)
     jobs = json.loads((tmp_path / "toy" / ".study" / "jobs.json").read_text())
-    assert started(tmp_path / "toy") == {
-        key for key, job in jobs.items() if job["notebook"] and re.search("train.ipynb$", job["notebook"])
-    }
+    trainings = {key for key, job in jobs.items() if (job["notebook"] or "").endswith("train.ipynb")}
+    assert started(tmp_path / "toy") == trainings
 
 
 @pytest.mark.slow
-def test_a_training_from_the_command_line_can_be_run_again(toy_store, tiny, tmp_path):
+def test_training_from_the_command_line_can_be_run_again(toy_store, tiny, tmp_path):
     succeed("train", toy_store, "--fold", 2, "--config", tiny, "--threads", 1, "--out", tmp_path / "run")
     assert "the same to the last bit" in succeed("verify", tmp_path / "run", "--rerun").out
