@@ -482,7 +482,7 @@ def test_shuffled_labels_keep_pairs_of_label_and_expression_and_leave_the_file_a
 
 
 def test_a_model_that_was_not_trained_here_cannot_be_trained_alike(runs):
-    with pytest.raises(InputError, match="not known how this model was trained"):
+    with pytest.raises(InputError, match="training settings of this model are missing"):
         settings_of(runs[0])
 
 
