@@ -1,4 +1,4 @@
-"""Each baseline has its authors' size, overfits twenty genes, learns, resumes, and never sees the held-out fold."""
+"""The baselines have their authors' sizes, learn, resume, and never read the held-out fold."""
 
 import json
 from types import SimpleNamespace
@@ -69,11 +69,11 @@ def fit(name, store, out, **options):
         (GCMERGENetwork(6), 266_754),
     ],
 )
-def test_networks_have_as_many_parameters_as_their_authors(network, parameters):
+def test_networks_have_as_many_parameters_as_their_authors_versions(network, parameters):
     assert sum(weights.numel() for weights in network.parameters()) == parameters
 
 
-def test_gene_body_features_are_those_of_the_bins_from_tss_to_transcript_end(tmp_path):
+def test_gene_body_features_summarise_the_bins_from_tss_to_transcript_end(tmp_path):
     random, size, bin_size = np.random.default_rng(0), 60_000, 1000
     edges = np.sort(np.append(random.choice(np.arange(1, size), 800, replace=False), [0, size]))
     depth = random.integers(0, 9, (2, len(edges) - 1)).astype(float)
@@ -129,7 +129,7 @@ def twenty_genes(name, task):
 
 @pytest.mark.parametrize("task", ["classification", "regression"])
 @pytest.mark.parametrize("name", [*IN_BINS, "GC-MERGE", "DeepDiff"])
-def test_it_overfits_twenty_genes(name, task):
+def test_each_network_can_overfit_twenty_genes(name, task):
     model, prepared = baselines.BASELINES[name], twenty_genes(name, task)
     if task not in model.tasks:
         return
@@ -137,13 +137,13 @@ def test_it_overfits_twenty_genes(name, task):
     rate = {"DeepChrome": 1e-3, "AttentiveChrome": 2e-2, "DeepDiff": 2e-2}.get(name, 5e-3)
     recipe = BaselineRecipe(epochs=120, learning_rate=rate, batch_size=batch, select=False)
     network, _ = networks.train_network(model, prepared, np.arange(20), np.arange(0), recipe, task)
-    score = model.predicted_values(networks.outputs_of(network, prepared.inputs, np.arange(20)), task).numpy()
-    found = evaluate_scores(prepared.target, score, task, draws=0)
-    assert found["auc"]["value"] == 1 if task == "classification" else found["pearson_r"]["value"] > 0.95
+    output = networks.outputs_of(network, prepared.inputs, np.arange(20))
+    metrics = evaluate_scores(prepared.target, model.predicted_values(output, task).numpy(), task, draws=0)
+    assert metrics["auc"]["value"] == 1 if task == "classification" else metrics["pearson_r"]["value"] > 0.95
 
 
 @pytest.mark.parametrize("name", IN_BINS)
-def test_it_learns_what_can_be_learned_and_leaves_a_run_that_predicts_again(name, store, tmp_path):
+def test_each_network_learns_and_its_run_reproduces_its_predictions(name, store, tmp_path):
     metrics = fit(name, store, tmp_path / "run")
     assert metrics["auc"]["value"] > 0.8
     assert verify(tmp_path / "run") == []
@@ -153,12 +153,12 @@ def test_it_learns_what_can_be_learned_and_leaves_a_run_that_predicts_again(name
 
 
 @pytest.mark.parametrize("name", ["DeepChrome", "ridge regression", "gradient-boosted trees"])
-def test_regressors_learn_too(name, store, tmp_path):
+def test_regressors_learn(name, store, tmp_path):
     assert fit(name, store, tmp_path / "run", task="regression")["pearson_r"]["value"] > 0.5
 
 
 @pytest.mark.parametrize("name", IN_BINS)
-def test_nothing_of_the_held_out_fold_decides_the_weights(name, store, tmp_path):
+def test_labels_of_the_held_out_fold_do_not_affect_the_weights(name, store, tmp_path):
     recipe = {"epochs": 2, "batch_size": 16, "optimiser": "adam", "learning_rate": 1e-3}
     fit(name, store, tmp_path / "run", recipe=recipe)
     changed = Store(store)
@@ -172,7 +172,7 @@ def test_nothing_of_the_held_out_fold_decides_the_weights(name, store, tmp_path)
     assert config["validation"] and not set(config["validation"]) & set(changed.genes.loc[out, "chrom"])
 
 
-def test_a_run_that_is_cut_off_goes_on_to_the_same_bits(store, tmp_path, monkeypatch):
+def test_resumed_training_matches_uninterrupted_training(store, tmp_path, monkeypatch):
     fit("DeepChrome", store, tmp_path / "whole")
     clock = iter(range(0, 10**6, 100))
     monkeypatch.setattr(
@@ -198,7 +198,7 @@ def test_a_run_that_is_cut_off_goes_on_to_the_same_bits(store, tmp_path, monkeyp
         fit("DeepChrome", store, tmp_path / "cut")
 
 
-def test_shallow_models_predict_another_store_without_a_pickle(store, tmp_path):
+def test_shallow_models_are_fitted_again_to_predict_another_store(store, tmp_path):
     fit("gradient-boosted trees", store, tmp_path / "run")
     other = write_toy_store(tmp_path / "other.h5", seed=3)
     table = baselines.predict(tmp_path / "run", other)
@@ -208,7 +208,7 @@ def test_shallow_models_predict_another_store_without_a_pickle(store, tmp_path):
     )
 
 
-def test_bins_are_those_of_chromoformer_before_the_logarithm(store):
+def test_promoter_bins_equal_those_of_chromoformer(store):
     data = GeneDataset(Store(store))
     rows = np.flatnonzero(
         (data._span[:, 0] == 0).numpy() & (data._span[:, 1] == data.window).numpy()
@@ -223,7 +223,7 @@ def test_bins_are_those_of_chromoformer_before_the_logarithm(store):
         promoter_bins(data, 3900, 100)
 
 
-def test_what_does_not_fit_is_refused_with_the_reason(store, tmp_path):
+def test_unsuitable_models_settings_and_tasks_are_refused_with_the_reason(store, tmp_path):
     for name, options, reason in (
         ("DeepDiff", {}, "regression only"),
         ("GC-MERGE", {}, "needs the manifest"),
@@ -269,7 +269,7 @@ def test_deepdiff_reads_the_difference_of_two_cell_types(store, tmp_path):
     assert metrics["pearson_r"]["value"] > 0.4
 
 
-def test_the_graph_is_made_of_tracks_and_contacts(toy, toy_store, tmp_path):
+def test_the_graph_is_built_from_tracks_and_contacts(toy, toy_store, tmp_path):
     manifest = read_manifest(toy / "cellA.yaml")
     prepared = baselines.BASELINES["GC-MERGE"].prepare(
         [Store(toy_store)], "classification", baselines.BASELINES["GC-MERGE"].settings, manifest
@@ -304,7 +304,7 @@ def test_the_graph_is_made_of_tracks_and_contacts(toy, toy_store, tmp_path):
         node_contacts(none, nodes, 10)
 
 
-def test_partners_beyond_the_strongest_are_left_out_wherever_the_map_is_cut():
+def test_only_the_strongest_contacts_of_each_bin_become_edges():
     random = np.random.default_rng(0)
     first, second, score = random.integers(0, 30, 400), random.integers(0, 30, 400), random.random(400)
     mean = strongest(first, second, score, 30, 4).toarray()
@@ -318,7 +318,7 @@ def test_partners_beyond_the_strongest_are_left_out_wherever_the_map_is_cut():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [*IN_BINS, "GC-MERGE", "logistic regression", "gradient-boosted trees"])
-def test_it_learns_the_toy_epigenome(name, tmp_path_factory, tmp_path):
+def test_each_baseline_learns_the_toy_epigenome(name, tmp_path_factory, tmp_path):
     from chromoformer.data.build import build_store
     from chromoformer.simulate.epigenome import simulate
 

@@ -482,5 +482,5 @@ def test_shuffled_labels_stay_with_their_expression_and_do_not_change_the_file(s
 
 
 def test_a_model_without_training_settings_cannot_be_trained_alike(runs):
-    with pytest.raises(InputError, match="not known how this model was trained"):
+    with pytest.raises(InputError, match="training settings of this model are missing"):
         settings_of(runs[0])

@@ -1,4 +1,4 @@
-"""The toy is learned: what the network gains from pCREs over five seeds, beside trees, the planted truth and shuffled labels."""
+"""The toy epigenome over five seeds: the gain from pCREs, trees, the simulated truth, shuffled labels."""
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,7 @@ def trained_auc(store, out, seed, **network):
 
 
 @pytest.mark.slow
-def test_over_five_seeds_pcres_help_by_more_than_the_spread_and_shuffled_labels_are_chance(tmp_path, capsys):
+def test_pcres_help_by_more_than_the_spread_of_seeds_and_shuffled_labels_are_at_chance(tmp_path, capsys):
     rows = []
     for seed in range(5):
         folder = simulate(tmp_path / f"toy{seed}", seed=seed, cell_types=["cellA"], hic=False, progress=False)

@@ -1,4 +1,4 @@
-"""Promises 4, 6 and 8, and a loop that learns, stops, resumes and says what is wrong."""
+"""Training learns, resumes to the same bits, keeps chromosomes apart and refuses what cannot be learned."""
 
 import importlib
 import os
@@ -42,11 +42,11 @@ def weights(run):
     return (run / "model.safetensors").read_bytes()
 
 
-def test_it_learns_what_can_be_learned(runs):
+def test_training_learns_a_learnable_label(runs):
     assert evaluate(runs[0]).set_index("metric").loc["auc", "value"] > 0.9
 
 
-def test_a_run_leaves_what_it_promises_and_its_record_holds(runs):
+def test_a_run_leaves_its_files_and_a_record_that_verifies(runs):
     names = {
         "config.json",
         "model.safetensors",
@@ -60,7 +60,7 @@ def test_a_run_leaves_what_it_promises_and_its_record_holds(runs):
     assert verify(runs[0]) == []
 
 
-def test_the_same_seed_gives_the_same_bits_and_another_seed_others(store, runs, tmp_path):
+def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not(store, runs, tmp_path):
     fit(store, tmp_path / "again", 1, SMALL, QUICK, progress=False)
     assert weights(tmp_path / "again") == weights(runs[0])
     assert (tmp_path / "again" / "metrics.json").read_bytes() == (runs[0] / "metrics.json").read_bytes()
@@ -70,10 +70,11 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(store, runs, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("after", [1.5, 2.5, 3.5])
-def test_a_killed_run_goes_on_to_the_same_bits(store, tmp_path, after):
+def test_a_run_killed_at_any_moment_matches_uninterrupted_training(store, tmp_path, after):
     code = (
-        "import sys; sys.path.insert(0, 'tests'); from helpers import SMALL; import torch; from chromoformer.training import Recipe, fit\n"
-        f"torch.set_num_threads(1); fit({str(store)!r}, sys.argv[1], 1, SMALL, Recipe(epochs=25, batch_size=16), progress=False)"
+        "import sys; sys.path.insert(0, 'tests'); import torch; from helpers import SMALL\n"
+        "from chromoformer.training import Recipe, fit; torch.set_num_threads(1)\n"
+        f"fit({str(store)!r}, sys.argv[1], 1, SMALL, Recipe(epochs=25, batch_size=16), progress=False)"
     )
     subprocess.run([sys.executable, "-c", code, tmp_path / "whole"], check=True)
     run = tmp_path / "killed"
@@ -90,7 +91,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(store, tmp_path, after):
         assert (run / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
-def test_a_run_interrupted_between_epochs_goes_on_to_the_same_bits(store, runs, tmp_path, monkeypatch):
+def test_resumed_training_matches_uninterrupted_training(store, runs, tmp_path, monkeypatch):
     training = importlib.import_module("chromoformer.training.fit")
 
     calls, train_epoch = [], training._train_epoch
@@ -110,7 +111,7 @@ def test_a_run_interrupted_between_epochs_goes_on_to_the_same_bits(store, runs, 
     assert weights(tmp_path / "run") == weights(runs[0])
 
 
-def test_no_chromosome_is_on_both_sides_of_a_split(store):
+def test_no_chromosome_is_in_two_groups_of_a_split(store):
     genes = Store(store).genes
     for fold in (1, 2, 3, 4):
         training, validation, held_out = (
@@ -120,17 +121,17 @@ def test_no_chromosome_is_on_both_sides_of_a_split(store):
         assert not (training & held_out or training & validation or validation & held_out)
 
 
-def test_labels_can_come_from_training_genes_alone(store):
-    from chromoformer.training.fit import _label_by_training_median
+def test_labels_can_be_computed_from_training_genes_alone(store):
+    from chromoformer.training.fit import label_by_training_median
 
     data = GeneDataset(Store(store))
     rows, _, _ = split_genes(data.genes, [1])
-    _label_by_training_median(data, rows)
+    label_by_training_median(data, rows)
     expression = data.genes["expression"].to_numpy()
     assert np.array_equal(data.target.numpy(), expression >= np.median(expression[rows]))
 
 
-def test_shuffled_labels_give_chance(tmp_path):
+def test_shuffled_labels_are_predicted_at_chance(tmp_path):
     genes, pcres = toy_tables(per_chrom=90)
     genes["label"] = np.random.default_rng(5).permutation(genes["label"])
     store = write_toy_store(tmp_path / "shuffled.h5", genes=genes, pcres=pcres, learnable=False)
@@ -149,7 +150,7 @@ def test_out_of_fold_predictions_cover_every_gene_once(store, runs):
     assert list(table) == ["gene_id", "chrom", "fold", "held_out", "target", "score", "output_0", "output_1"]
 
 
-def test_one_model_predicts_every_gene_and_says_which_it_never_saw(store, runs):
+def test_one_model_predicts_every_gene_and_marks_those_it_held_out(store, runs):
     table = predict(runs[1], store, progress=False)
     assert len(table) == 120 and (table["held_out"] == (table["fold"] == 2)).all()
 
@@ -204,7 +205,7 @@ def test_early_stopping_keeps_the_best_epoch(store, tmp_path):
         ("expression", np.nan, "regression", "no expression"),
     ],
 )
-def test_a_target_that_cannot_be_learned_is_refused_at_once(tmp_path, column, value, task, message):
+def test_missing_and_constant_targets_are_refused(tmp_path, column, value, task, message):
     genes, pcres = toy_tables()
     store = write_toy_store(
         tmp_path / "toy.h5", genes=genes.assign(**{column: value}), pcres=pcres, learnable=False
@@ -213,8 +214,8 @@ def test_a_target_that_cannot_be_learned_is_refused_at_once(tmp_path, column, va
         fit(store, tmp_path / "run", 1, SMALL, QUICK, task=task, progress=False)
 
 
-def test_a_loss_that_is_no_number_stops_training(store, tmp_path):
-    with pytest.raises(InputError, match=r"the loss is (nan|inf) in epoch"):
+def test_a_loss_that_is_not_finite_stops_training(store, tmp_path):
+    with pytest.raises(InputError, match=r"the loss is not finite .(nan|inf). in epoch"):
         fit(
             store,
             tmp_path / "run",
@@ -226,7 +227,7 @@ def test_a_loss_that_is_no_number_stops_training(store, tmp_path):
     assert not (tmp_path / "run" / "metrics.json").exists()
 
 
-def test_a_complete_run_and_one_with_other_settings_are_not_overwritten(store, runs, tmp_path):
+def test_complete_runs_and_runs_with_other_settings_are_not_overwritten(store, runs, tmp_path):
     before = weights(runs[0])
     with pytest.raises(InputError, match="complete run"):
         fit(store, runs[0], 1, SMALL, QUICK, progress=False)
@@ -238,7 +239,7 @@ def test_a_complete_run_and_one_with_other_settings_are_not_overwritten(store, r
         fit(store, run, 1, SMALL, QUICK, seed=9, progress=False)
 
 
-def test_models_of_one_fold_are_not_joined(store, runs):
+def test_models_that_held_out_the_same_fold_are_not_joined(store, runs):
     with pytest.raises(InputError, match="fold 1 is held out by"):
         predict([runs[0], runs[0]], store, progress=False)
     with pytest.raises(InputError, match="fold 7"):

@@ -1,4 +1,4 @@
-"""Train a network with folds held out, and predict with the models that this leaves."""
+"""Train a network with folds held out, and predict with the models that training leaves."""
 
 from .fit import fit, loss_of, new_optimiser, split_genes
 from .models import held_out_genes, open_models
