@@ -6,9 +6,7 @@
 __all__ = ['NETWORK', 'RECIPE', 'RUNS', 'README', 'OWN', 'choose_gene', 'run_demo']
 
 # %% ../nbs/demo.ipynb #55f713fd
-import base64
 import contextlib
-import html
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +18,7 @@ import numpy as np
 import pandas as pd
 import torch
 import yaml
+from matplotlib.axes import Axes
 from threadpoolctl import threadpool_limits
 
 from . import plots
@@ -27,47 +26,45 @@ from .data.build import build_store
 from .data.store import Store
 from .errors import InputError
 from .interpret.gene import GeneExplanation, explain_gene, withhold_each
-from .metrics import evaluate_scores
+from .metrics import MAIN_METRIC, evaluate_scores
+from .model import checkpoint
 from .plots.style import signed
-from .provenance import Stopwatch, atomic_path, record, versions, write_json
+from .provenance import Stopwatch, atomic_path, record, write_json
 from .simulate.epigenome import simulate
 from .training.fit import fit
 from .training.recipe import network_and_recipe
 
 # %% ../nbs/demo.ipynb #e4589da4
-NETWORK: dict[str, Any] = {  # what differs from the published network
+NETWORK: dict[str, Any] = {  # differences from the published network
     "embedding": {"width": 64, "attention_width": 64, "feed_forward_width": 64},
     "pairwise": {"width": 64, "attention_width": 64, "feed_forward_width": 128},
     "regulation": {"layers": 2, "heads": 4, "width": 64, "attention_width": 64, "feed_forward_width": 128},
     "head_width": 64,
 }
-RECIPE: dict[str, Any] = {
-    "batch_size": 32,
-    "learning_rate": 1e-3,
-    "decay": 0.75,
-}  # what differs from the published recipe
-RUNS: dict[str, dict[str, Any]] = {  # what is trained
+RECIPE: dict[str, Any] = {"batch_size": 32, "learning_rate": 1e-3, "decay": 0.75}  # from the published recipe
+RUNS: dict[str, dict[str, Any]] = {
     "with_pcres": {"task": "classification", "max_pcres": 8, "folds": (1, 2, 3, 4)},
     "without_pcres": {"task": "classification", "max_pcres": 0, "folds": (1, 2, 3, 4)},
     "regression": {"task": "regression", "max_pcres": 8, "folds": (1,)},
 }
 
 # %% ../nbs/demo.ipynb #4ac46c78
-README = """The demo of chromoformer, on a toy epigenome: nothing here was measured. Open report.html in a browser.
+README = """The demo of chromoformer, on a simulated toy epigenome. Open report.html in a browser.
 
-report.html             what was done and what came out, in one file
+report.html             what was done and what was found, in one file
+report/                 the notebook that makes the report, executed; notebook.html shows its code
 figures/                the report's figures, PNG
-predictions.parquet     every gene's prediction by the model that never saw its fold (classifier with pCREs)
-effects.parquet         what withholding each pCRE does to the prediction of its gene, and what was planted
-metrics.json            all scores: by fold, with and without pCREs, the regressor, simple models, the planted truth
-toy/                    the toy epigenome in real file formats, its truth in toy/truth; see toy/README.txt
-cellA.h5                the store that was built from it
-runs/KIND/foldK/        trained models with their predictions, history and provenance; fold K was held out
+predictions.parquet     prediction of every gene by the model that never saw its fold (classifier with pCREs)
+effects.parquet         effect of withholding each pCRE on the prediction of its gene, and its planted effect
+metrics.json            all metrics: by fold, with and without pCREs, the regressor, simple models, planted
+truth toy/                    the toy epigenome in real file formats, its truth in toy/truth; see
+toy/README.txt cellA.h5                the store that was built from it runs/KIND/foldK/        trained
+models with predictions, history and provenance; fold K was held out
                         (with_pcres and without_pcres: classifiers; regression: log2(RPKM + 1))
 config.yaml             settings of network and recipe, for chromoformer train --config
-settings.json           what was asked for; provenance.json: versions, machine, hashes of the outputs
+settings.json           seed and size of this demo; provenance.json: versions, machine, hashes of the outputs
 
-The same by hand:
+The same step by step:
   chromoformer simulate toy
   chromoformer build toy/cellA.yaml --out cellA.h5
   chromoformer train cellA.h5 --fold all --config config.yaml --threads 1 --out runs
@@ -75,6 +72,7 @@ The same by hand:
 """
 OWN = (
     "report.html",
+    "report",
     "README.txt",
     "figures",
     "predictions.parquet",
@@ -91,34 +89,38 @@ OWN = (
 
 
 def _prepare(out: Path, settings: Mapping[str, Any], force: bool) -> None:
-    "Claim an empty folder, or go on in one that was claimed with the same settings."
-    claimed = out / "settings.json"
-    if out.exists() and not claimed.exists() and (not out.is_dir() or any(out.iterdir())):
+    "Mark an empty folder as one of the demo, or accept one that was marked with the same settings."
+    marker = out / "settings.json"
+    empty = not out.exists() or (out.is_dir() and not any(out.iterdir()))
+    if not empty and not marker.exists():
         raise InputError(
-            "this is no folder of the demo, and not empty", file=out, fix="choose another folder"
+            "this folder is not empty and not a folder of the demo", file=out, fix="choose another folder"
         )
     if force:
-        for name in OWN:
-            shutil.rmtree(out / name) if (out / name).is_dir() else (out / name).unlink(missing_ok=True)
+        for path in (out / name for name in OWN):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
     if (out / "report.html").exists():
         raise InputError(
-            "a complete demo is here",
+            "this folder holds a complete demo",
             file=out,
-            fix="open its report.html, choose another folder, or add --force to run it anew",
+            fix="open its report.html, choose another folder, or add --force to run it again",
         )
-    if claimed.exists() and json.loads(claimed.read_text()) != settings:
-        raise InputError(
-            "a demo with other settings was begun here",
-            file=out,
-            fix="choose another folder, or add --force to run it anew",
-        )
-    if not claimed.exists():
-        write_json(claimed, settings)
+    if not marker.exists():
+        write_json(marker, settings)
         (out / "README.txt").write_text(README)
+    elif json.loads(marker.read_text()) != settings:
+        raise InputError(
+            "this folder holds a demo with other settings",
+            file=out,
+            fix="choose another folder, or add --force to run it again",
+        )
 
 # %% ../nbs/demo.ipynb #829c7e75
 def _make_store(out: Path, seed: int, genes: int, progress: bool) -> Store:
-    "The toy epigenome and its store."
+    "Simulate the toy epigenome and build its store."
     if not (out / "toy").exists():
         simulate(out / "toy", genes, seed, cell_types=["cellA"], hic=False, progress=progress)
     if not (out / "cellA.h5").exists():
@@ -127,31 +129,66 @@ def _make_store(out: Path, seed: int, genes: int, progress: bool) -> Store:
 
 
 def _train(out: Path, store: Store, seed: int, epochs: int, progress: bool) -> dict[str, list[Path]]:
-    "Every run; the folders by kind."
+    "Train every run, and return the run folders by kind."
+    recipe_settings = RECIPE | {"epochs": epochs}
+    config = {"network": NETWORK, "recipe": recipe_settings}
+    (out / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     folders: dict[str, list[Path]] = {}
-    (out / "config.yaml").write_text(
-        yaml.safe_dump({"network": NETWORK, "recipe": RECIPE | {"epochs": epochs}}, sort_keys=False)
-    )
-    for kind, wanted in RUNS.items():
-        changes = NETWORK | {"max_pcres": wanted["max_pcres"], "task": wanted["task"]}
-        network, recipe = network_and_recipe(store, changes, RECIPE | {"epochs": epochs})
-        folders[kind] = [out / "runs" / kind / f"fold{fold}" for fold in wanted["folds"]]
-        for fold, folder in zip(wanted["folds"], folders[kind]):
-            if not (folder / "metrics.json").exists():
-                if progress:
-                    print(f"   {kind.replace('_', ' ')}, fold {fold} held out", flush=True)
-                fit(store, folder, fold, network, recipe, seed=seed, progress=progress)
+    for kind, run in RUNS.items():
+        changes = NETWORK | {"max_pcres": run["max_pcres"], "task": run["task"]}
+        network, recipe = network_and_recipe(store, changes, recipe_settings)
+        folders[kind] = [out / "runs" / kind / f"fold{fold}" for fold in run["folds"]]
+        for fold, folder in zip(run["folds"], folders[kind]):
+            if (folder / "metrics.json").exists():
+                continue
+            if progress:
+                print(f"   {kind.replace('_', ' ')}, fold {fold} held out", flush=True)
+            fit(store, folder, fold, network, recipe, seed=seed, progress=progress)
     return folders
 
 
 def _held_out(folders: Sequence[Path]) -> pd.DataFrame:
-    "Out-of-fold predictions of several runs."
+    "Return the out-of-fold predictions of several runs."
     tables = [pd.read_parquet(folder / "predictions.parquet") for folder in folders]
     return pd.concat([table[table["held_out"]] for table in tables], ignore_index=True)
 
+# %% ../nbs/demo.ipynb #39c1bf40
+def _effects(store: Store, models: Sequence[Path], toy: Path) -> pd.DataFrame:
+    "Return the effect of withholding each pCRE of each gene, with its kind and planted effect."
+    links = pd.read_parquet(toy / "truth" / "links.parquet").rename(columns={"effect": "planted"})
+    key = ["gene_id", "start", "end"]
+    effects = withhold_each(models, store)
+    return effects.merge(links[[*key, "kind", "planted"]], on=key, how="left", validate="1:1")
+
+
+def choose_gene(effects: pd.DataFrame, truth: pd.DataFrame) -> str:
+    """Return the gene to show in full, chosen by what was planted.
+
+    Of the genes within 1 of the median of planted expression, it is the one with the strongest pair of an
+    enhancer and a silencer; the strength of a pair is that of its weaker member.
+
+    Parameters
+    ----------
+    effects : DataFrame
+        One row per pCRE: gene_id, planted (effect on log2 RPKM).
+    truth : DataFrame
+        One row per gene: gene_id, log2_expected.
+
+    Returns
+    -------
+    str
+        A gene identifier. If no gene is close to the median, all genes are candidates.
+    """
+    distance = (truth["log2_expected"] - truth["log2_expected"].median()).abs()
+    near = truth.loc[distance < 1, "gene_id"]
+    by_gene = effects.groupby("gene_id")["planted"]
+    pair = np.minimum(by_gene.max(), -by_gene.min())
+    candidates = pair[pair.index.isin(near)]
+    return str((candidates if len(candidates) else pair).idxmax())
+
 # %% ../nbs/demo.ipynb #d52fe8b8
-def _simple_models(store: Store) -> dict[str, np.ndarray]:  # name -> (genes,) out-of-fold probability
-    "Logistic regression on promoter means, and trees that see pCREs too."
+def _simple_models(store: Store) -> dict[str, np.ndarray]:
+    "Return out-of-fold probabilities (genes,) of logistic regression and of trees that also see pCREs."
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -159,145 +196,87 @@ def _simple_models(store: Store) -> dict[str, np.ndarray]:  # name -> (genes,) o
 
     length = (store.regions["inside_end"] - store.regions["inside_start"]).to_numpy()[:, None]
     means = np.log1p(store.region_sums() / length)
-    promoter, around = means[store.promoter_region], np.zeros((len(store.genes), len(store.channels) + 1))
-    score = store.pcres["score"].to_numpy()[:, None]
-    np.add.at(
-        around,
-        store.pcres["gene"].to_numpy(),
-        score * np.column_stack([means[store.pcres["region"]], np.ones(len(score))]),
-    )
+    promoter = means[store.promoter_region]
+    contact = store.pcres["score"].to_numpy()[:, None]
+    weighted = contact * np.column_stack([means[store.pcres["region"]], np.ones(len(contact))])
+    around = np.zeros((len(store.genes), weighted.shape[1]))
+    np.add.at(around, store.pcres["gene"].to_numpy(), weighted)
+    logistic = make_pipeline(StandardScaler(), LogisticRegression())
+    trees = HistGradientBoostingClassifier(random_state=0)
     models = {
-        "logistic regression, promoter means": (
-            make_pipeline(StandardScaler(), LogisticRegression()),
-            promoter,
-        ),
-        "gradient-boosted trees, promoter and pCRE means": (
-            HistGradientBoostingClassifier(random_state=0),
-            np.hstack([promoter, around]),
-        ),
+        "logistic regression, promoter means": (logistic, promoter),
+        "gradient-boosted trees, promoter and pCRE means": (trees, np.hstack([promoter, around])),
     }
-    label, fold = store.genes["label"].to_numpy(), store.genes["fold"].to_numpy()
+    label = store.genes["label"].to_numpy()
+    fold = store.genes["fold"].to_numpy()
     found = {}
     for name, (model, features) in models.items():
         found[name] = np.zeros(len(label))
-        for k in np.unique(fold):
-            found[name][fold == k] = model.fit(features[fold != k], label[fold != k]).predict_proba(
-                features[fold == k]
-            )[:, 1]
+        for held_out in np.unique(fold):
+            test = fold == held_out
+            model.fit(features[~test], label[~test])
+            found[name][test] = model.predict_proba(features[test])[:, 1]
     return found
 
 
 def _by_fold(table: pd.DataFrame, task: str = "classification") -> dict[str, Any]:
-    "Scores of each fold, and the mean over folds of the main one."
+    "Return the metrics of each fold, and the mean over folds of the main one."
     folds = {
         int(str(fold)): evaluate_scores(part["target"].to_numpy(), part["score"].to_numpy(), task)
         for fold, part in table.groupby("fold")
     }
-    main = "auc" if task == "classification" else "pearson_r"
-    return {"mean": float(np.mean([scores[main]["value"] for scores in folds.values()])), "folds": folds}
+    values = [metrics[MAIN_METRIC[task]]["value"] for metrics in folds.values()]
+    return {"mean": float(np.mean(values)), "folds": folds}
 
-
+# %% ../nbs/demo.ipynb #d0609e1e
 def _measure(
     store: Store, tables: Mapping[str, pd.DataFrame], truth: pd.DataFrame, effects: pd.DataFrame
 ) -> dict[str, Any]:
-    "All that metrics.json holds."
+    "Return the content of metrics.json, without the gene shown in full."
     metrics: dict[str, Any] = {kind: _by_fold(table, RUNS[kind]["task"]) for kind, table in tables.items()}
     genes = store.genes.rename(columns={"label": "target"})
-    with np.errstate(over="ignore"):
-        others = _simple_models(store) | {
-            "planted expression without noise": truth.set_index("gene_id")
-            .loc[genes["gene_id"], "log2_expected"]
-            .to_numpy()
-        }
+    planted = truth.set_index("gene_id").loc[genes["gene_id"], "log2_expected"].to_numpy()
+    others = _simple_models(store) | {"planted expression without noise": planted}
     metrics["beside"] = {name: _by_fold(genes.assign(score=score)) for name, score in others.items()}
-    gains = [
-        metrics["with_pcres"]["folds"][k]["auc"]["value"]
-        - metrics["without_pcres"]["folds"][k]["auc"]["value"]
-        for k in (1, 2, 3, 4)
-    ]
-    metrics["gain"] = {"mean": float(np.mean(gains)), "folds": dict(zip((1, 2, 3, 4), gains))}
-    metrics["planted"] = {}
-    for name, chosen in (
-        ("enhancers", effects["planted"] > 0),
-        ("silencers", effects["planted"] < 0),
-        ("decoys", effects["planted"] == 0),
-    ):
-        part = effects[chosen]
-        agree = (
-            {}
-            if name == "decoys"
-            else {"right_sign": float(np.mean(np.sign(part["effect"]) == np.sign(part["planted"])))}
-        )
-        metrics["planted"][name] = {
-            "pcres": len(part),
-            "mean_effect": float(part["effect"].mean()),
-            "sd": float(part["effect"].std()),
-        } | agree
-    metrics["planted"]["rank_correlation"] = float(
-        effects["effect"].corr(effects["planted"], method="spearman")
-    )
-    active = effects[effects["planted"] != 0]
-    found, best = (
-        active["effect"] / active["planted"],
-        active["contact"] == effects.groupby("gene_id")["contact"].transform("max")[active.index],
-    )
-    metrics["planted"]["found_per_planted"] = {
-        "strongest contact": float(found[best].median()),
-        "other contacts": float(found[~best].median()),
-    }
+    gains = {}
+    for fold, with_pcres in metrics["with_pcres"]["folds"].items():
+        without = metrics["without_pcres"]["folds"][fold]
+        gains[fold] = with_pcres["auc"]["value"] - without["auc"]["value"]
+    metrics["gain"] = {"mean": float(np.mean(list(gains.values()))), "folds": gains}
+    metrics["planted"] = _measure_planted(effects)
     return metrics
 
-# %% ../nbs/demo.ipynb #d0609e1e
-def _gene_metrics(told: GeneExplanation, truth: pd.DataFrame) -> dict[str, Any]:
-    "The gene in full: its scores, and whether it would be above the median without noise."
-    planted = truth.set_index("gene_id")["log2_expected"][told.gene["gene_id"]]
-    return {
-        "gene_id": told.gene["gene_id"],
-        "score": told.score,
-        "score_without_pcres": told.score_without,
-        "label": int(told.gene["label"]),
-        "planted_high": bool(planted >= truth["log2_rpkm"].median()),
+
+def _measure_planted(effects: pd.DataFrame) -> dict[str, Any]:
+    "Return how well found effects agree with planted ones."
+    found: dict[str, Any] = {}
+    for name, sign in (("enhancers", 1), ("silencers", -1), ("decoys", 0)):
+        effect = effects.loc[np.sign(effects["planted"]) == sign, "effect"]
+        found[name] = {"pcres": len(effect), "mean_effect": float(effect.mean()), "sd": float(effect.std())}
+        if sign:
+            found[name]["right_sign"] = float(np.mean(np.sign(effect) == sign))
+    found["rank_correlation"] = float(effects["effect"].corr(effects["planted"], method="spearman"))
+    strongest = effects["contact"] == effects.groupby("gene_id")["contact"].transform("max")
+    acts = effects["planted"] != 0
+    ratio = (effects["effect"] / effects["planted"])[acts]
+    found["found_per_planted"] = {
+        "strongest contact": float(ratio[strongest[acts]].median()),
+        "other contacts": float(ratio[~strongest[acts]].median()),
     }
-
-# %% ../nbs/demo.ipynb #39c1bf40
-def _effects(store: Store, models: Sequence[Path], toy: Path) -> pd.DataFrame:
-    "`withhold_each` of all genes, with kind and planted effect of each pCRE."
-    links = pd.read_parquet(toy / "truth" / "links.parquet").rename(columns={"effect": "planted"})
-    effects = withhold_each(models, store)
-    return effects.merge(
-        links[["gene_id", "start", "end", "kind", "planted"]],
-        on=["gene_id", "start", "end"],
-        how="left",
-        validate="1:1",
-    )
+    return found
 
 
-def choose_gene(
-    effects: pd.DataFrame,  # gene_id and planted of each pCRE
-    truth: pd.DataFrame,  # gene_id and log2_expected of each gene
-) -> str:  # a gene id
-    "The gene near the median whose weaker one of its strongest enhancer and its strongest silencer is the strongest."
-    middle = truth["log2_expected"].median()
-    near = truth.loc[(truth["log2_expected"] - middle).abs() < 1, "gene_id"]
-    pair = effects.groupby("gene_id")["planted"].agg(lambda planted: min(planted.max(), -planted.min()))
-    chosen = pair[pair.index.isin(near)]
-    return str((chosen if len(chosen) else pair).idxmax())
-
-
-def _exons(gtf: Path) -> pd.DataFrame:
-    "Exons of a GTF (1-based, closed): chrom, start, end, gene_id."
-    table = pd.read_csv(gtf, sep="\t", header=None, comment="#", usecols=[0, 2, 3, 4, 8]).set_axis(
-        ["chrom", "kind", "start", "end", "about"], axis=1
-    )
-    table = table[table["kind"] == "exon"]
-    return pd.DataFrame(
-        {
-            "chrom": table["chrom"],
-            "start": table["start"] - 1,
-            "end": table["end"],
-            "gene_id": table["about"].str.extract('gene_id "([^"]+)"')[0],
-        }
-    )
+def _gene_metrics(explanation: GeneExplanation, truth: pd.DataFrame) -> dict[str, Any]:
+    "Return the predictions of the gene shown in full, its label, and its label without noise."
+    gene = explanation.gene
+    expected = truth.set_index("gene_id")["log2_expected"][gene["gene_id"]]
+    return {
+        "gene_id": gene["gene_id"],
+        "score": explanation.score,
+        "score_without_pcres": explanation.score_without,
+        "label": int(gene["label"]),
+        "planted_high": bool(expected >= truth["log2_rpkm"].median()),
+    }
 
 # %% ../nbs/demo.ipynb #d4ee4fd4
 def _draw(
@@ -305,284 +284,132 @@ def _draw(
     store: Store,
     tables: Mapping[str, pd.DataFrame],
     effects: pd.DataFrame,
-    told: GeneExplanation,
-    metrics: Mapping[str, Any],
+    explanation: GeneExplanation,
+    ceiling: float,
 ) -> None:
-    "All figures of the report, as PNG in `figures`."
-
-    def keep(ax, name: str) -> None:
-        plots.save(ax, out / "figures" / f"{name}.png", dpi=150)
-        plt.close(ax.figure)
-
+    "Draw all figures of the report, as PNG in `figures`."
     both = {"with pCREs": tables["with_pcres"], "without pCREs": tables["without_pcres"]}
-    axes = plt.subplots(1, 2, figsize=(9.4, 4.6), layout="constrained")[1]
-    plots.roc(both, axes[0])
-    keep(plots.precision_recall(both, axes[1]), "roc")
-    keep(
-        plots.with_and_without(
-            *both.values(), ceiling=metrics["beside"]["planted expression without noise"]["mean"]
-        ),
-        "gain",
-    )
-    keep(plots.scatter(tables["regression"]), "scatter")
-    keep(plots.planted_effects(effects), "effects")
-    axes = plt.subplots(1, 2, figsize=(9.4, 3.4), layout="constrained")[1]
-    history = {
-        fold: pd.read_csv(out / "runs" / "with_pcres" / f"fold{fold}" / "history.csv")
-        for fold in (1, 2, 3, 4)
-    }
-    plots.training_curves(history, axes[0])
-    keep(plots.training_curves(history, axes[1], "auc"), "training")
-    mine = effects[effects["gene_id"] == told.gene["gene_id"]]
-    notes = [
-        f"{row.kind}\n" + (signed(row.planted, 1) if row.planted else "no effect")
-        for row in mine.itertuples()
-    ]
+    left, right = plt.subplots(1, 2, figsize=(9.4, 4.6), layout="constrained")[1]
+    plots.roc(both, left)
+    plots.precision_recall(both, right)
+    _save(left, out, "roc")
+    _save(plots.with_and_without(*both.values(), ceiling=ceiling), out, "gain")
+    _save(plots.scatter(tables["regression"]), out, "scatter")
+    _save(plots.planted_effects(effects), out, "effects")
+    history = {fold: out / "runs" / "with_pcres" / f"fold{fold}" / "history.csv" for fold in (1, 2, 3, 4)}
+    history = {fold: pd.read_csv(path) for fold, path in history.items()}
+    left, right = plt.subplots(1, 2, figsize=(9.4, 3.4), layout="constrained")[1]
+    plots.training_curves(history, left)
+    plots.training_curves(history, right, "auc")
+    _save(left, out, "training")
+    mine = effects[effects["gene_id"] == explanation.gene["gene_id"]]
+    planted = [signed(effect, 1) if effect else "no effect" for effect in mine["planted"]]
+    notes = [f"{kind}\n{effect}" for kind, effect in zip(mine["kind"], planted)]
     exons = _exons(next((out / "toy" / "genomes").glob("*.gtf.gz")))
-    keep(
-        plots.gene(
-            store,
-            told,
-            exons=exons,
-            notes=notes,
-            note_title="planted: what it is, and its effect on log2 RPKM",
-        ),
-        "gene",
-    )
+    title = "planted: what it is, and its effect on log2 RPKM"
+    _save(plots.gene(store, explanation, exons=exons, notes=notes, note_title=title), out, "gene")
+
+
+def _save(ax: Axes, out: Path, name: str) -> None:
+    "Save a figure and close it."
+    plots.save(ax, out / "figures" / f"{name}.png", dpi=150)
+    plt.close(ax.figure)
+
+
+def _exons(gtf: Path) -> pd.DataFrame:
+    "Read the exons of a GTF: chrom, start, end (0-based, half-open), gene_id."
+    columns = {0: "chrom", 2: "kind", 3: "start", 4: "end", 8: "attributes"}
+    table = pd.read_csv(gtf, sep="\t", header=None, comment="#", usecols=list(columns))
+    table = table.rename(columns=columns)
+    table = table[table["kind"] == "exon"]
+    gene_id = table["attributes"].str.extract('gene_id "([^"]+)"')[0]
+    return table.assign(start=table["start"] - 1, gene_id=gene_id)[["chrom", "start", "end", "gene_id"]]
 
 # %% ../nbs/demo.ipynb #4d12444d
-_STYLE = """
-:root { color-scheme: light; }
-body { font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Helvetica, Arial, sans-serif; color: #1d2329; background: #fff; margin: 0; }
-main { max-width: 62rem; margin: 0 auto; padding: 2.5rem 1.5rem 4rem; }
-h1 { font-size: 2rem; line-height: 1.2; margin: 0 0 .4rem; } h2 { font-size: 1.35rem; margin: 3rem 0 .6rem; border-top: 1px solid #dfe3e8; padding-top: 1.6rem; }
-p, ul { max-width: 46rem; } .lead { font-size: 1.1rem; color: #48525c; }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(12rem, 1fr)); gap: 1rem; margin: 1.6rem 0; }
-.card { background: #f4f6f8; border-radius: .6rem; padding: 1rem 1.2rem; } .card b { display: block; font-size: 1.8rem; line-height: 1.2; }
-.card span { color: #48525c; font-size: .9rem; }
-figure { margin: 1.4rem 0; } figure img { max-width: 100%; height: auto; display: block; } figcaption { color: #48525c; font-size: .9rem; max-width: 46rem; margin-top: .5rem; }
-.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(20rem, 1fr)); gap: 1.5rem; align-items: end; }
-table { border-collapse: collapse; font-size: .92rem; margin: 1.2rem 0; display: block; overflow-x: auto; } th, td { padding: .35rem 1.1rem .35rem 0; text-align: left; white-space: nowrap; }
-td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; } th { border-bottom: 2px solid #1d2329; } td { border-bottom: 1px solid #e6e9ed; }
-code { background: #f4f6f8; padding: .1rem .3rem; border-radius: .25rem; font-size: .9em; } pre { background: #f4f6f8; padding: 1rem 1.2rem; border-radius: .6rem; overflow-x: auto; }
-pre code { padding: 0; } footer { color: #48525c; font-size: .85rem; margin-top: 3rem; }
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Chromoformer demo</title>
+<style>{style}</style>
+</head>
+<body><main>{body}</main></body>
+</html>
 """
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[Any]], text: int = 1) -> str:
-    "An HTML table; the first `text` columns are aligned left, the others are numbers."
+def _write_report(out: Path, seconds: Mapping[str, float], threads: int) -> Path:
+    "Execute the notebook of the report, and write it as one page."
+    import nbformat
+    from nbconvert import HTMLExporter
 
-    def line(tag: str, cells: Sequence[Any]) -> str:
-        classes = ["" if i < text else ' class="number"' for i in range(len(cells))]
-        return (
-            "<tr>"
-            + "".join(f"<{tag}{name}>{html.escape(str(cell))}</{tag}>" for cell, name in zip(cells, classes))
-            + "</tr>"
-        )
+    from chromoformer.studies.execution import run_notebook
 
-    return f"<table><thead>{line('th', header)}</thead><tbody>{''.join(line('td', row) for row in rows)}</tbody></table>"
-
-
-def _figure(out: Path, name: str, width: int, alternative: str, caption: str = "") -> str:
-    "A figure, inside of the page."
-    data = base64.b64encode((out / "figures" / f"{name}.png").read_bytes()).decode()
-    caption = f"<figcaption>{caption}</figcaption>" if caption else ""
-    return f'<figure><img width="{width}" alt="{html.escape(alternative)}" src="data:image/png;base64,{data}">{caption}</figure>'
-
-
-def _interval(entry: Mapping[str, float]) -> str:
-    return f"{entry['value']:.3f} ({entry['low']:.3f}–{entry['high']:.3f})"
-
-# %% ../nbs/demo.ipynb #b3f7515e
-def _performance(out: Path, metrics: Mapping[str, Any]) -> str:
-    "Sections: how well it predicts, and what pCREs add."
-    rows = [
-        [
-            f"fold {k}",
-            *(_interval(metrics[kind]["folds"][k]["auc"]) for kind in ("with_pcres", "without_pcres")),
-            signed(metrics["gain"]["folds"][k], 3),
-        ]
-        for k in (1, 2, 3, 4)
-    ]
-    rows.append(
-        [
-            "mean",
-            f"{metrics['with_pcres']['mean']:.3f}",
-            f"{metrics['without_pcres']['mean']:.3f}",
-            signed(metrics["gain"]["mean"], 3),
-        ]
-    )
-    beside = [
-        ["network with pCREs", f"{metrics['with_pcres']['mean']:.3f}"],
-        ["network without pCREs", f"{metrics['without_pcres']['mean']:.3f}"],
-    ]
-    beside += [[name, f"{scores['mean']:.3f}"] for name, scores in metrics["beside"].items()]
-    return f"""
-<h2>How well does it predict?</h2>
-<p>Every gene is predicted by the one of four models that never saw its chromosomes. The classifier says how probable it is that a gene lies above the median of
-expression; intervals are 95%, from resampled genes.</p>
-{_figure(out, "roc", 900, "ROC and precision-recall curves with and without pCREs", "Receiver operating characteristic (left), precision and recall (right), all held-out genes of the four folds together.")}
-<p>The regressor predicts log2(RPKM + 1). One fold was trained, to show it.</p>
-{_figure(out, "scatter", 430, "Predicted against measured expression", "Predicted against measured expression of the genes of fold 1, which was held out.")}
-<h2>What does it gain from pCREs?</h2>
-<p>The same network was trained a second time without any pCRE. Whatever the promoter does not tell about a gene's distal enhancers and silencers is then out of reach.</p>
-{_figure(out, "gain", 640, "AUC of each fold with and without pCREs", "AUC of each held-out fold with and without pCREs. The dotted line is the mean score of the planted expression before noise was added: what perfect knowledge of the rules would reach.")}
-{_table(["held out", "AUC with pCREs", "AUC without", "gain"], rows)}
-<p>For comparison, simple models on the same folds, mean AUC of the four:</p>
-{_table(["model", "AUC"], beside)}
-"""
-
-
-def _explained(out: Path, told: GeneExplanation, effects: pd.DataFrame, metrics: Mapping[str, Any]) -> str:
-    "Sections: one gene, and all pCREs."
-    mine, rows, right, active = effects[effects["gene_id"] == told.gene["gene_id"]], [], 0, 0
-    for row in mine.itertuples():
-        agrees = "" if row.planted == 0 else ("yes" if np.sign(row.planted) == np.sign(row.effect) else "no")
-        right, active = right + (agrees == "yes"), active + (agrees != "")
-        rows.append(
-            [
-                row.rank,
-                f"{row.chrom}:{row.start:,}-{row.end:,}",
-                row.kind,
-                agrees or "–",
-                f"{signed(row.distance / 1000, 0)} kb",
-                f"{row.contact:.2f}",
-                signed(row.planted),
-                signed(row.effect),
-                f"{row.score_without:.3f}",
-            ]
-        )
-    label, planned = (
-        "high" if high else "low" for high in (told.gene["label"] == 1, metrics["gene"]["planted_high"])
-    )
-    planted, share = metrics["planted"], metrics["planted"]["found_per_planted"]
-    summary = [
-        [
-            name,
-            f"{planted[name]['pcres']:,}",
-            f"{planted[name]['right_sign']:.1%}" if "right_sign" in planted[name] else "–",
-            signed(planted[name]["mean_effect"]),
-            f"{planted[name]['sd']:.2f}",
-        ]
-        for name in ("enhancers", "silencers", "decoys")
-    ]
-    return f"""
-<h2>One gene, explained</h2>
-<p>{html.escape(told.gene["gene_name"])} was chosen by what was planted, before the model was asked: it lies near the median and has the strongest pair of an active
-enhancer and an active silencer. The model that explains it never saw its chromosome. It gives the gene a probability of <b>{told.score:.3f}</b> of high expression with all of
-its {len(told.pcres)} pCREs and <b>{told.score_without:.3f}</b> without any; measured, its expression is {label} (before noise: {planned}). Of its {active} pCREs with a planted effect, the model lets {right} act in
-the planted direction.</p>
-{_figure(out, "gene", 1000, "Tracks, contacts, attention and effects of one gene", "From top to bottom: contacts (wider: higher score); depth of each mark; genes; attention of the TSS over the promoter and of the promoter over each pCRE, two heads at each of three resolutions, as a multiple of equal attention; how Regulation shares its attention among promoter and pCREs; what each pCRE adds to the log-odds of high expression. Every pCRE has its own stretch of the axis; its width is written below it.")}
-{_table(["pCRE", "where", "planted as", "sign found?", "from TSS", "contact", "planted", "found", "P without"], rows, text=4)}
-<p>“Planted” is a change of log2 RPKM, “found” the change of the model's log-odds between withholding and keeping the pCRE: positive means that it raises expression. The units differ, so
-signs and order can be compared, sizes cannot. “P without” is the probability of high expression when this pCRE is withheld.</p>
-<h2>All pCREs against the truth</h2>
-<p>The same was done for each pCRE of each gene, {len(effects):,} in all, always with the model that never saw the gene. Decoys are in contact but do nothing: plain fragments, and enhancers and silencers that are idle in this cell type.</p>
-{_figure(out, "effects", 560, "Found against planted effects", f"Each point is a pCRE. Rank correlation {planted['rank_correlation']:.2f}. The model finds {share['strongest contact']:.2f} of log-odds per unit that was planted for a gene's strongest contact, {share['other contacts']:.2f} for the others (medians): attention grows exponentially with the contact score, planted effects only in proportion to it.")}
-{_table(["planted as", "pCREs", "planted sign found", "mean effect", "sd"], summary)}
-"""
-
-# %% ../nbs/demo.ipynb #c533c0c7
-def _method(
-    out: Path, store: Store, settings: Mapping[str, Any], seconds: Mapping[str, float], parameters: int
-) -> str:
-    "Sections: what was done, settings, where to go."
-    rules = json.loads((out / "toy" / "truth" / "rules.json").read_text())
-    steps = {
-        "simulate and build": f"{len(store.genes):,} genes on {store.genes['chrom'].nunique()} chromosomes, {len(store.pcres):,} contacts with pCREs, {len(store.channels)} marks",
-        "train": "nine networks: four folds with pCREs, four without, one regressor",
-        "explain": f"each of {len(store.pcres):,} pCREs withheld once; one gene in full",
-        "measure and draw": "scores with intervals, simple models, figures",
-    }
-    rows = [[name, what, f"{seconds[name]:.0f} s"] for name, what in steps.items()]
-    differences = [
-        ["width of the network", "64", "128"],
-        ["layers and heads of Regulation", "2 and 4", "6 and 8"],
-        ["learning rate", "0.001", "0.00003"],
-        ["its decay an epoch", "0.75", "0.87"],
-        ["epochs", settings["epochs"], "9"],
-        ["genes a batch", "32", "64"],
-    ]
-    return f"""
-<h2>What was done</h2>
-<p>A toy epigenome was simulated in the file formats of real data: reads (tagAlign) and coverage (bigWig) of seven histone marks, pairs of fragments in contact, genes (GTF) and an expression matrix.
-From there on, everything is as with real data. In the toy, expression follows this rule:</p>
-<pre><code>{html.escape(_wrapped(rules["equation"]))}</code></pre>
-<p>where <code>a</code> and <code>b</code> are the activities of promoter and gene body, which the marks show with noise of their own.</p>
-{_table(["step", "what", "time"], rows, text=2)}
-<p>A step that an interrupted demo had already done takes no time here.</p>
-{_figure(out, "training", 900, "Training curves", "Loss and AUC after each epoch of the classifiers with pCREs: thin lines are the four folds, thick ones their mean. The held-out genes are only watched: nothing is chosen by them.")}
-<h2>Settings that differ from the published ones</h2>
-<p>The demo has a thousand genes and little time, the paper had 19,000: so the network is smaller ({parameters:,} parameters) and learns faster.</p>
-{_table(["setting", "here", "published"], differences)}
-<h2>Where to go from here</h2>
-<p>What this demo did, by hand (<code>config.yaml</code> lies beside this file; without it, the published settings are used):</p>
-<pre><code>chromoformer simulate toy
-chromoformer build toy/cellA.yaml --out cellA.h5
-chromoformer train cellA.h5 --fold all --config config.yaml --threads 1 --out runs
-chromoformer evaluate runs/fold1 runs/fold2 runs/fold3 runs/fold4
-chromoformer predict runs/fold1 runs/fold2 runs/fold3 runs/fold4 cellA.h5 --out predictions.parquet</code></pre>
-<p>For your own data, write a manifest like <code>toy/cellA.yaml</code>. <code>README.txt</code> beside this file says what else the demo left.</p>
-"""
-
-
-def _wrapped(text: str, width: int = 110) -> str:
-    import textwrap
-
-    return "\n".join(textwrap.wrap(text, width, subsequent_indent="    "))
-
-
-def _write_report(
-    out: Path,
-    store: Store,
-    settings: Mapping[str, Any],
-    metrics: Mapping[str, Any],
-    effects: pd.DataFrame,
-    told: GeneExplanation,
-    seconds: Mapping[str, float],
-) -> Path:
-    "The page."
-    planted, parameters = metrics["planted"], _parameters(out)
-    signs = np.average(
-        [planted[name]["right_sign"] for name in ("enhancers", "silencers")],
-        weights=[planted[name]["pcres"] for name in ("enhancers", "silencers")],
-    )
-    cards = [
-        (f"{metrics['with_pcres']['mean']:.3f}", "AUC of held-out genes, mean of four folds"),
-        (signed(metrics["gain"]["mean"], 3), "AUC gained from pCREs"),
-        (
-            f"{metrics['beside']['planted expression without noise']['mean']:.3f}",
-            "AUC of the planted truth: the noise leaves no more",
-        ),
-        (f"{signs:.1%}", "of active enhancers and silencers act in the planted direction"),
-    ]
-    numbers = "".join(f'<div class="card"><b>{value}</b><span>{what}</span></div>' for value, what in cards)
-    page = f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Chromoformer demo</title><style>{_STYLE}</style></head>
-<body><main>
-<h1>Chromoformer, end to end on a toy epigenome</h1>
-<p class="lead">Gene expression predicted from histone marks at the promoter and in the regions that touch it. Nothing here was measured: the data are simulated, so the truth is known.</p>
-<div class="cards">{numbers}</div>
-{_performance(out, metrics)}{_explained(out, told, effects, metrics)}{_method(out, store, settings, seconds, parameters)}
-<footer>Seed {settings["seed"]}. {html.escape(", ".join(f"{name} {version}" for name, version in versions().items()))}.</footer>
-</main></body></html>
-"""
+    source = Path(__file__).parent / "demo_report.ipynb"
+    first_run = out / "runs" / "with_pcres" / "fold1"
+    weights = sum(part.numel() for part in checkpoint.load(first_run).parameters())
+    parameters = {"out": str(out.resolve()), "seconds": dict(seconds), "weights": weights}
+    run_notebook(source, out / "report", parameters, out, threads)
+    executed = nbformat.read(out / "report" / "notebook.ipynb", as_version=4)
+    exporter = HTMLExporter(template_name="basic", exclude_input=True, exclude_output_prompt=True)
+    body, _ = exporter.from_notebook_node(executed)
     with atomic_path(out / "report.html") as temporary:
-        temporary.write_text(page)
+        temporary.write_text(_PAGE.format(style=source.with_suffix(".css").read_text(), body=body))
     return out / "report.html"
 
-
-def _parameters(out: Path) -> int:
-    from chromoformer.model import checkpoint
-
-    return sum(
-        weights.numel() for weights in checkpoint.load(out / "runs" / "with_pcres" / "fold1").parameters()
-    )
-
 # %% ../nbs/demo.ipynb #644a110e
+def run_demo(
+    out: str | Path,
+    seed: int = 0,
+    force: bool = False,
+    progress: bool = True,
+    *,
+    threads: int = 1,
+    genes: int = 1000,
+    epochs: int = 8,
+) -> Path:
+    """Simulate, build, train, evaluate, explain, and write a report.
+
+    An interrupted demo continues where it stopped, with equal results.
+
+    Parameters
+    ----------
+    out : str or Path
+        Folder to write: new, empty, or of an interrupted demo with the same settings.
+    seed : int, default 0
+        Seed of all random numbers.
+    force : bool, default False
+        Run again in the folder of an earlier demo; its files are removed, others are kept.
+    progress : bool, default True
+        Print the steps and show progress bars.
+    threads : int, default 1
+        CPU threads; results depend on it in their last digits.
+    genes : int, default 1000
+        Number of genes.
+    epochs : int, default 8
+        Epochs of each training.
+
+    Returns
+    -------
+    Path
+        The report, `report.html`.
+
+    Raises
+    ------
+    InputError
+        If the folder holds other files, a complete demo, or a demo with other settings.
+    """
+    out = Path(out)
+    settings = {"seed": seed, "genes": genes, "epochs": epochs}
+    _prepare(out, settings, force)
+    with _with_threads(threads):
+        return _run(out, settings, progress, threads)
+
+
 @contextlib.contextmanager
 def _with_threads(number: int) -> Iterator[None]:
-    "Let torch and scikit-learn use so many threads."
+    "Let torch and scikit-learn use this number of threads."
     before = torch.get_num_threads()
     torch.set_num_threads(number)
     try:
@@ -592,64 +419,55 @@ def _with_threads(number: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def run_demo(
-    out: str | Path,  # folder to write
-    seed: int = 0,  # decides everything that is random
-    force: bool = False,  # run anew where a demo is in the way
-    progress: bool = True,
-    *,
-    threads: int = 1,
-    genes: int = 1000,
-    epochs: int = 8,
-) -> Path:  # the report
-    "Simulate, build, train, evaluate, explain, report. An interrupted demo goes on where it stopped."
-    out, settings = Path(out), {"seed": seed, "genes": genes, "epochs": epochs}
-    _prepare(out, settings, force)
-    with _with_threads(threads):
-        return _run(out, settings, progress)
+def _run(out: Path, settings: Mapping[str, Any], progress: bool, threads: int) -> Path:
+    "Run the steps, and measure their time."
+    whole = Stopwatch()
+    seconds: dict[str, float] = {}
 
-
-def _run(out: Path, settings: Mapping[str, Any], progress: bool) -> Path:
-    "The steps, timed."
-    seconds, whole = {}, Stopwatch()
-
-    def begin(step: int, what: str) -> Stopwatch:
-        if progress:
-            print(f"[{step}/4] {what}", flush=True)
-        return Stopwatch()
-
-    watch = begin(1, "A toy epigenome: reads, tracks, contacts, genes, expression; and the store")
+    watch = _begin(1, "Simulating a toy epigenome and building its store", progress)
     store = _make_store(out, settings["seed"], settings["genes"], progress)
     seconds["simulate and build"] = watch.seconds
 
-    watch = begin(2, "Training: four folds with pCREs, four without, one regressor")
+    watch = _begin(2, "Training: four folds with pCREs, four without, one regressor", progress)
     runs = _train(out, store, settings["seed"], settings["epochs"], progress)
     seconds["train"] = watch.seconds
 
-    watch = begin(3, "Explaining: each pCRE of each gene is withheld once, and one gene is looked at in full")
+    watch = _begin(3, "Explaining: withholding each pCRE of each gene once; one gene in full", progress)
     truth = pd.read_parquet(out / "toy" / "truth" / "genes.parquet")
     effects = _effects(store, runs["with_pcres"], out / "toy")
-    told = explain_gene(runs["with_pcres"], store, choose_gene(effects, truth))
+    explanation = explain_gene(runs["with_pcres"], store, choose_gene(effects, truth))
     seconds["explain"] = watch.seconds
 
-    watch = begin(4, "Measuring, drawing, writing the report")
+    watch = _begin(4, "Measuring, drawing, writing the report", progress)
     tables = {kind: _held_out(folders) for kind, folders in runs.items()}
-    metrics = _measure(store, tables, truth, effects) | {"gene": _gene_metrics(told, truth)}
-    _draw(out, store, tables, effects, told, metrics)
-    for name, table in (("predictions.parquet", tables["with_pcres"]), ("effects.parquet", effects)):
+    metrics = _measure(store, tables, truth, effects) | {"gene": _gene_metrics(explanation, truth)}
+    ceiling = metrics["beside"]["planted expression without noise"]["mean"]
+    _draw(out, store, tables, effects, explanation, ceiling)
+    _write_results(out, settings, tables["with_pcres"], effects, metrics, whole)
+    seconds["measure and draw"] = watch.seconds
+    return _write_report(out, seconds, threads)
+
+
+def _begin(number: int, what: str, progress: bool) -> Stopwatch:
+    "Announce a step, and start to measure its time."
+    if progress:
+        print(f"[{number}/4] {what}", flush=True)
+    return Stopwatch()
+
+
+def _write_results(
+    out: Path,
+    settings: Mapping[str, Any],
+    predictions: pd.DataFrame,
+    effects: pd.DataFrame,
+    metrics: Mapping[str, Any],
+    watch: Stopwatch,
+) -> None:
+    "Write predictions, effects and metrics, and record how they were made."
+    for name, table in (("predictions.parquet", predictions), ("effects.parquet", effects)):
         with atomic_path(out / name) as temporary:
             table.to_parquet(temporary, index=False)
     write_json(out / "metrics.json", metrics)
-    record(
-        out / "provenance.json",
-        what="demo",
-        inputs={},
-        parameters=settings,
-        watch=whole,
-        outputs={
-            name: out / name
-            for name in ("predictions.parquet", "effects.parquet", "metrics.json", "cellA.h5")
-        },
-    )
-    seconds["measure and draw"] = watch.seconds
-    return _write_report(out, store, settings, metrics, effects, told, seconds)
+    names = ("predictions.parquet", "effects.parquet", "metrics.json", "cellA.h5")
+    outputs = {name: out / name for name in names}
+    record(out / "provenance.json", what="demo", inputs={}, parameters=settings, watch=watch, outputs=outputs)

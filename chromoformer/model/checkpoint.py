@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..data.store import PUBLISHED_MARKS
-from ..errors import InputError, found_in, some
+from ..errors import InputError, naming_file, some
 from .network import BlockConfig, Chromoformer, ChromoformerConfig
 from ..provenance import atomic_path, write_json
 
@@ -51,7 +51,7 @@ def read_config(
         )
     try:
         content = json.loads(file.read_text())
-        with found_in(file):
+        with naming_file(file):
             return ChromoformerConfig(**content["network"]), tuple(content["held_out"])
     except InputError:
         raise
@@ -256,7 +256,7 @@ def import_published(
     "A published checkpoint as a model."
     path = Path(path)
     net = _read_published(path)["net"]
-    with found_in(path):
+    with naming_file(path):
         config = _config_from_shapes(net, path, window, channels)
     model, names, unused = Chromoformer(config), _published_names(config), _unused_tensors(config)
     wanted = [name for parts in names.values() for name in parts]
