@@ -358,7 +358,7 @@ def test_averaged_maps_give_the_pcres_of_the_averaged_pairs(tmp_path):
         ({"kind": "average", "of": [{"kind": "activity"}]}, ["of:", "measured"]),
         (
             {"kind": "average", "of": [{"kind": "pairs", "path": "x", "min_score": 3}]},
-            ["min_score", "beside"],
+            ["min_score", "next to"],
         ),
         ({"kind": "average", "of": [{"kind": "pears", "path": "x"}]}, ["contacts.of.0.kind", "pears"]),
         (
