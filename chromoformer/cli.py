@@ -167,7 +167,7 @@ def fetch(
     """Download the files of a manifest, verify them, and convert reads to tracks.
 
     Interrupted downloads resume. For one of the paper's cell types (seven marks), reads take up to 2 GB and
-    tracks 1.3 GB. The peak is 3.3 GB if reads are kept, 2.5 GB with --drop-reads and 4 jobs, and 1.6 GB with
+    tracks 2.0 GB. The peak is 4.0 GB if reads are kept, 3.2 GB with --drop-reads and 4 jobs, and 2.3 GB with
     1 job. `--plan` estimates it for any manifest.
     """
     from chromoformer.data.download import Patience

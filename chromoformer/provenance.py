@@ -255,6 +255,7 @@ PACKAGES = (  # packages whose version can change a result, named as in the pack
     "scipy",
     "torch",
     "h5py",
+    "pybigwig",
     "pyarrow",
     "safetensors",
     "scikit-learn",

@@ -178,7 +178,8 @@ def write_compartment_track(path: str | Path, table: pd.DataFrame, chrom_sizes: 
     Path
         The file that was written.
     """
-    return write_bigwig(path, chrom_sizes, _track_intervals(table, chrom_sizes))
+    sizes = dict(sorted(chrom_sizes.items()))  # genome browsers search names in this order
+    return write_bigwig(path, sizes, _track_intervals(table, sizes))
 
 
 def _track_intervals(table: pd.DataFrame, chrom_sizes: Mapping[str, int]) -> Iterator[tuple]:

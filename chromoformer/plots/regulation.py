@@ -146,7 +146,7 @@ def enrichment_bars(enriched: pd.DataFrame, ax: Axes | None = None, most: int = 
     ax.margins(x=0.25)
     return ax
 
-# %% ../../nbs/plots/regulation.ipynb #5479060a
+# %% ../../nbs/plots/regulation.ipynb #6e84bdb0
 @styled
 def gene_places(places: np.ndarray, values: Sequence, ax: Axes | None = None, label: str = "") -> Axes:
     """Draw genes in a plane, coloured by a number or marked by group.
@@ -171,15 +171,15 @@ def gene_places(places: np.ndarray, values: Sequence, ax: Axes | None = None, la
         The axis.
     """
     ax = new_axis(ax, 5, 4.2)
-    values = np.asarray(values)
-    if values.dtype.kind in "fiu":
-        most = float(np.quantile(np.abs(values), 0.98)) or 1.0
+    given = np.asarray(values)
+    if given.dtype.kind in "fiu":
+        most = float(np.quantile(np.abs(given), 0.98)) or 1.0
         scale = {"cmap": "RdBu_r", "vmin": -most, "vmax": most}
-        points = ax.scatter(*places.T, c=values, s=14, edgecolors="#777777", linewidths=0.2, **scale)
+        points = ax.scatter(*places.T, c=given, s=14, edgecolors="#777777", linewidths=0.2, **scale)
         ax.figure.colorbar(points, ax=ax, label=label, shrink=0.85)
     else:
-        for group, colour, marker in zip(dict.fromkeys(values), COLOURS, MARKERS):
-            inside = values == group
+        for group, colour, marker in zip(dict.fromkeys(given), COLOURS, MARKERS):
+            inside = given == group
             points = {"s": 16, "color": colour, "marker": marker, "alpha": 0.7, "lw": 0}
             ax.scatter(*places[inside].T, label=f"{group} ({inside.sum()})", **points)
         ax.legend(title=label, loc="upper left", bbox_to_anchor=(1, 1))
