@@ -1262,5 +1262,5 @@ def test_a_store_given_before_the_models_is_reported(folder):
         folder / "run",
         "--out",
         folder / "p.csv",
-        says=[folder / "run", "the store comes last"],
+        says=[folder / "run", "the store last"],
     )

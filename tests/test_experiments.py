@@ -435,7 +435,7 @@ def test_adding_a_channel_equals_building_the_store_with_it(toy, toy_store, tmp_
     )
     for name in ("genes", "regions", "pcres"):
         pd.testing.assert_frame_equal(getattr(added, name), getattr(built, name))
-    with pytest.raises(InputError, match="CTCF already"):
+    with pytest.raises(InputError, match="already has a channel CTCF"):
         add_channel(added, channel_beside(toy / "cellA.yaml", "CTCF"), tmp_path / "again.h5", {})
 
 
