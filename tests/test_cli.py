@@ -243,7 +243,8 @@ def test_regions_without_label_and_expression_are_good_for_predictions_not_for_t
 def save_model(folder, **settings):
     "A tiny model folder with random weights."
     from chromoformer.model import checkpoint
-    from chromoformer.model.network import BlockConfig, Chromoformer, ChromoformerConfig
+    from chromoformer.model.config import BlockConfig, ChromoformerConfig
+    from chromoformer.model.network import Chromoformer
 
     torch.manual_seed(0)
     block = BlockConfig(1, 2, 8, 8, 8)

@@ -12,13 +12,9 @@ from hypothesis import strategies as st
 from chromoformer.data.batches import GeneDataset
 from chromoformer.data.store import Store
 from chromoformer.errors import InputError
-from chromoformer.model.network import (
-    BlockConfig,
-    Chromoformer,
-    ChromoformerConfig,
-    predicted_values,
-    random_batch,
-)
+from chromoformer.model.config import BlockConfig, ChromoformerConfig
+from chromoformer.model.network import Chromoformer, predicted_values, random_batch
+from chromoformer.model.paper import PaperChromoformer
 
 
 def network(config, dtype=torch.float64, seed=0):
@@ -64,11 +60,13 @@ def configurations(draw):
 @given(configurations(), st.integers(0, 1000))
 def test_one_query_equals_full_attention_outputs_and_gradients(config, seed):
     model, batch = network(config, seed=seed), random_batch(4, config, seed)
-    fast, full = model(batch), model.in_full(batch)
+    paper = PaperChromoformer.from_model(model)
+    fast, full = model(batch), paper(batch)
     assert torch.allclose(fast, full, rtol=1e-12, atol=1e-13)
     parameters = dict(model.named_parameters())
-    a = torch.autograd.grad(fast.square().sum(), list(parameters.values()), allow_unused=True)
-    b = torch.autograd.grad(full.square().sum(), list(parameters.values()), allow_unused=True)
+    assert list(parameters) == [name for name, _ in paper.named_parameters()]
+    a = torch.autograd.grad(fast.square().sum(), list(model.parameters()), allow_unused=True)
+    b = torch.autograd.grad(full.square().sum(), list(paper.parameters()), allow_unused=True)
     for name, left, right in zip(parameters, a, b):
         left, right = (torch.zeros_like(parameters[name]) if g is None else g for g in (left, right))
         scale = max(right.abs().max().item(), 1e-3)

@@ -25,7 +25,9 @@ from chromoformer.interpret.attention import tss_attention
 from chromoformer.interpret.gene import explain_gene
 from chromoformer.interpret.perturbation import perturb
 from chromoformer.interpret.whole_gene import attention_along_genes
-from chromoformer.model.network import Chromoformer, ChromoformerConfig, random_batch
+from chromoformer.model.config import ChromoformerConfig
+from chromoformer.model.network import Chromoformer, random_batch
+from chromoformer.model.whole_gene import WholeGeneChromoformer
 from chromoformer.training.fit import fit
 from chromoformer.training.predict import predict
 from chromoformer.training.recipe import Recipe, network_and_recipe
@@ -188,13 +190,15 @@ def test_one_query_over_genes_of_mixed_lengths_equals_full_attention_outputs_and
     torch.manual_seed(seed)
     model, batch = Chromoformer(config).double(), random_batch(5, config, seed)
     model.standardise(batch)
-    fast, full = model(batch), model.in_full(batch)
+    paper = WholeGeneChromoformer.from_model(model)
+    fast, full = model(batch), paper(batch)
     assert torch.allclose(fast, full, rtol=1e-11, atol=1e-12)
     parameters = dict(model.named_parameters())
     grads = [
-        torch.autograd.grad(output.square().sum(), list(parameters.values()), allow_unused=True)
-        for output in (fast, full)
+        torch.autograd.grad(output.square().sum(), list(network.parameters()), allow_unused=True)
+        for network, output in ((model, fast), (paper, full))
     ]
+    assert list(parameters) == [name for name, _ in paper.named_parameters()]
     for name, left, right in zip(parameters, *grads):
         left, right = (torch.zeros_like(parameters[name]) if g is None else g for g in (left, right))
         assert (left - right).abs().max().item() <= 1e-10 * max(right.abs().max().item(), 1e-3), name
@@ -280,9 +284,9 @@ def test_silencing_beyond_the_window_changes_the_gene_that_reads_it(stores, tmp_
 @pytest.mark.parametrize(
     ("network", "words"),
     [
-        ({"span": "genes"}, "neither window nor gene"),
-        ({"positions": ["tss", "distance"]}, "no positions"),
-        ({"span": "gene", "promoter_window": 2000}, "looks at no promoter window"),
+        ({"span": "genes"}, "Input should be .window. or .gene."),
+        ({"positions": ["tss", "distance"]}, "unknown positions distance"),
+        ({"span": "gene", "promoter_window": 2000}, "has no promoter window"),
         ({"base": "whole-genes"}, "no network"),
     ],
 )
@@ -309,7 +313,7 @@ def test_data_that_do_not_fit_are_refused_with_a_remedy(stores, tmp_path):
         chrom_sizes=CHROMS,
         downstream=0,
     )
-    with pytest.raises(InputError, match="where exons are"):
+    with pytest.raises(InputError, match="positions of exons"):
         fit(tmp_path / "no_exons.h5", tmp_path / "run", 1, WHOLE, Recipe(batch_size=16), progress=False)
     fit(
         tmp_path / "no_exons.h5",
