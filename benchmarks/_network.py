@@ -1,4 +1,7 @@
-"""One piece of work of window.py, arithmetic.py, several.py and gpu.py in a process of its own: `python _network.py WORK ARGUMENTS`; prints JSON."""
+"""One measurement of window.py, arithmetic.py, several.py or gpu.py in a process of its own.
+
+`python _network.py WORK ARGUMENTS` prints JSON.
+"""
 
 import json
 import statistics

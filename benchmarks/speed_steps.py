@@ -1,8 +1,10 @@
 """What does each optimisation of the network buy?
 
-Removes each in turn and compares a training step and a prediction with and without it, in alternating rounds on one thread, so that a machine
+Removes each in turn and compares a training step and a prediction with and without it, in alternating rounds
+on one thread, so that a machine
 whose speed drifts is as fast for both sides. A ratio of 2 means: without it, the work takes twice as long.
-Settings of the process (memory, waiting threads) are compared between processes; the threads' with a competitor for one of two cores.
+Settings of the process (memory, waiting threads) are compared between processes; the threads' with a
+competitor for one of two cores.
 
     python benchmarks/speed_steps.py [--rounds 9] [--out benchmarks/results/speed_steps.json]
 
@@ -137,7 +139,7 @@ def _joined(tensors):
 
 
 def with_dummies(batch):
-    "The same genes with eight pCREs each, as long as the window: what a batch holds if dummies and padding are not dropped."
+    "The same genes with eight pCREs as long as the window: a batch with all dummies and padding."
     import torch
 
     genes, bins = len(batch), batch.window // batch.bin_size
@@ -153,7 +155,7 @@ def with_dummies(batch):
 
 
 def whole_genes(genes: int):
-    "A batch of whole genes as long as human ones: log-normal, median 26 kb; and the settings of a network that reads them."
+    "Whole genes as long as human ones (log-normal, median 26 kb), and settings of a network for them."
     import torch
 
     from chromoformer.data.whole_genes import WholeGeneBatch
@@ -197,7 +199,7 @@ def tasks(batch, config=None) -> tuple[object, dict[str, Callable[[], object]]]:
 
 
 def alternating(sides: list[tuple[Callable, Callable]], rounds: int) -> list[list[float]]:
-    "Seconds of processor time of each side (context, work), in alternating rounds, after one that does not count."
+    "Processor seconds of each side (context, work) in alternating rounds, after one that does not count."
     seconds: list[list[float]] = [[] for _ in sides]
     for number in range(rounds + 1):
         for found, (context, work) in zip(seconds, sides):

@@ -1,4 +1,4 @@
-"""Promises 2 and 3: the single-query form is the paper's attention, and a gene's output depends on that gene alone."""
+"""The fast network equals the paper's form, and the output for a gene depends on that gene alone."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Promise 1: outputs, inputs and optimiser steps equal those of the published implementation."""
+"""Outputs, inputs and optimiser steps equal those of the published implementation on real genes."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,10 @@ def test_float32_outputs_of_all_demo_genes_equal_the_reference(store, reference)
 
 
 def test_float64_outputs_of_all_demo_genes_equal_the_reference(store, reference, request):
-    "The promise: 1e-9 of the largest output. The classifier misses it at 1.05e-9, by one gene; the next test shows why."
+    """The bound is 1e-9 of the largest output.
+
+    The classifier misses it with 1.05e-9, because of one gene; the next test shows why.
+    """
     task, expected, checkpoint = reference
     if task == "clf":
         request.applymarker(
@@ -62,7 +65,8 @@ def test_what_is_left_of_the_difference_in_float64_is_the_rounding_of_one_logari
 ):
     """99 genes agree to 1e-11; with one input rounded as the reference rounds it, all 100 do.
 
-    The reference's float32 logarithm is not the nearest float32 number for a handful of the 470,899 inputs. One of them,
+    The reference's float32 logarithm is not the nearest float32 number for a handful of the 470,899 inputs.
+    One of them,
     ln(7.408) in gene 93, moves an output of the classifier by 1.2e-9.
     """
     _, expected, checkpoint = reference
