@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
@@ -32,8 +32,6 @@ WORK = ("training step", "prediction")
 
 def one_query_removed(model) -> AbstractContextManager:
     "Every promoter bin is a query in Embedding and Pairwise Interaction, as in the paper's form."
-    import torch
-
     from chromoformer.model.attention import EmbeddingTransformer, PairwiseTransformer
     from chromoformer.model.paper import Embedding
 
@@ -53,8 +51,10 @@ def one_query_removed(model) -> AbstractContextManager:
             x, _ = layer(x, source, windows.padding[:, None, None])
         return x[:, bins // 2], []
 
-    context = patch.object(EmbeddingTransformer, "forward", embedding)
-    return _both(context, patch.object(PairwiseTransformer, "forward", pairwise)) if torch else context
+    patches = ExitStack()
+    patches.enter_context(patch.object(EmbeddingTransformer, "forward", embedding))
+    patches.enter_context(patch.object(PairwiseTransformer, "forward", pairwise))
+    return patches
 
 
 def keys_and_values_formed(model) -> AbstractContextManager:
@@ -76,6 +76,7 @@ def keys_and_values_formed(model) -> AbstractContextManager:
 
 def genes_not_packed(model) -> AbstractContextManager:
     "A row of tokens for each gene, padded to the gene with the most pCREs."
+    import torch
     from torch.nn import functional as F
 
     from chromoformer.model.attention import RegulationTransformer
@@ -83,28 +84,13 @@ def genes_not_packed(model) -> AbstractContextManager:
     def forward(self, promoter, pcre, packed, attention=False):
         tokens = packed.source.view(-1)[packed.own]  # (B, S)
         x = F.embedding(tokens, _joined([promoter, pcre]))
-        contact = F.pad(packed.own_contact[:, None], (0, 0, 0, tokens.shape[1] - 1))  # (B, S, S)
-        ignored = packed.dummy[:, None, None]
-        for layer, gamma in zip(self.layers[:-1], self.gamma):
-            x, _ = layer(x, x, ignored, gamma[:, None, None] * contact[:, None])
-        bias = self.gamma[-1][:, None, None] * packed.own_contact[:, None, None]
-        x, _ = self.layers[-1](x[:, :1], x, ignored, bias)
-        return x[:, 0], []
-
-    return patch.object(RegulationTransformer, "forward", forward)
-
-
-def last_layer_in_full(model) -> AbstractContextManager:
-    "The last layer of Regulation for all tokens."
-    from torch.nn import functional as F
-
-    from chromoformer.model.attention import RegulationTransformer
-
-    def forward(self, promoter, pcre, packed, attention=False):
-        x = F.embedding(packed.source, _joined([promoter, pcre]))
+        contact = torch.zeros(*tokens.shape, tokens.shape[1])  # (B, S, S)
+        row, column = packed.own // packed.source.shape[1], packed.own % packed.source.shape[1]
+        contact[:, 0] = packed.contact[row[:, :1], column[:, :1], column]
         for layer, gamma in zip(self.layers, self.gamma):
-            x, _ = layer(x, x, packed.strangers, gamma[:, None, None] * packed.contact[:, None])
-        return x.flatten(0, 1).index_select(0, packed.own[:, 0]), []
+            bias = gamma[:, None, None] * contact[:, None]
+            x, _ = layer(x, x, packed.dummy[:, None, None], bias)
+        return x[:, 0], []
 
     return patch.object(RegulationTransformer, "forward", forward)
 
@@ -121,15 +107,6 @@ def whole_genes_not_grouped(model) -> AbstractContextManager:
 def nothing(model) -> AbstractContextManager:
     "Nothing is removed."
     return nullcontext()
-
-
-def _both(first, second):
-    from contextlib import ExitStack
-
-    stack = ExitStack()
-    stack.enter_context(first)
-    stack.enter_context(second)
-    return stack
 
 
 def _joined(tensors):
@@ -332,14 +309,22 @@ def main() -> None:
         filled = tasks(with_dummies(batch))
         row("dummies and padding dropped", GENES, compared, all_genes, filled, nothing, rounds)
         row("genes packed in rows", GENES, compared, all_genes, all_genes, genes_not_packed, rounds)
-        row("last layer for the promoter", GENES, compared, all_genes, all_genes, last_layer_in_full, rounds)
         genes = tasks(*whole_genes(GENES))
         row("whole genes grouped by length", GENES, compared, genes, genes, whole_genes_not_grouped, rounds)
-        row("memory kept", GENES, between_processes, store, "no kept memory", 1, rounds)
+        row("memory kept", GENES, between_processes, store, "no kept memory", 1, max(2, rounds // 2))
         competitor = multiprocessing.Process(target=_busy, daemon=True)
         competitor.start()
         spinning = {"GOMP_SPINCOUNT": "10000000"}
-        row("threads sleep, a core is busy", GENES, between_processes, store, "", 2, rounds, **spinning)
+        row(
+            "threads sleep, a core is busy",
+            GENES,
+            between_processes,
+            store,
+            "",
+            2,
+            max(2, rounds // 2),
+            **spinning,
+        )
         competitor.terminate()
     if options.out:
         earlier = json.loads(options.out.read_text()) if options.out.exists() else {}

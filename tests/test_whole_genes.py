@@ -178,7 +178,7 @@ def test_bins_of_whole_genes_are_those_made_base_by_base(stores, bin_size, in_me
 
 @settings(max_examples=15, deadline=None)
 @given(st.sets(st.sampled_from(ALL_PARTS)), st.integers(1, 3), st.integers(0, 4), st.integers(0, 1000))
-def test_one_query_over_genes_of_mixed_lengths_equals_full_attention_outputs_and_gradients(
+def test_fast_whole_gene_network_equals_readable_form_in_outputs_and_gradients(
     parts, layers, max_pcres, seed
 ):
     config = replace(
