@@ -1,4 +1,7 @@
-"""One piece of work of window.py, arithmetic.py, several.py and gpu.py in a process of its own: `python _network.py WORK ARGUMENTS`; prints JSON."""
+"""One measurement of window.py, arithmetic.py, several.py or gpu.py in a process of its own.
+
+`python _network.py WORK ARGUMENTS` prints JSON.
+"""
 
 import json
 import statistics
@@ -7,7 +10,9 @@ import time
 
 import torch
 
-from chromoformer.model.network import Chromoformer, ChromoformerConfig, random_batch
+from chromoformer.model.config import ChromoformerConfig
+
+from chromoformer.model.network import Chromoformer, random_batch
 from chromoformer.training.fit import loss_of, new_optimiser
 
 

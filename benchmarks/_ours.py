@@ -1,4 +1,7 @@
-"""This package's side of step.py, in a process of its own: does the work that each line of its input names, and answers with its seconds."""
+"""This package's side of step.py, in a process of its own.
+
+Does the work that each line of its input names, and answers with the seconds it took.
+"""
 
 import json
 import sys

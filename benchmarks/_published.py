@@ -1,4 +1,4 @@
-"""The published implementation's side of step.py; runs in its own environment (see `make published`), where this package is not.
+"""The published implementation's side of step.py, in an environment of its own (see `make published`).
 
 `.cuda()` is made to do nothing, so that it runs on the CPU; nothing else is changed.
 """
@@ -21,7 +21,7 @@ INPUTS = (
 
 
 def answer(work):
-    "For each line `NAME TIMES` of standard input, the seconds of that work, done so many times; `peak`: memory in MB."
+    "For each line `NAME TIMES` of standard input, print the seconds of each run; for `peak`, MB of memory."
     for line in sys.stdin:
         if line.strip() == "peak":
             print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024), flush=True)

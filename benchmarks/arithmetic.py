@@ -1,6 +1,7 @@
 """How far is a training step from the arithmetic that it has to do?
 
-Counts the floating-point operations of the step's matrix products, the share of the step spent in them (by PyTorch's profiler), and the rate of a
+Counts the floating-point operations of the step's matrix products, the share of the step spent in them (by
+PyTorch's profiler), and the rate of a
 large matrix product on the same threads.
 
     python benchmarks/arithmetic.py [--runs 9] [--out benchmarks/results/arithmetic.json]

@@ -1,6 +1,7 @@
-"""How long does one fold of a whole cell type take, from the start of the command to its metrics, and with how much memory?
+"""How long does one fold of a whole cell type take from start to metrics, and how much memory?
 
-A simulated cell type of full size (19,000 genes, 30 million reads a mark), the published network and recipe, nine epochs. Making the data takes some
+A simulated cell type of full size (19,000 genes, 30 million reads a mark), the published network and recipe,
+nine epochs. Making the data takes some
 minutes: keep them with --folder.
 
     python benchmarks/fold.py [--folder cell30m] [--out benchmarks/results/fold.json]
@@ -55,7 +56,8 @@ def main() -> None:
         genes = json.loads(measured([sys.executable, STEPS, "describe", store])["printed"])["genes"]
     print(f"{genes:,} genes, fold 1 held out, 9 epochs, {options.threads} threads")
     print(
-        f"start to metrics {run['seconds']:.0f} s (aim {AIM} s, must {MUST} s), peak memory {run['peak_mb']:.0f} MB, AUC {metrics['auc']['value']:.3f}"
+        f"start to metrics {run['seconds']:.0f} s (aim {AIM} s, must {MUST} s), "
+        f"peak memory {run['peak_mb']:.0f} MB, AUC {metrics['auc']['value']:.3f}"
     )
     if options.out:
         from chromoformer.provenance import write_json

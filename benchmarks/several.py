@@ -39,7 +39,8 @@ def main() -> None:
     one, many = statistics.median(alone), statistics.median(together)
     print(f"a step, one model with {options.models} threads      {one * 1000:>8.1f} ms")
     print(
-        f"a step, {options.models} models with 1 thread each  {many * 1000:>8.1f} ms, {one / many:.2f} times as fast"
+        f"a step, {options.models} models with 1 thread each  {many * 1000:>8.1f} ms, "
+        f"{one / many:.2f} times as fast"
     )
     if options.out:
         from chromoformer.provenance import write_json

@@ -1,8 +1,11 @@
 """How much faster is a training step, a prediction and a batch than in the published implementation?
 
-Both sides run here in turns, each in a process of its own, on the same 64 genes with the same weights and threads; the outputs are compared. A
-round is one run of each work of the published side, then several of ours, so that a machine whose speed drifts is as fast for both.
-Bins and their logarithms are part of the published batch; here they are part of the prediction and of the step. `both` is a batch and its prediction.
+Both sides run here in turns, each in a process of its own, on the same 64 genes with the same weights and
+threads; the outputs are compared. A
+round is one run of each work of the published side, then several of ours, so that a machine whose speed
+drifts is as fast for both.
+Bins and their logarithms are part of the published batch; here they are part of the prediction and of the
+step. `both` is a batch and its prediction.
 The published side runs in an environment of its own: `make published` sets it up in .venv-published.
 
     python benchmarks/step.py [--threads 2] [--runs 5] [--out benchmarks/results/step.json]
@@ -74,7 +77,7 @@ class Side:
 def in_turns(
     ours: list[object], theirs: list[object], rounds: int
 ) -> tuple[dict[str, dict[str, Any]], dict[str, float], float]:
-    "Seconds of both sides and the ratio of each round, for each work; peak memory; largest difference of the outputs."
+    "Seconds and ratios of each round, for each work; peak memory; largest difference of the outputs."
     found = {work: {"published": [], "here": []} for work in WORK}
     published, peak = Side(*theirs), {"published": 0.0, "here": 0.0}
     for work in WORK:
@@ -154,16 +157,19 @@ def main() -> None:
         ]
         found, peak, difference = in_turns(ours, theirs, options.runs)
     print(
-        f"{GENES} genes ({what}), {options.threads} threads, {options.runs} rounds; largest difference of outputs {difference:.1e}\n"
+        f"{GENES} genes ({what}), {options.threads} threads, {options.runs} rounds; "
+        f"largest difference of outputs {difference:.1e}\n"
     )
     print(f"{'':<16}{'published':>12}{'here':>12}{'ratio':>9}{'of single rounds':>22}")
     for work, times in found.items():
         theirs, ours = statistics.median(times["published"]), statistics.median(times["here"])
         print(
-            f"{work:<16}{theirs:>10.3f} s{ours * 1000:>9.1f} ms{theirs / ours:>8.0f}x{min(times['ratios']):>13.0f}x to {max(times['ratios']):.0f}x"
+            f"{work:<16}{theirs:>10.3f} s{ours * 1000:>9.1f} ms{theirs / ours:>8.0f}x"
+            f"{min(times['ratios']):>13.0f}x to {max(times['ratios']):.0f}x"
         )
     print(
-        f"{'peak memory':<16}{peak['published']:>9.0f} MB{peak['here']:>9.0f} MB{peak['published'] / peak['here']:>8.1f}x"
+        f"{'peak memory':<16}{peak['published']:>9.0f} MB{peak['here']:>9.0f} MB"
+        f"{peak['published'] / peak['here']:>8.1f}x"
     )
     if options.out:
         write_json(

@@ -1,6 +1,7 @@
-"""How do time and memory of an epoch grow with the bins that are read, from promoter windows of 40 kb to whole genes of up to 2.3 Mb?
+"""How do time and memory of an epoch grow from promoter windows of 40 kb to whole genes of up to 2.3 Mb?
 
-Genes as long as human ones (log-normal, median 26 kb, one of 2.3 Mb), times a factor, on a store at 100 bp with seven marks; one epoch of training by `fit`,
+Genes as long as human ones (log-normal, median 26 kb, one of 2.3 Mb), times a factor, on a store at 100 bp
+with seven marks; one epoch of training by `fit`,
 a process for each row. The network of the first row reads the promoter windows
 of the same genes, with one layer as published: more layers over a window attend from every bin to every bin.
 
@@ -28,7 +29,7 @@ LONGEST, DOWNSTREAM = 2_304_000, 20_000  # bp
 
 
 def make_store(path: Path, genes: int, factor: float) -> None:
-    "Random depth; genes one after another on chromosomes of four folds. With factor 0 all end where they start."
+    "Random depth, genes in a row on chromosomes of four folds. With factor 0 all end where they start."
     import numpy as np
     import pandas as pd
 
@@ -114,7 +115,8 @@ def main() -> None:
         return
     rows = []
     print(
-        f"{'network, lengths':<20}{'longest':>10}{'bins read':>12}{'epoch':>10}{'per million bins':>18}{'peak':>10}{'store':>10}"
+        f"{'network, lengths':<20}{'longest':>10}{'bins read':>12}{'epoch':>10}"
+        f"{'per million bins':>18}{'peak':>10}{'store':>10}"
     )
     with tempfile.TemporaryDirectory() as folder:
         for work in WORK:
@@ -133,7 +135,8 @@ def main() -> None:
             } | {key: told[0][key] for key in ("bins", "longest")}
             rows.append(row)
             print(
-                f"{span + ', ' + factor + ' x':<20}{row['longest'] / 1e4:>7.2f} Mb{row['bins']:>12,}{row['seconds']:>8.1f} s{row['seconds'] * 1e6 / row['bins']:>16.1f} s"
+                f"{span + ', ' + factor + ' x':<20}{row['longest'] / 1e4:>7.2f} Mb{row['bins']:>12,}"
+                f"{row['seconds']:>8.1f} s{row['seconds'] * 1e6 / row['bins']:>16.1f} s"
                 f"{row['peak_mb']:>7.0f} MB{row['store_mb']:>7.0f} MB"
             )
     if options.out:

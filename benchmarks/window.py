@@ -40,7 +40,8 @@ def main() -> None:
         row = {"window": width, "peak_mb": run["peak_mb"]} | json.loads(run["printed"])
         rows.append(row)
         print(
-            f"{width // 1000:>7,} kb{row['bins']:>12,}{row['seconds'] * 1000:>9.1f} ms{row['seconds'] * 1e9 / row['bins']:>13.1f} us{row['peak_mb']:>9.0f} MB"
+            f"{width // 1000:>7,} kb{row['bins']:>12,}{row['seconds'] * 1000:>9.1f} ms"
+            f"{row['seconds'] * 1e9 / row['bins']:>13.1f} us{row['peak_mb']:>9.0f} MB"
         )
     if options.out:
         from chromoformer.provenance import write_json

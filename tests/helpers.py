@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from chromoformer.data.store import write_store
-from chromoformer.model.network import BlockConfig, ChromoformerConfig
+from chromoformer.model.config import BlockConfig, ChromoformerConfig
 
 MARKS = ("H3K4me3", "H3K27ac")
 CHROMS = {"chr1": 400_000, "chr7": 400_000, "chr2": 400_000, "chr9": 400_000}  # one chromosome a fold

@@ -205,7 +205,8 @@ def test_regions_without_labels_allow_predictions_but_no_training(published, tin
 def save_model(folder, **settings):
     "Write a tiny model folder with random weights."
     from chromoformer.model import checkpoint
-    from chromoformer.model.network import BlockConfig, Chromoformer, ChromoformerConfig
+    from chromoformer.model.config import BlockConfig, ChromoformerConfig
+    from chromoformer.model.network import Chromoformer
 
     torch.manual_seed(0)
     block = BlockConfig(1, 2, 8, 8, 8)

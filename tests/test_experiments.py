@@ -50,7 +50,8 @@ from chromoformer.interpret.regulation import (
 )
 from chromoformer.metrics import evaluate_scores
 from chromoformer.model import checkpoint
-from chromoformer.model.network import Chromoformer, ChromoformerConfig
+from chromoformer.model.config import ChromoformerConfig
+from chromoformer.model.network import Chromoformer
 from chromoformer.training.fit import fit
 from chromoformer.training.models import held_out_genes
 from chromoformer.training.recipe import Recipe

@@ -1,4 +1,4 @@
-"""Promise 1 without any real data: the published implementation's numbers on a seeded toy input (see golden/make_golden.py)."""
+"""Outputs equal those of the published implementation on a seeded toy input (golden/make_golden.py)."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Promises 2 and 3: the single-query form is the paper's attention, and a gene's output depends on that gene alone."""
+"""The fast network equals the paper's form, and the output for a gene depends on that gene alone."""
 
 from dataclasses import replace
 
@@ -12,20 +12,16 @@ from hypothesis import strategies as st
 from chromoformer.data.batches import GeneDataset
 from chromoformer.data.store import Store
 from chromoformer.errors import InputError
-from chromoformer.model.network import (
-    BlockConfig,
-    Chromoformer,
-    ChromoformerConfig,
-    predicted_values,
-    random_batch,
-)
+from chromoformer.model.config import BlockConfig, ChromoformerConfig
+from chromoformer.model.network import Chromoformer, predicted_values, random_batch
+from chromoformer.model.paper import PaperChromoformer
 
 
 def network(config, dtype=torch.float64, seed=0):
     torch.manual_seed(seed)
     model = Chromoformer(config).to(dtype)
     for name, parameter in model.named_parameters():
-        if "gamma" in name or "norm" in name:  # away from their initial 0 and 1
+        if "gamma" in name or "norm" in name:  # not at their initial values, where errors could hide
             torch.nn.init.normal_(parameter, 1.0, 0.3)
     return model
 
@@ -62,13 +58,15 @@ def configurations(draw):
 
 @settings(max_examples=30, deadline=None)
 @given(configurations(), st.integers(0, 1000))
-def test_one_query_equals_full_attention_outputs_and_gradients(config, seed):
+def test_fast_network_equals_paper_form_in_outputs_and_gradients(config, seed):
     model, batch = network(config, seed=seed), random_batch(4, config, seed)
-    fast, full = model(batch), model.in_full(batch)
+    paper = PaperChromoformer.from_model(model)
+    fast, full = model(batch), paper(batch)
     assert torch.allclose(fast, full, rtol=1e-12, atol=1e-13)
     parameters = dict(model.named_parameters())
-    a = torch.autograd.grad(fast.square().sum(), list(parameters.values()), allow_unused=True)
-    b = torch.autograd.grad(full.square().sum(), list(parameters.values()), allow_unused=True)
+    assert list(parameters) == [name for name, _ in paper.named_parameters()]
+    a = torch.autograd.grad(fast.square().sum(), list(model.parameters()), allow_unused=True)
+    b = torch.autograd.grad(full.square().sum(), list(paper.parameters()), allow_unused=True)
     for name, left, right in zip(parameters, a, b):
         left, right = (torch.zeros_like(parameters[name]) if g is None else g for g in (left, right))
         scale = max(right.abs().max().item(), 1e-3)
@@ -76,7 +74,7 @@ def test_one_query_equals_full_attention_outputs_and_gradients(config, seed):
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
-def test_a_prediction_does_not_depend_on_the_batch_its_order_or_padding(tmp_path, dtype, tolerance):
+def test_prediction_is_independent_of_batch_order_and_padding(tmp_path, dtype, tolerance):
     data, model = GeneDataset(Store(write_toy_store(tmp_path / "toy.h5"))), network(SMALL, dtype)
     with torch.no_grad():
         together = model(data.batch(range(60)))
@@ -87,7 +85,7 @@ def test_a_prediction_does_not_depend_on_the_batch_its_order_or_padding(tmp_path
     assert (together[order] - shuffled).abs().max() < tolerance
 
 
-def test_the_order_of_pcres_within_a_batch_does_not_matter():
+def test_prediction_is_independent_of_the_order_of_pcres():
     model, batch = network(SMALL), random_batch(5, SMALL)
     order = torch.randperm(len(batch.gene), generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
@@ -99,7 +97,7 @@ def test_the_order_of_pcres_within_a_batch_does_not_matter():
         assert torch.allclose(model(batch), expected, rtol=1e-12, atol=1e-13)
 
 
-def test_contacts_matter_only_where_the_configuration_says_so():
+def test_contact_scores_are_ignored_without_contacts_setting():
     batch, doubled = random_batch(5, SMALL), random_batch(5, SMALL)
     doubled.score = doubled.score * 2
     with torch.no_grad():
@@ -109,7 +107,7 @@ def test_contacts_matter_only_where_the_configuration_says_so():
         assert torch.equal(blind(batch), blind(doubled))
 
 
-def test_bins_outside_the_promoter_window_do_not_matter():
+def test_bins_outside_promoter_window_are_ignored():
     narrow = ChromoformerConfig(**{**SMALL.to_dict(), "promoter_window": 2000})
     model, batch = network(narrow), random_batch(3, narrow)
     with torch.no_grad():
@@ -121,12 +119,12 @@ def test_bins_outside_the_promoter_window_do_not_matter():
 
 def test_attention_weights_sum_to_one_and_ignore_padding():
     model, batch = network(SMALL), random_batch(6, SMALL)
-    told = model.explain(batch)
-    for size, promoter in zip(SMALL.bin_sizes, told.promoter):
+    explanation = model.explain(batch)
+    for size, promoter in zip(SMALL.bin_sizes, explanation.promoter):
         padding = batch.promoter_features(size)[1]
         assert torch.allclose(promoter.sum(-1), torch.ones(1, dtype=torch.float64))
         assert (promoter.masked_select(padding[:, None].expand_as(promoter)) == 0).all()
-    for weights in [w for layers in (*told.pairwise, *told.regulation) for w in layers]:
+    for weights in [w for layers in (*explanation.pairwise, *explanation.regulation) for w in layers]:
         assert torch.allclose(weights.sum(-1), torch.ones(1, dtype=torch.float64))
 
 
@@ -138,7 +136,7 @@ def test_attention_weights_sum_to_one_and_ignore_padding():
         ({"bin_sizes": (1000,)}, "cannot be pooled"),
     ],
 )
-def test_data_that_do_not_fit_are_refused(batch_config, message):
+def test_batch_that_does_not_fit_network_is_refused(batch_config, message):
     model, batch = (
         network(SMALL),
         random_batch(3, ChromoformerConfig(**{**SMALL.to_dict(), **batch_config})),
@@ -160,17 +158,17 @@ def test_data_that_do_not_fit_are_refused(batch_config, message):
         {"embedding": {"layers": 1, "heads": 3, "width": 8, "attention_width": 8, "feed_forward_width": 8}},
     ],
 )
-def test_impossible_configurations_are_refused(values):
+def test_impossible_settings_are_refused(values):
     with pytest.raises(InputError, match="network configuration"):
         ChromoformerConfig(**values)
 
 
-def test_the_score_is_a_probability_or_the_output():
+def test_predicted_value_is_probability_or_output():
     assert torch.allclose(predicted_values(torch.tensor([[0.3, 1.3]])), torch.sigmoid(torch.tensor([1.0])))
     assert predicted_values(torch.tensor([[2.5]])).tolist() == [2.5]
 
 
-def test_mixed_precision_trains_and_stays_near():
+def test_mixed_precision_has_finite_gradients_and_close_outputs():
     config = ChromoformerConfig()
     model, batch = network(config, torch.float32), random_batch(8, config)
     with torch.autocast("cpu", torch.bfloat16):
@@ -178,3 +176,20 @@ def test_mixed_precision_trains_and_stays_near():
     mixed.square().sum().backward()
     assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
     assert torch.allclose(mixed, model(batch), rtol=0.05, atol=0.05)
+
+
+def test_padded_bins_and_dummies_change_nothing_in_paper_form():
+    batch, more_slots = random_batch(4, SMALL), replace(SMALL, max_pcres=12)
+    model = network(SMALL)
+    paper, wider = PaperChromoformer.from_model(model), PaperChromoformer(more_slots).double()
+    wider.load_state_dict(model.state_dict())
+    with torch.no_grad():
+        assert torch.allclose(paper(batch), wider(batch), rtol=1e-12, atol=1e-13)
+
+
+def test_paper_form_loads_fast_weights_and_back():
+    model = network(SMALL)
+    paper = PaperChromoformer.from_model(model)
+    again = Chromoformer(SMALL).double()
+    again.load_state_dict(paper.state_dict())
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))

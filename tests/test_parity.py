@@ -1,4 +1,4 @@
-"""Promise 1: outputs, inputs and optimiser steps equal those of the published implementation."""
+"""Outputs, inputs and optimiser steps equal those of the published implementation on real genes."""
 
 import numpy as np
 import pytest
@@ -38,14 +38,17 @@ def largest_difference(found, expected):
     return ((found - expected).abs().max() / expected.abs().max()).item()
 
 
-def test_float32_outputs_of_all_demo_genes_equal_the_reference(store, reference):
+def test_float32_outputs_equal_reference_for_all_demo_genes(store, reference):
     _, expected, checkpoint = reference
     output = outputs(store, import_published(checkpoint), expected["gene_id"])
     assert largest_difference(output, expected["output_float32"]) < 1e-5
 
 
-def test_float64_outputs_of_all_demo_genes_equal_the_reference(store, reference, request):
-    "The promise: 1e-9 of the largest output. The classifier misses it at 1.05e-9, by one gene; the next test shows why."
+def test_float64_outputs_equal_reference_for_all_demo_genes(store, reference, request):
+    """The bound is 1e-9 of the largest output.
+
+    The classifier misses it with 1.05e-9, because of one gene; the next test shows why.
+    """
     task, expected, checkpoint = reference
     if task == "clf":
         request.applymarker(
@@ -57,12 +60,11 @@ def test_float64_outputs_of_all_demo_genes_equal_the_reference(store, reference,
     assert largest_difference(output, expected["output_float64"]) < 1e-9
 
 
-def test_what_is_left_of_the_difference_in_float64_is_the_rounding_of_one_logarithm(
-    store, reference, monkeypatch
-):
+def test_remaining_float64_difference_is_the_rounding_of_one_logarithm(store, reference, monkeypatch):
     """99 genes agree to 1e-11; with one input rounded as the reference rounds it, all 100 do.
 
-    The reference's float32 logarithm is not the nearest float32 number for a handful of the 470,899 inputs. One of them,
+    The reference's float32 logarithm is not the nearest float32 number for a handful of the 470,899 inputs.
+    One of them,
     ln(7.408) in gene 93, moves an output of the classifier by 1.2e-9.
     """
     _, expected, checkpoint = reference
@@ -79,7 +81,7 @@ def test_what_is_left_of_the_difference_in_float64_is_the_rounding_of_one_logari
     assert largest_difference(output, expected["output_float64"]) < 1e-11
 
 
-def test_binned_inputs_equal_the_reference_bit_for_bit(store, real_data):
+def test_binned_inputs_equal_reference_bit_for_bit(store, real_data):
     expected = np.load(real_data / "e003_demo" / "reference_inputs_first4.npz")
     batch = GeneDataset(store).batch(store.gene_rows(expected["gene_id"]))
     for size in (2000, 500, 100):
@@ -99,7 +101,7 @@ def test_binned_inputs_equal_the_reference_bit_for_bit(store, real_data):
     assert np.array_equal(contact, expected["interaction_freq"])
 
 
-def test_five_adamw_steps_give_the_reference_losses_and_outputs(store, reference):
+def test_five_adamw_steps_equal_reference_losses_and_outputs(store, reference):
     task, expected, checkpoint = reference
     model = import_published(checkpoint)
     data = GeneDataset(store, task=TASKS[task])
@@ -122,7 +124,7 @@ def test_five_adamw_steps_give_the_reference_losses_and_outputs(store, reference
     assert np.abs(output - expected["output_after_five_steps"]).max() / np.abs(output).max() < 1e-4
 
 
-def test_a_published_checkpoint_survives_import_and_export(reference, tmp_path):
+def test_published_checkpoint_is_unchanged_by_import_and_export(reference, tmp_path):
     _, _, checkpoint = reference
     model = import_published(checkpoint)
     export_published(model, tmp_path / "again.pt")

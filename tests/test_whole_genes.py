@@ -25,7 +25,9 @@ from chromoformer.interpret.attention import tss_attention
 from chromoformer.interpret.gene import explain_gene
 from chromoformer.interpret.perturbation import perturb
 from chromoformer.interpret.whole_gene import attention_along_genes
-from chromoformer.model.network import Chromoformer, ChromoformerConfig, random_batch
+from chromoformer.model.config import ChromoformerConfig
+from chromoformer.model.network import Chromoformer, random_batch
+from chromoformer.model.whole_gene import WholeGeneChromoformer
 from chromoformer.training.fit import fit
 from chromoformer.training.predict import predict
 from chromoformer.training.recipe import Recipe, network_and_recipe
@@ -177,7 +179,9 @@ def test_bins_of_whole_genes_equal_those_computed_base_by_base(stores, bin_size,
 
 @settings(max_examples=15, deadline=None)
 @given(st.sets(st.sampled_from(ALL_PARTS)), st.integers(1, 3), st.integers(0, 4), st.integers(0, 1000))
-def test_outputs_and_gradients_equal_those_of_full_attention(parts, layers, max_pcres, seed):
+def test_fast_whole_gene_network_equals_readable_form_in_outputs_and_gradients(
+    parts, layers, max_pcres, seed
+):
     config = replace(
         WHOLE,
         positions=tuple(sorted(parts)),
@@ -187,13 +191,15 @@ def test_outputs_and_gradients_equal_those_of_full_attention(parts, layers, max_
     torch.manual_seed(seed)
     model, batch = Chromoformer(config).double(), random_batch(5, config, seed)
     model.standardise(batch)
-    fast, full = model(batch), model.in_full(batch)
+    paper = WholeGeneChromoformer.from_model(model)
+    fast, full = model(batch), paper(batch)
     assert torch.allclose(fast, full, rtol=1e-11, atol=1e-12)
     parameters = dict(model.named_parameters())
     grads = [
-        torch.autograd.grad(output.square().sum(), list(parameters.values()), allow_unused=True)
-        for output in (fast, full)
+        torch.autograd.grad(output.square().sum(), list(network.parameters()), allow_unused=True)
+        for network, output in ((model, fast), (paper, full))
     ]
+    assert list(parameters) == [name for name, _ in paper.named_parameters()]
     for name, left, right in zip(parameters, *grads):
         left, right = (torch.zeros_like(parameters[name]) if g is None else g for g in (left, right))
         assert (left - right).abs().max().item() <= 1e-10 * max(right.abs().max().item(), 1e-3), name
@@ -308,7 +314,7 @@ def test_stores_without_whole_genes_or_exons_are_refused_with_a_fix(stores, tmp_
         chrom_sizes=CHROMS,
         downstream=0,
     )
-    with pytest.raises(InputError, match="where exons are"):
+    with pytest.raises(InputError, match="positions of exons"):
         fit(tmp_path / "no_exons.h5", tmp_path / "run", 1, WHOLE, Recipe(batch_size=16), progress=False)
     fit(
         tmp_path / "no_exons.h5",

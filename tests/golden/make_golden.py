@@ -2,10 +2,12 @@
 
 Run it in an environment of its own:
 
-    python -m venv published && published/bin/pip install torch==2.13.0 chromoformer==1.1.3 pandas PyYAML scipy
+    python -m venv published && published/bin/pip install torch==2.13.0 chromoformer==1.1.3 pandas PyYAML
+    scipy
     published/bin/python tests/golden/make_golden.py
 
-Two things are changed from outside: `.cuda()` does nothing, and the float32 logarithm is the nearest float32 number (libraries
+Two things are changed from outside: `.cuda()` does nothing, and the float32 logarithm is the nearest float32
+number (libraries
 and processors differ in its last bit, which would hide differences of the network in float64).
 """
 

@@ -1,4 +1,4 @@
-"""A seeded toy input in the published layout, and seeded weights: made alike by the golden script and by the tests."""
+"""A seeded toy input in the published layout and seeded weights, for the golden script and the tests."""
 
 import zlib
 from pathlib import Path
