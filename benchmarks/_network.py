@@ -11,7 +11,6 @@ import time
 import torch
 
 from chromoformer.model.config import ChromoformerConfig
-
 from chromoformer.model.network import Chromoformer, random_batch
 from chromoformer.training.fit import loss_of, new_optimiser
 

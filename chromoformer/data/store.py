@@ -350,7 +350,7 @@ def _write_signal(file: h5py.File, signal: np.ndarray) -> None:
 
 def _exons_by_row(exons: pd.DataFrame, genes: pd.DataFrame) -> pd.DataFrame:
     "Return the exons of the genes, each gene by its row: gene, start, end."
-    exons = exons[exons["gene_id"].isin(genes["gene_id"])]
+    exons = exons.loc[exons["gene_id"].isin(genes["gene_id"])]
     row = pd.Index(genes["gene_id"]).get_indexer(exons["gene_id"])
     table = pd.DataFrame({"gene": row, "start": exons["start"], "end": exons["end"]})
     return table.sort_values(["gene", "start"], ignore_index=True)

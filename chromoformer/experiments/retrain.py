@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..data.store import Store, open_store
-from ..model.network import ChromoformerConfig
+from ..model.config import ChromoformerConfig
 from ..training.fit import fit
 from ..training.recipe import Recipe
 from ..training.run_folder import settings_of

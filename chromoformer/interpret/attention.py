@@ -21,6 +21,7 @@ from ..data.batches import GeneDataset, loader
 from ..data.store import Store, open_store
 from ..errors import InputError
 from .gene import models_of_genes
+from ..model.paper import PaperChromoformer
 from ..training.models import Models, dataset_for
 
 # %% ../../nbs/interpret/attention.ipynb #a77e0a05
@@ -383,14 +384,12 @@ def attention_maps(
     number = 0
     for _, model, rows, _ in models_of_genes(models, store, genes, dtype):
         number += len(rows)
-        model.to(device).eval()
+        paper = PaperChromoformer.from_model(model).to(device).eval()
         for batch in loader(dataset_for(model, store, device), rows, batch_size):
             for size in model.config.bin_sizes:
                 features, padding = batch.promoter_features(size, model.config.promoter_window)
-                positions = model.get_buffer(f"positions_{size}")
-                block = model.embedding[str(size)]
                 with torch.inference_mode():
-                    weights = block.in_full(features.to(positions.dtype), padding, positions)[1]
+                    weights = paper.embedding[str(size)](features.to(dtype), padding)[1][-1]
                 total[size] = total.get(size, 0) + weights.sum(0)
     return {size: (weights / number).cpu().numpy() for size, weights in total.items()}
 

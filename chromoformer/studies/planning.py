@@ -201,7 +201,8 @@ def models_of(parameters: Mapping[str, Any]) -> int:
 @cache
 def _network_parameters(network: str) -> int:
     "Return the number of parameters of a network; its settings that differ from the published ones, as JSON."
-    from chromoformer.model.network import Chromoformer, ChromoformerConfig
+    from chromoformer.model.config import ChromoformerConfig
+    from chromoformer.model.network import Chromoformer
 
     settings = merged(ChromoformerConfig().to_dict(), json.loads(network))
     return sum(weights.numel() for weights in Chromoformer(ChromoformerConfig(**settings)).parameters())

@@ -122,7 +122,7 @@ def _rerun_training(content: Mapping[str, Any], run: Path, target: Path) -> tupl
     "Repeat a run of `chromoformer train` in a new folder; return the folders before and after."
     import torch
 
-    from chromoformer.model.network import ChromoformerConfig
+    from chromoformer.model.config import ChromoformerConfig
     from chromoformer.training.fit import fit
     from chromoformer.training.recipe import Recipe
 

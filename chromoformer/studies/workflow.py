@@ -98,7 +98,7 @@ def open_study(
 
 def _check_settings(study: Study, file: Path) -> None:
     "Refuse network and recipe settings that do not fit, and say in which analysis they are."
-    from chromoformer.model.network import ChromoformerConfig
+    from chromoformer.model.config import ChromoformerConfig
     from chromoformer.training.recipe import Recipe
 
     published = ChromoformerConfig().to_dict()

@@ -24,7 +24,8 @@ from ..errors import InputError, naming_file, some
 from ..genome import bare_name
 from ..metrics import MAIN_METRIC, evaluate_scores
 from ..model import checkpoint
-from ..model.network import Chromoformer, ChromoformerConfig, predicted_values
+from ..model.config import ChromoformerConfig
+from ..model.network import Chromoformer, predicted_values
 from ..provenance import Stopwatch, folder_of
 from . import run_folder
 from .models import dataset_for
@@ -478,7 +479,7 @@ def _prepare(model, stores, held_out, validation, recipe, device, in_memory) -> 
         label_by_training_median(data, rows)
     check_targets(data, rows, model.config.task, recipe.batch_size if recipe.drop_last else 1)
     with naming_file(stores[0].path):
-        model.check(data.batch(rows[:1]))
+        model.config.check(data.batch(rows[:1]))
     model.standardise(data.batch(rows[:: max(1, len(rows) // 512)]))
     return genes
 

@@ -193,7 +193,7 @@ def predict(
                     reads: dataset_for(model, stores, device, in_memory)
                 }  # one at a time is in memory
             data = datasets[reads]
-            model.to(device).check(data.batch([0]))
+            model.to(device).config.check(data.batch([0]))
         with tqdm(total=len(rows), unit="gene", desc=Path(name).name, disable=not progress) as bar:
             found = outputs_of(model, data, rows, batch_size, bar.update)
         output = np.full((len(data), found.shape[1]), np.nan, found.dtype)

@@ -14,7 +14,7 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveIn
 
 from ..data.store import Store
 from ..errors import InputError, settings_class
-from ..model.network import ChromoformerConfig
+from ..model.config import ChromoformerConfig
 
 # %% ../../nbs/training/recipe.ipynb #9bf19fc1
 @settings_class("recipe")
