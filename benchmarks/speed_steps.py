@@ -76,7 +76,6 @@ def keys_and_values_formed(model) -> AbstractContextManager:
 
 def genes_not_packed(model) -> AbstractContextManager:
     "A row of tokens for each gene, padded to the gene with the most pCREs."
-    import torch
     from torch.nn import functional as F
 
     from chromoformer.model.attention import RegulationTransformer
@@ -84,13 +83,28 @@ def genes_not_packed(model) -> AbstractContextManager:
     def forward(self, promoter, pcre, packed, attention=False):
         tokens = packed.source.view(-1)[packed.own]  # (B, S)
         x = F.embedding(tokens, _joined([promoter, pcre]))
-        contact = torch.zeros(*tokens.shape, tokens.shape[1])  # (B, S, S)
-        row, column = packed.own // packed.source.shape[1], packed.own % packed.source.shape[1]
-        contact[:, 0] = packed.contact[row[:, :1], column[:, :1], column]
-        for layer, gamma in zip(self.layers, self.gamma):
-            bias = gamma[:, None, None] * contact[:, None]
-            x, _ = layer(x, x, packed.dummy[:, None, None], bias)
+        contact = F.pad(packed.own_contact[:, None], (0, 0, 0, tokens.shape[1] - 1))  # (B, S, S)
+        ignored = packed.dummy[:, None, None]
+        for layer, gamma in zip(self.layers[:-1], self.gamma):
+            x, _ = layer(x, x, ignored, gamma[:, None, None] * contact[:, None])
+        bias = self.gamma[-1][:, None, None] * packed.own_contact[:, None, None]
+        x, _ = self.layers[-1](x[:, :1], x, ignored, bias)
         return x[:, 0], []
+
+    return patch.object(RegulationTransformer, "forward", forward)
+
+
+def last_layer_in_full(model) -> AbstractContextManager:
+    "The last layer of Regulation for all tokens."
+    from torch.nn import functional as F
+
+    from chromoformer.model.attention import RegulationTransformer
+
+    def forward(self, promoter, pcre, packed, attention=False):
+        x = F.embedding(packed.source, _joined([promoter, pcre]))
+        for layer, gamma in zip(self.layers, self.gamma):
+            x, _ = layer(x, x, packed.strangers, gamma[:, None, None] * packed.contact[:, None])
+        return x.flatten(0, 1).index_select(0, packed.own[:, 0]), []
 
     return patch.object(RegulationTransformer, "forward", forward)
 
@@ -286,6 +300,10 @@ def main() -> None:
     def row(name: str, genes: int, measure: Callable[..., dict], *arguments, **more) -> None:
         print(f"{name} ({genes} genes)")
         kept.append({"name": name, "genes": genes, "work": measure(*arguments, **more)})
+        if options.out:  # after each row, so that an interrupted run keeps what it measured
+            earlier = json.loads(options.out.read_text()) if options.out.exists() else {}
+            found = {"genes": what, "threads": 1, "rounds": options.rounds, "kept": kept}
+            write_json(options.out, found | {"left_out": earlier.get("left_out", [])} | about())
 
     print("Work takes this many times as long without:")
     with tempfile.TemporaryDirectory() as name:
@@ -309,6 +327,7 @@ def main() -> None:
         filled = tasks(with_dummies(batch))
         row("dummies and padding dropped", GENES, compared, all_genes, filled, nothing, rounds)
         row("genes packed in rows", GENES, compared, all_genes, all_genes, genes_not_packed, rounds)
+        row("last layer for the promoter", GENES, compared, all_genes, all_genes, last_layer_in_full, rounds)
         genes = tasks(*whole_genes(GENES))
         row("whole genes grouped by length", GENES, compared, genes, genes, whole_genes_not_grouped, rounds)
         row("memory kept", GENES, between_processes, store, "no kept memory", 1, max(2, rounds // 2))
@@ -326,10 +345,6 @@ def main() -> None:
             **spinning,
         )
         competitor.terminate()
-    if options.out:
-        earlier = json.loads(options.out.read_text()) if options.out.exists() else {}
-        found = {"genes": what, "threads": 1, "rounds": rounds, "kept": kept}
-        write_json(options.out, found | {"left_out": earlier.get("left_out", [])} | about())
 
 
 if __name__ == "__main__":

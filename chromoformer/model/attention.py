@@ -81,8 +81,8 @@ def one_query_layer(
         by_basis = (query @ keys.transpose(1, 2)).transpose(0, 1)  # (R, heads, channels + n)
         scores = by_basis[..., :channels] @ group.features.transpose(1, 2)  # (R, heads, n)
         if group.positions is not None:
-            scores = scores + by_basis[..., channels:]
-        weights = scores.masked_fill(group.padding[:, None], -math.inf).softmax(-1)  # (R, heads, n)
+            scores += by_basis[..., channels:]
+        weights = scores.masked_fill_(group.padding[:, None], -math.inf).softmax(-1)  # (R, heads, n)
         seen = weights @ group.features  # (R, heads, channels): how much of each mark
         if group.positions is not None:
             seen = torch.cat([seen, weights], -1)  # (R, heads, channels + n): and of each position
@@ -204,6 +204,8 @@ class PackedTokens:
         gene.
     dummy : Tensor, shape (B, S), bool
         True where a gene has fewer than S tokens.
+    own_contact : Tensor, shape (B, S)
+        Contact scores of each gene.
     """
 
     def __init__(self, genes: int, gene: Tensor, score: Tensor):
@@ -230,6 +232,8 @@ class PackedTokens:
         slots = torch.arange(largest, device=gene.device)
         self.dummy = slots >= counts[:, None]
         self.own = promoter[:, None] + slots.where(~self.dummy, 0)
+        self.own_contact = score.new_zeros(genes, largest)
+        self.own_contact[gene, rank] = score
 
     def of_promoters(self, weights: Tensor) -> Tensor:
         """Return the attention of each promoter over itself and its pCREs.
@@ -260,7 +264,7 @@ def _rank_in_gene(gene: Tensor, counts: Tensor) -> Tensor:
 
 # %% ../../nbs/model/attention.ipynb #d366adc9
 class RegulationTransformer(Regulation):
-    """Attention among a promoter and the pCREs that exist.
+    """Attention among a promoter and the pCREs that exist, computed at the end for the promoter only.
 
     Takes the parameters of `Regulation`.
     """
@@ -291,9 +295,12 @@ class RegulationTransformer(Regulation):
         """
         x = F.embedding(packed.source, torch.cat([promoter, pcre]))  # (rows, L, width)
         weights = []
-        for layer, gamma in zip(self.layers, self.gamma):
+        for layer, gamma in zip(self.layers[:-1], self.gamma):
             bias = gamma[:, None, None] * packed.contact[:, None]  # (rows, heads, L, L)
             x, layer_weights = layer(x, x, packed.strangers, bias)
             if attention:
                 weights.append(packed.of_promoters(layer_weights))
-        return x.flatten(0, 1).index_select(0, packed.own[:, 0]), weights
+        x = F.embedding(packed.own, x.flatten(0, 1))  # (B, S, width)
+        bias = self.gamma[-1][:, None, None] * packed.own_contact[:, None, None]  # (B, heads, 1, S)
+        x, layer_weights = self.layers[-1](x[:, :1], x, packed.dummy[:, None, None], bias)
+        return x[:, 0], [*weights, layer_weights[:, :, 0]] if attention else []
