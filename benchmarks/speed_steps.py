@@ -166,7 +166,7 @@ def whole_genes(genes: int):
 
 
 def tasks(batch, config=None) -> tuple[object, dict[str, Callable[[], object]]]:
-    "A network, and functions that make a training step and a prediction of a batch with it."
+    "Return a network, and functions that make a training step and a prediction of a batch with it."
     import torch
 
     from chromoformer.model.network import Chromoformer
@@ -301,9 +301,8 @@ def main() -> None:
         print(f"{name} ({genes} genes)")
         kept.append({"name": name, "genes": genes, "work": measure(*arguments, **more)})
         if options.out:  # after each row, so that an interrupted run keeps what it measured
-            earlier = json.loads(options.out.read_text()) if options.out.exists() else {}
             found = {"genes": what, "threads": 1, "rounds": options.rounds, "kept": kept}
-            write_json(options.out, found | {"left_out": earlier.get("left_out", [])} | about())
+            write_json(options.out, found | about())
 
     print("Work takes this many times as long without:")
     with tempfile.TemporaryDirectory() as name:

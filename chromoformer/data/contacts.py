@@ -52,7 +52,8 @@ def check_intervals(
     Raises
     ------
     InputError
-        If an interval leaves its chromosome, or ends at or before its start; the error names its line.
+        If an interval extends beyond its chromosome, or ends at or before its start; the error names its
+        line.
     """
     length = table.chrom.map(chrom_sizes)
     wrong = np.asarray((table[start] < 0) | (table[end] > length) | (table[end] <= table[start]))
@@ -273,7 +274,7 @@ def _scored_pairs(neighbours: dict, scores: dict, files: list) -> Iterator[tuple
                 place=f"key {fragment!r}",
                 fix="use fragments (chrom:start-end) as keys and sets of fragments as values",
             )
-        for other in sorted(touched):  # a set of strings has another order in every run
+        for other in sorted(touched):  # a set of strings has a different order in every run
             forward, backward = scores.get((fragment, other)), scores.get((other, fragment))
             if forward is None and backward is None:
                 raise InputError(
@@ -292,12 +293,13 @@ def both_ways(contacts: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     contacts : DataFrame
-        Contacts, from `read_contacts`. Rows marked `one_way` hold in their own direction only.
+        Contacts, from `read_contacts`. Rows marked `one_way` apply only in the direction
+        in which they are listed.
 
     Returns
     -------
     DataFrame
-        The same rows, followed by those that hold in both directions, with a and b exchanged.
+        The same rows, followed by the rows that are not `one_way`, with a and b exchanged.
     """
     back = contacts if "one_way" not in contacts else contacts.loc[~contacts.one_way.astype(bool)]
     exchanged = {"start_a": "start_b", "end_a": "end_b", "start_b": "start_a", "end_b": "end_a"}
@@ -356,7 +358,7 @@ def select_pcres(
     max_length : int, default 40_000
         Largest length of a pCRE in bp.
     tss_distance : int, default 0
-        A TSS this close to an interval, in bp, counts as in it.
+        A TSS this close to an interval, in bp, counts as inside it.
     min_distance : int, default 0
         Smallest distance in bp from the TSS to the nearest base of a pCRE.
     tss : DataFrame, optional
@@ -488,7 +490,7 @@ def read_contacts(
     kind : {"pickles", "pairs", "bedpe", "cool", "none"}
         The kind of source.
     path : str or Path or sequence or mapping or None
-        The file; of pickles both files, as a pair or by name; of kind none, None.
+        The file. For pickles, both files, as a pair or by name. For kind "none", None.
     chrom_sizes : mapping of str to int
         Chromosome lengths in bp by name.
     genes : DataFrame, optional
@@ -496,13 +498,13 @@ def read_contacts(
     tss : DataFrame, optional
         Further TSSs of these genes, as in `select_pcres`.
     **options : Any
-        Options of reading (`READING`) and of `select_pcres` (`SELECTING`).
+        Options for reading (`READING`) and for `select_pcres` (`SELECTING`).
 
     Returns
     -------
     DataFrame
-        Contacts: chrom, start_a, end_a, start_b, end_b (0-based, half-open), score, and for pickles whose
-        directions differ one_way (True: only side a may hold the TSS).
+        Contacts: chrom, start_a, end_a, start_b, end_b (0-based, half-open), score; for pickles with
+        different scores in the two directions, also one_way (True: only side a may hold the TSS).
 
     Raises
     ------

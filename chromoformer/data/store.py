@@ -62,7 +62,8 @@ class Layout(NamedTuple):
     gene : array, shape (genes,), or None
         The region of each whole gene; None if the store keeps only promoter windows.
     own : int
-        The first `own` regions have bins of their own; each of the others lies in one of these.
+        The first `own` regions have their own bins. Each of the others is a promoter window inside a whole
+        gene and shares its bins.
     """
 
     regions: pd.DataFrame
@@ -101,13 +102,13 @@ def lay_out_regions(
     Returns
     -------
     Layout
-        The regions and who uses them.
+        The regions and the genes that use them.
 
     Raises
     ------
     InputError
-        If the window does not fit the bins, or a pCRE is outside its chromosome or belongs to an unknown
-        gene.
+        If the window is not an even number of bins, or a pCRE is outside its chromosome or belongs to an
+        unknown gene.
     """
     if window < 1 or window % (2 * bin_size):
         raise InputError(
@@ -214,7 +215,7 @@ def write_store(
     downstream: int | None = None,
     exons: pd.DataFrame | None = None,
 ) -> None:
-    """Lay out the regions, ask for their signal and write the store atomically.
+    """Lay out the regions, get their signal and write the store atomically.
 
     Parameters
     ----------
@@ -230,14 +231,14 @@ def write_store(
     channels : sequence of str
         Unique names, in order.
     bin_sizes : sequence of int
-        Resolutions in bp that the store is made for: multiples of the finest, which is kept, and divisors of
-        the window.
+        Resolutions in bp that the store supports. Only the finest is stored; all must be multiples of it and
+        divide the window.
     window : int
         Width of the promoter window in bp.
     genome : str
         Name of the assembly: "hg19".
     inputs : dict
-        Name to what identifies each input: name, size, sha256.
+        For each input, by name: its file name, size and sha256.
     chrom_sizes : dict of str to int, optional
         Chromosome lengths in bp; None if the ends of the chromosomes are unknown.
     downstream : int, optional
@@ -249,7 +250,7 @@ def write_store(
     Raises
     ------
     InputError
-        If genes, pCREs, channels and bins do not fit together.
+        If genes, pCREs, channels and bins are inconsistent.
     ValueError
         If `signal_of` returns an array of another shape.
     """
@@ -381,7 +382,7 @@ def _read_table(file: h5py.File, name: str) -> pd.DataFrame:
 class Store:
     """A cell type, read from one HDF5 file.
 
-    The tables are read when the store is opened, the signal when it is asked for.
+    The tables are read when the store is opened; the signal is read only when a method needs it.
 
     Parameters
     ----------
@@ -405,7 +406,7 @@ class Store:
     window : int
         Width of the promoter window in bp.
     inputs : dict
-        Name to name, size and sha256 of each file the store was made from.
+        For each file the store was made from, by name: its file name, size and sha256.
     genes : DataFrame
         The gene table, with `GENE_COLUMNS`.
     regions : DataFrame
@@ -642,7 +643,7 @@ class Store:
 
 # %% ../../nbs/data/store.ipynb #0b5e5701
 def open_store(store: Store | str | Path) -> Store:
-    """Return a store that may be given as an open store or as the path of its file.
+    """Return an open store, given either the store or the path of its file.
 
     Parameters
     ----------
@@ -690,9 +691,9 @@ def record_store(
     store : path
         The store; the record of `cellA.h5` is `cellA.provenance.json`.
     what : str
-        The kind of work.
+        The kind of work, for the record.
     inputs : dict of str to path
-        Files by a name.
+        Input files by name.
     parameters : dict
         Every setting that was chosen.
     watch : Stopwatch
@@ -728,7 +729,7 @@ def refuse_finished(store: str | Path, force: bool = False) -> None:
     Raises
     ------
     InputError
-        If the file exists, is not a store without its record, and `force` is False.
+        If `force` is False and the file exists, unless it is a store without a record.
     """
     if not _has_no_record(store):
         refuse_existing(store, force)

@@ -123,7 +123,7 @@ def compare_explanations(
     without : Explanation
         Explanation of the same genes without some of their pCREs.
     genes : Tensor of int, shape (G,)
-        Places of the genes in the batch.
+        Indices of the genes in the batch.
 
     Returns
     -------
@@ -158,8 +158,8 @@ def models_of_genes(
     Parameters
     ----------
     models : str, Path, sequence of str or Path, or Chromoformer
-        Model or run folders, or a network. Of several, each gene is given to the one that held out its
-        fold.
+        Model or run folders, or a network. If several are given, each gene is assigned to the one that
+        held out its fold.
     store : Store
         Store of the genes.
     genes : sequence of str or None
@@ -201,8 +201,8 @@ def withhold_each(
     Parameters
     ----------
     models : str, Path, sequence of str or Path, or Chromoformer
-        Model or run folders, or a network. Of several, each gene is predicted by the one that held out its
-        fold.
+        Model or run folders, or a network. If several are given, each gene is predicted by the one that
+        held out its fold.
     store : Store, str or Path
         Store of the genes.
     genes : sequence of str, optional
@@ -220,9 +220,9 @@ def withhold_each(
     -------
     DataFrame
         One row per pCRE, by gene and rank: `gene_id`, `rank` (1 is the strongest contact), `chrom`,
-        `start`, `end` (0-based, half-open), `distance` (bp from the TSS to its middle), `contact` (contact
-        score), the columns of `compare_explanations` for the gene with all pCREs against the gene without
-        this one, and `held_out`.
+        `start`, `end` (0-based, half-open), `distance` (bp from the TSS to the middle of the pCRE), `contact`
+        (contact score), the columns of `compare_explanations` for the gene with all pCREs against the gene
+        without this one, and `held_out`.
 
     Raises
     ------
@@ -277,7 +277,7 @@ def _pcre_columns(store: Store, table: pd.DataFrame) -> pd.DataFrame:
 # %% ../../nbs/interpret/gene.ipynb #7dacc689
 @dataclass
 class GeneExplanation:
-    """A gene's prediction and what led to it.
+    """The prediction of a gene, the effects of its pCREs, and the attention weights.
 
     Attention weights sum to 1 over the bins (or pCREs) of each head.
 
@@ -309,8 +309,8 @@ class GeneExplanation:
         One row per pCRE, the strongest contact first: the columns of `withhold_each` and `attention`, the
         pCRE's share of the Regulation attention.
     promoter_attention : dict of int to ndarray, shape (heads, N)
-        For each bin size (bp): attention of the TSS over the promoter bins, 5' to 3'. Of a network that
-        reads whole genes, only the bins of the promoter window.
+        For each bin size (bp): attention of the TSS over the promoter bins, 5' to 3'. For a network that
+        reads whole genes, only the bins of the promoter window are given.
     pcre_attention : dict of int to list of ndarray, shape (layers, heads, bins)
         For each bin size and pCRE: attention of the TSS over the bins of the pCRE, left to right.
     regulation_attention : dict of int to ndarray, shape (layers, heads, 1 + pCREs)
@@ -396,7 +396,8 @@ def explain_gene(
     Parameters
     ----------
     models : str, Path, sequence of str or Path, or Chromoformer
-        Model or run folders, or a network. Of several, the one that held out the gene's fold is used.
+        Model or run folders, or a network. If several are given, the one that held out the gene's fold is
+        used.
     store : Store, str or Path
         Store of the gene.
     gene_id : str
