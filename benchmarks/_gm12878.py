@@ -1,4 +1,6 @@
-"Shared by the scripts on GM12878 in 10-kb bins: the store, networks with the chosen settings, and running a notebook."
+"Shared by the scripts on GM12878 in 10-kb bins: the store, networks with the chosen settings, and running a"
+
+"notebook."
 
 import json
 from pathlib import Path
@@ -25,7 +27,8 @@ def opened(data: Path, path: Path) -> Store:
 def trained_runs(
     store: Store, out: Path, task: str = "classification", folds: tuple[int, ...] = (1, 2, 3, 4)
 ) -> list[Path]:
-    "A model a fold, with the settings that were chosen with the fold out of sight; what is complete is not trained again."
+    "A model a fold, with the settings that were chosen with the fold out of sight; what is complete is not"
+    "trained again."
     tuning, runs = json.loads((RESULTS / "gm12878.tuning.json").read_text()), []
     for chosen in (row for row in tuning["chosen"] if row["task"] == task and row["held_out"] in folds):
         setting, fold = tuning["grid"][chosen["setting"]], chosen["held_out"]

@@ -1,10 +1,13 @@
-"""Keep two genes of the published demo (H1 embryonic stem cells at 100 bp), with the attention of a network of random weights.
+"""Keep two genes of the published demo (H1 cells, 100 bp) with the attention of random weights.
 
-    python benchmarks/e003_genes.py DATA        # e003_demo/ with demo_meta.csv, demo_data.tar.gz, a checkpoint; gencode.v10.genes.hg19.gtf.gz
+    python benchmarks/e003_genes.py DATA
 
-Writes e003.genes.json, e003.depth.parquet and e003.attention.parquet to benchmarks/results. The genes are chosen by rule, among those with two
-pCREs or more: the one expressed most, and of the silent ones that with most H3K27me3 around its TSS. The attention of random weights says
-nothing of biology: it is kept to show what attention of any published checkpoint looks like, and where it comes from."""
+DATA holds e003_demo/ (demo_meta.csv, demo_data.tar.gz, a checkpoint) and gencode.v10.genes.hg19.gtf.gz.
+Writes e003.genes.json, e003.depth.parquet and e003.attention.parquet to benchmarks/results. The genes are
+chosen by rule among those with at least two pCREs: the one with the highest expression, and the silent
+one with the most H3K27me3 around its TSS. Attention of random weights has no biological meaning; it shows
+what the attention of any published checkpoint looks like and where it comes from.
+"""
 
 import argparse
 import json
@@ -66,7 +69,8 @@ def depth_of(store: Store, gene_id: str, pcres: int) -> pd.DataFrame:
 
 
 def attention_of(told: GeneExplanation, map_2000: np.ndarray) -> pd.DataFrame:
-    "Attention weights, one a row: of the TSS over the promoter, of the promoter over each pCRE, of the gene over itself and its pCREs, and one whole map."
+    "Attention weights, one a row: of the TSS over the promoter, of the promoter over each pCRE, of the gene"
+    "over itself and its pCREs, and one whole map."
     arrays = {
         ("map", 2000, 0): map_2000.swapaxes(0, 1)
     }  # the attending bin stands where a layer stands elsewhere
@@ -159,7 +163,7 @@ def main() -> None:
     write_json(
         arguments.out / "e003.genes.json",
         {
-            "what": "Two genes of the published demo (Roadmap E003) at 100 bp; attention of a network of random weights",
+            "what": "Two genes of the published demo (Roadmap E003) at 100 bp; attention of random weights",
             "channels": store.channels,
             "bin_sizes": store.bin_sizes,
             "window": store.window,

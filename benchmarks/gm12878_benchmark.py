@@ -1,9 +1,11 @@
 """Run the benchmark and the ablations on GM12878 in 10-kb bins, and write their numbers to two JSON files.
 
-    python benchmarks/gm12878_benchmark.py DATA OUT [--processes 2]        # DATA holds what data_manifests/gm12878_10kb_local.ctcf.yaml names
+    python benchmarks/gm12878_benchmark.py DATA OUT [--processes 2]
 
-Chromoformer has the settings that were chosen inside the training folds (gm12878.tuning.json). Complete runs in OUT are kept. Half an hour on
-two cores."""
+DATA holds the files that data_manifests/gm12878_10kb_local.ctcf.yaml names. Chromoformer has the settings
+that were chosen inside the training folds (gm12878.tuning.json). Complete runs in OUT are kept. Takes
+half an hour on two cores.
+"""
 
 import argparse
 import json
@@ -66,7 +68,7 @@ def main() -> None:
         write_json(
             RESULTS / "gm12878.benchmark.json",
             {
-                "what": "GM12878 in 10-kb bins: Chromoformer with the settings of gm12878.tuning.json, and baselines, made by nbs/analyses/benchmark.ipynb",
+                "what": "GM12878 in 10-kb bins: Chromoformer (settings of gm12878.tuning.json) and baselines",
                 "chosen": tuning["chosen"],
                 "store_inputs": store.inputs,
                 "tasks": tasks,

@@ -1,8 +1,10 @@
-"""Compare loops, predicted contacts, distance alone and no contacts on GM12878 in 10-kb bins, and write the numbers to a JSON file.
+"""Compare loops, predicted contacts, distance alone and no contacts on GM12878 in 10-kb bins.
 
-    python benchmarks/gm12878_contacts.py DATA OUT [--folds 1 2 3 4]        # DATA holds what data_manifests/gm12878_10kb_local.yaml names
+    python benchmarks/gm12878_contacts.py DATA OUT [--folds 1 2 3 4]
 
-Settings are those of the ablations (gm12878.ablation.json). Complete runs in OUT are kept. Ten minutes a fold on one core."""
+DATA holds the files that data_manifests/gm12878_10kb_local.yaml names. Settings are those of the ablations
+(gm12878.ablation.json). Complete runs in OUT are kept. Takes ten minutes per fold on one core.
+"""
 
 import argparse
 import json
@@ -13,7 +15,7 @@ from _gm12878 import MANIFEST, RESULTS, analysed, opened
 
 from chromoformer.provenance import Stopwatch, code_version, machine, versions, write_json
 
-PREDICTED = {  # nothing finer than the counts' bins can be told apart; H3K4me1 is the only mark of enhancers among the five
+PREDICTED = {  # no finer than the bins of the counts; of the five marks, only H3K4me1 marks enhancers
     "marks": ["H3K4me1"],
     "resolution": 10_000,
     "width": 10_000,

@@ -1,8 +1,10 @@
-"""Run CTCF, compartments and regulation on GM12878 (four folds, settings chosen before), and write the numbers to a JSON file.
+"""Run CTCF, compartments and regulation on GM12878, and write their numbers to a JSON file.
 
-    python benchmarks/gm12878_experiments.py DATA OUT        # DATA holds what data_manifests/gm12878_10kb_local.ctcf.yaml names
+    python benchmarks/gm12878_experiments.py DATA OUT
 
-Complete runs in OUT are kept. Half an hour on one core."""
+DATA holds the files that data_manifests/gm12878_10kb_local.ctcf.yaml names. Four folds, with the settings
+chosen before. Complete runs in OUT are kept. Takes half an hour on one core.
+"""
 
 import argparse
 import json
@@ -41,7 +43,7 @@ def main() -> None:
     write_json(
         RESULTS / "gm12878.experiments.json",
         {
-            "what": "GM12878 in 10-kb bins: CTCF and compartments as channels, regulation of gene sets; classifiers, four folds, one seed",
+            "what": "GM12878 in 10-kb bins: CTCF, compartments, regulation; classifiers, one seed",
             "found": {
                 name: {key: value for key, value in metrics.items() if key != "inputs"}
                 for name, metrics in found.items()

@@ -1,8 +1,10 @@
-"""Compare whole genes with promoter windows and trees on GM12878 in 10-kb bins, for both tasks, and write the numbers to a JSON file.
+"""Compare whole genes with promoter windows and trees on GM12878 in 10-kb bins, for both tasks.
 
-    python benchmarks/gm12878_whole_genes.py DATA OUT [--processes 2]        # DATA holds what data_manifests/gm12878_10kb_local.yaml names
+    python benchmarks/gm12878_whole_genes.py DATA OUT [--processes 2]
 
-Settings are chosen inside the training folds. Complete runs in OUT are kept. A quarter of an hour on two cores."""
+DATA holds the files that data_manifests/gm12878_10kb_local.yaml names. Settings are chosen inside the
+training folds. Complete runs in OUT are kept. Takes a quarter of an hour on two cores.
+"""
 
 import argparse
 from pathlib import Path

@@ -1,8 +1,10 @@
-"""Compare measured, averaged, predicted and no contacts on several toy epigenomes, one by one and with all genes together.
+"""Compare measured, averaged, predicted and no contacts on several toy epigenomes, separately and together.
 
     python benchmarks/toy_contacts.py OUT [--seeds 1 2 3]
 
-Writes benchmarks/results/toy.contacts.json. Complete runs in OUT are kept. Two minutes a seed on one core."""
+Writes benchmarks/results/toy.contacts.json. Complete runs in OUT are kept. Takes two minutes per seed on
+one core.
+"""
 
 import argparse
 import json
@@ -75,7 +77,7 @@ def main() -> None:
     write_json(
         ROOT / "benchmarks" / "results" / "toy.contacts.json",
         {
-            "what": "toy epigenomes: contacts, made by nbs/analyses/contacts.ipynb; means over folds and epigenomes",
+            "what": "contacts of toy epigenomes; means over folds and epigenomes",
             "seeds": arguments.seeds,
             "means": mean_scores(together, "classification").query("metric == 'auc'").to_dict("records"),
             "differences": changes.to_dict("records"),

@@ -1,4 +1,4 @@
-"""Entries of the reference: what a cell defines, for Sphinx's autodoc and numpydoc to fill from the docstrings."""
+"""Reference entries for what a cell defines; Sphinx fills them from the docstrings."""
 
 import ast
 from typing import NamedTuple

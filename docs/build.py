@@ -49,8 +49,10 @@ def _note(study: Path, executed: list[Path]) -> str:
     if len(executed) > 1:
         others = f" {len(executed) - 1} more jobs of the study ran the same notebook with other parameters."
     return (
-        f"Executed as job `{folder.relative_to(study)}` of the study `{study.name}`: {_made(record)}.{others} "
-        f"Code is folded. To repeat it, run `chromoformer run workflow/studies/{study.name}.yaml`, or open the "
+        f"Executed as job `{folder.relative_to(study)}` of the study `{study.name}`: "
+        f"{_made(record)}.{others} "
+        f"Code is folded. To repeat it, run `chromoformer run workflow/studies/{study.name}.yaml`, or open "
+        "the "
         "notebook and change its parameters."
     )
 

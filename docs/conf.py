@@ -73,6 +73,7 @@ html_sidebars = {"index": []}
 
 
 def setup(app):
-    "Copy MathJax from its package; loading the package as an extension would forbid reading pages in parallel."
+    "Copy MathJax from its package; loading the package as an extension would forbid reading pages in"
+    "parallel."
     app.connect("build-finished", importlib.import_module("sphinx-mathjax-offline").copy_mathjax_files)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,4 +1,4 @@
-"""Execute notebooks in parallel and cache their outputs; a notebook runs again only if it or the library has changed."""
+"""Execute notebooks in parallel and cache their outputs until a notebook or the library changes."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Turn notebooks into pages: directives become tags, public names get reference entries, links lead to pages."""
+"""Turn notebooks into pages: tags for directives, reference entries for public names, links to pages."""
 
 import os
 import re
@@ -97,7 +97,8 @@ class Links:
             else:
                 longest = max((len(run) for run in re.findall("`+", file.read_text())), default=0)
                 fence = "`" * max(3, longest + 1)
-                text = f"# {shown}\n\n{fence}{LANGUAGES.get(file.suffix, 'text')}\n{file.read_text().rstrip()}\n{fence}"
+                language = LANGUAGES.get(file.suffix, "text")
+                text = f"# {shown}\n\n{fence}{language}\n{file.read_text().rstrip()}\n{fence}"
             (out / f"{name}.md").write_text(f"---\norphan: true\n---\n\n{text}\n")
 
     def page_of(self, file: Path) -> str:

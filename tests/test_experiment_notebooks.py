@@ -1,4 +1,4 @@
-"""Notebooks of the experiments find the rules planted in a toy epigenome and refuse models that do not fit."""
+"""Experiment notebooks find the rules planted in a toy epigenome and refuse models that do not fit."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The site without executing every notebook: contents, links, reference, README; and its search in a browser."""
+"""The site without executing notebooks: contents, links, reference, README, and search in a browser."""
 
 import importlib
 import json

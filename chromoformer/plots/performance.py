@@ -269,7 +269,7 @@ def with_and_without(
     """Draw the main metric of each held-out fold with and without pCREs, and the gain.
 
     The main metric is the AUC of a classifier or Pearson r of a regressor. Bars are 95% intervals over the
-    resampled genes of the fold. The gain is that of `gain`: the difference in each fold, and its mean over folds.
+    resampled genes of the fold. `gain` computes the difference in each fold and its mean over folds.
 
     Parameters
     ----------
