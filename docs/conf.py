@@ -72,8 +72,21 @@ html_theme_options = {
 html_sidebars = {"index": []}
 
 
+def _without_padding(render):
+    "Parse reStructuredText without the blank lines that stand for all lines before it; they take minutes."
+
+    def render_at_first_line(renderer, token):
+        token.token.map = [0, 1]
+        render(renderer, token)
+
+    return render_at_first_line
+
+
 def setup(app):
     "Copy MathJax from its package; loading the package as an extension would forbid reading pages in"
     "parallel."
+    from myst_parser.mdit_to_docutils.base import DocutilsRenderer
+
+    DocutilsRenderer.render_restructuredtext = _without_padding(DocutilsRenderer.render_restructuredtext)
     app.connect("build-finished", importlib.import_module("sphinx-mathjax-offline").copy_mathjax_files)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
