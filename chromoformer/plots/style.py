@@ -224,7 +224,7 @@ def save(figure: Figure | Axes, path: str | Path, dpi: int = 200) -> None:
     figure : Figure or Axes
         A figure, or any axis of it.
     path : str or Path
-        The file to write: File name that ends in .png, .svg or .pdf.
+        The file to write; its name ends in .png, .svg or .pdf.
     dpi : int, default 200
         Resolution of a PNG.
 
@@ -239,7 +239,7 @@ def save(figure: Figure | Axes, path: str | Path, dpi: int = 200) -> None:
     undated = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
     if kind not in undated:
         raise InputError(
-            f"unknown format {path.suffix or '(no suffix)'}", file=path, fix="save to File name that ends in .png, .svg or .pdf"
+            f"unknown format {path.suffix or '(no suffix)'}", file=path, fix="save to a name that ends in .png, .svg or .pdf"
         )
     with atomic_path(path) as temporary, mpl.rc_context(STYLE):
         whole.savefig(temporary, format=kind, dpi=dpi, metadata=undated[kind], facecolor="white")
