@@ -239,7 +239,7 @@ def save(figure: Figure | Axes, path: str | Path, dpi: int = 200) -> None:
     undated = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
     if kind not in undated:
         raise InputError(
-            f"unknown format {path.suffix or '(no suffix)'}", file=path, fix="save to a name that ends in .png, .svg or .pdf"
+            f"unknown format {path.suffix or '(no suffix)'}", file=path, fix="save to *.png, *.svg or *.pdf"
         )
     with atomic_path(path) as temporary, mpl.rc_context(STYLE):
         whole.savefig(temporary, format=kind, dpi=dpi, metadata=undated[kind], facecolor="white")
