@@ -68,18 +68,20 @@ def depth_of(store: Store, gene_id: str, pcres: int) -> pd.DataFrame:
     return pd.concat(tables).assign(gene_id=gene_id)
 
 
-def attention_of(told: GeneExplanation, map_2000: np.ndarray) -> pd.DataFrame:
+def attention_of(explanation: GeneExplanation, map_2000: np.ndarray) -> pd.DataFrame:
     "Attention weights, one a row: of the TSS over the promoter, of the promoter over each pCRE, of the gene"
     "over itself and its pCREs, and one whole map."
     arrays = {
         ("map", 2000, 0): map_2000.swapaxes(0, 1)
     }  # the attending bin stands where a layer stands elsewhere
-    for size, weights in told.promoter_attention.items():
+    for size, weights in explanation.promoter_attention.items():
         arrays |= {
             ("promoter", size, 0): weights[None],
-            ("regulation", size, 0): told.regulation_attention[size],
+            ("regulation", size, 0): explanation.regulation_attention[size],
         }
-        arrays |= {("pcre", size, place + 1): part for place, part in enumerate(told.pcre_attention[size])}
+        arrays |= {
+            ("pcre", size, place + 1): part for place, part in enumerate(explanation.pcre_attention[size])
+        }
     tables = []
     for (part, size, region), weights in arrays.items():
         layer, head, place = (axis.ravel() for axis in np.indices(weights.shape))
@@ -96,7 +98,7 @@ def attention_of(told: GeneExplanation, map_2000: np.ndarray) -> pd.DataFrame:
                 }
             )
         )
-    return pd.concat(tables).assign(gene_id=told.gene["gene_id"])
+    return pd.concat(tables).assign(gene_id=explanation.gene["gene_id"])
 
 
 def main() -> None:
@@ -119,12 +121,12 @@ def main() -> None:
             progress=False,
         )
         store, model = Store(Path(temporary) / "E003.h5"), import_published(checkpoint)
-        told = {gene_id: explain_gene(model, store, gene_id) for gene_id in chosen(store)}
-        depth = pd.concat([depth_of(store, gene_id, len(one.pcres)) for gene_id, one in told.items()])
+        explanations = {gene_id: explain_gene(model, store, gene_id) for gene_id in chosen(store)}
+        depth = pd.concat([depth_of(store, gene_id, len(one.pcres)) for gene_id, one in explanations.items()])
         attention = pd.concat(
             [
                 attention_of(one, attention_maps(model, store, [gene_id])[2000])
-                for gene_id, one in told.items()
+                for gene_id, one in explanations.items()
             ]
         )
     sizes = dict(
@@ -133,7 +135,7 @@ def main() -> None:
     bodies = read_gtf_genes(annotation, sizes).set_index("gene_id")
     published = pd.read_csv(folder / "published_predictions.csv").set_index("gene_id")
     genes = []
-    for gene_id, one in told.items():
+    for gene_id, one in explanations.items():
         body = bodies.loc[gene_id, ["gene_name", "gene_start", "gene_end"]]
         genes.append(
             {

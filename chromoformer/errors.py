@@ -8,6 +8,7 @@ __all__ = ['Settings', 'InputError', 'naming_file', 'some', 'read_yaml', 'as_inp
 # %% ../nbs/errors.ipynb #77d9d9c1
 import contextlib
 import functools
+import re
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, TypeVar, dataclass_transform
@@ -225,6 +226,6 @@ def _settings_error(error: Any, place: str, known: list[str]) -> InputError:
     if first["type"] == "unexpected_keyword_argument":
         return InputError("unknown setting", place=where, fix=f"use one of {', '.join(known)}")
     fix = "correct this setting"
-    if isinstance(first["input"], str) and "e" in first["input"]:
+    if isinstance(first["input"], str) and re.fullmatch(r"[+-]?[\d.]+[eE][+-]?\d+", first["input"]):
         fix = "write 1.0e-3 instead of 1e-3, which YAML reads as text"
     return InputError(f"{first['msg']} (found {first['input']!r})", place=where, fix=fix)
