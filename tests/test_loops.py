@@ -470,7 +470,7 @@ def test_scores_that_are_all_below_min_score_are_named_with_their_range(loops, t
     path = written(table, tmp_path / "l.tsv")
     with pytest.warns(
         UserWarning,
-        match=r"no loop has a above min_score, 1.5; its score, score \(chromosight\), ranges from 0\.",
+        match=r"no loop has a score above min_score, 1.5; its score, score \(chromosight\), ranges from 0\.",
     ):
         read_contacts("bedpe", path, SIZES, min_score=1.5)
     with warnings.catch_warnings():
