@@ -135,6 +135,14 @@ KNOWN = {  # format: columns, score by the oracle, description
         lambda t: t.strength,
         "score (CHiCAGO)",
     ),
+    "chicago table of one sample": (
+        anchors("baitChr baitStart baitEnd oeChr oeStart oeEnd")
+        | {"N": "count", "dist": "noise"}
+        # column 8 is a distance
+        | {"score": "strength"},
+        lambda t: t.strength,
+        "score (CHiCAGO)",
+    ),
     "sip": (
         anchors("chromosome1 x1 x2 chromosome2 y1 y2")
         | {"color": "0,0,0", "APScoreAvg": "strength", "ProbabilityofEnrichment": 0.99, "value": "noise"},
@@ -437,6 +445,27 @@ def test_other_exports_without_a_score_in_column_8_are_refused_with_a_fix(loops,
     np.testing.assert_allclose(
         read_contacts("bedpe", path, SIZES, score="-log10(7)").score, -np.log10(loops.q)
     )
+
+
+def test_scores_that_look_like_p_values_are_named(loops, tmp_path):
+    for header, name in ((False, "score"), (True, "score")):
+        columns = anchors("chrom1 start1 end1 chrom2 start2 end2") | {"name": ".", name: "q"}
+        path = written(table_of(loops, columns), tmp_path / "l.bedpe", header=header)
+        with pytest.warns(UserWarning, match=r"if they are P values, .*score: -log10\(8\)"):
+            read_contacts("bedpe", path, SIZES)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            found = read_contacts("bedpe", path, SIZES, score="-log10(8)").score
+        np.testing.assert_allclose(found, -np.log10(loops.q))
+
+
+def test_wrong_separators_and_several_files_are_refused(loops, tmp_path):
+    path = written(table_of(loops, KNOWN["bedpe with a header"][0]), tmp_path / "l.bedpe", sep=";")
+    with pytest.raises(InputError, match="expected 8 fields, found 1\n.*tabs, commas or spaces"):
+        read_contacts("bedpe", path, SIZES)
+    for kind in ("bedpe", "pairs"):
+        with pytest.raises(InputError, match=f"contacts of kind {kind} are one file"):
+            read_contacts(kind, [str(path), str(path)], SIZES)
 
 
 def test_a_table_from_r_with_row_names_is_refused(loops, tmp_path):
