@@ -21,9 +21,11 @@ import yaml
 from chromoformer.data import coolers
 from chromoformer.data.build import build_store
 from chromoformer.data.coolers import bin_weights, expected_counts, open_cooler, read_cool, weights_divide
+from chromoformer.data.manifest import read_manifest, source_files
 from chromoformer.data.store import Store
 from chromoformer.errors import InputError
 from chromoformer.genome import read_chrom_sizes
+from chromoformer.studies.jobs import manifest_inputs
 
 DATA = os.environ.get("CHROMOFORMER_DATA", "")
 needs_data = pytest.mark.skipif(
@@ -495,6 +497,30 @@ def test_a_manifest_may_name_a_group_and_its_checksum_is_that_of_the_file(tmp_pa
         build_with(tmp_path, entry | {"sha256": "0" * 64})
     with pytest.raises(InputError, match="no such file"):
         build_with(tmp_path, {"kind": "cool", "path": "gone.mcool::/resolutions/1000"})
+
+
+def test_only_the_file_of_a_group_is_fetched_and_watched(tmp_path):
+    entry = {"kind": "cool", "path": "hic/m.mcool::/resolutions/1000", "url": "https://example.org/m.mcool"}
+    (tmp_path / "m.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "name": "x",
+                "genome": "hg38",
+                "chrom_sizes": {"path": "g.sizes"},
+                "channels": [{"name": "M1", "kind": "bedgraph", "path": "m.bedgraph"}],
+                "annotation": {"kind": "table", "path": "genes.tsv"},
+                "contacts": entry,
+            }
+        )
+    )
+    (tmp_path / "m.lock.json").write_text(
+        json.dumps({"files": {"hic/m.mcool": {"url": entry["url"], "size": 7, "sha256": "1" * 64}}})
+    )
+    manifest = read_manifest(tmp_path / "m.yaml")
+    [file] = source_files("contacts", manifest.contacts)
+    assert (file.path, file.size, file.sha256) == (tmp_path / "hic" / "m.mcool", 7, "1" * 64)
+    assert manifest_inputs(manifest)["contacts"] == str(tmp_path / "hic" / "m.mcool")
+    assert str(manifest.contacts.path) == f"{tmp_path}/hic/m.mcool::/resolutions/1000"
 
 
 @needs_data
