@@ -181,8 +181,10 @@ def test_weights_of_unknown_direction_are_refused_and_an_attribute_decides(hic, 
     pd.testing.assert_frame_equal(found, expected, check_exact=False, rtol=1e-6)
 
 
-def test_a_track_of_another_genome_is_refused(tmp_path):
+def test_genes_and_tracks_of_another_genome_are_refused(tmp_path):
     table = pd.DataFrame({"chrom": ["1", "1"], "start": [0, 100], "end": [100, 200], "pc1": [1.0, -1.0]})
+    with pytest.raises(InputError, match="the table has 1, the genes chr1"):
+        at_tss(table, pd.DataFrame({"chrom": ["chr1"], "tss": [5]}))
     with pytest.raises(InputError, match="the table has 1, the genome has chr1"):
         write_compartment_track(tmp_path / "t.bigWig", table, {"chr1": 200})
     with pytest.raises(InputError, match="1 bins of the table leave their chromosome, the first at 1:100"):

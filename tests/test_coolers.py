@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from chromoformer.baselines.gcmerge import node_contacts, nodes_of
 from chromoformer.data import coolers
 from chromoformer.data.build import build_store
 from chromoformer.data.coolers import bin_weights, expected_counts, open_cooler, read_cool, weights_divide
@@ -478,6 +479,23 @@ def test_a_manifest_without_divisive_leaves_the_decision_to_the_file(
     expected = {i * 1000: row[i] for i in range(20) if np.isfinite(row[i]) and not 2 <= i <= 6}
     assert scores.keys() == expected.keys()
     assert np.allclose([scores[start] for start in expected], list(expected.values()), rtol=1e-6)
+
+
+def test_the_graph_of_gc_merge_follows_the_same_rule(tmp_path):
+    "A map with Juicer's weights and one with their inverse as cooler's weights give the same graph."
+    weights = np.append(np.nan, np.random.default_rng(3).uniform(0.3, 3, 19))
+    graphs = []
+    for program, column, attributes, values in (
+        ("cooler-0.11.0", "weight", {}, 1 / weights),
+        ("hictk", "SCALE", {"divisive_weights": True}, weights),
+        ("hic2cool-0.8.3", "KR", {}, weights),
+        ("hic2cool-0.4.2", "KR", {}, 1 / weights),
+    ):
+        map_of(tmp_path / "m.cool", program, column, attributes, values)
+        build_with(tmp_path, {"kind": "cool", "path": "m.cool", "balance": column})
+        manifest = read_manifest(tmp_path / "m.yaml")
+        graphs.append(node_contacts(manifest, nodes_of(manifest, 1000), 3).toarray())
+    assert graphs[0].any() and all(np.array_equal(graph, graphs[0]) for graph in graphs)
 
 
 def test_a_manifest_may_name_a_group_and_its_checksum_is_that_of_the_file(tmp_path):
