@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -9,8 +10,11 @@ import pytest
 from command_line import chromoformer, succeed
 from helpers import CHROMS, SMALL
 
+from chromoformer.baselines.gcmerge import Nodes, node_features
+from chromoformer.data.bigwig import write_bigwig
+from chromoformer.data.manifest import Channel
 from chromoformer.data.store import Store, write_store
-from chromoformer.interpret.perturbation import perturb
+from chromoformer.interpret.perturbation import activity_by_contact, perturb
 from chromoformer.model import checkpoint
 from chromoformer.model.config import ChromoformerConfig
 from chromoformer.training.fit import fit
@@ -226,3 +230,73 @@ def test_the_command_prints_the_warning_once(runs, tmp_path):
     write(tmp_path / "same.h5", seed=1)
     result = chromoformer("predict", *runs, tmp_path / "same.h5", "--out", tmp_path / "q.csv")
     assert result.status == 0 and "Note: " not in result.err
+
+
+def scaled_store(path, factors):
+    "Write a store whose first mark has no signal in two of four pCREs."
+    genes = pd.DataFrame(
+        {
+            "gene_id": ["A", "B"],
+            "gene_name": "",
+            "chrom": "chr1",
+            "tss": [5000, 9000],
+            "strand": "+",
+            "gene_start": 1,
+            "gene_end": 2,
+            "expression": [0.0, 3.0],
+            "label": [0, 1],
+            "fold": 1,
+        }
+    )
+    start = np.arange(4) * 1000 + 50_000
+    pcres = pd.DataFrame(
+        {
+            "gene_id": "A",
+            "chrom": "chr1",
+            "start": start,
+            "end": start + 500,
+            "score": 2.0,
+            "rank": [1, 2, 3, 4],
+        }
+    )
+    depth = {50_000: (0, 3), 51_000: (4, 1), 52_000: (0, 9), 53_000: (2, 2)}
+
+    def signal_of(regions):
+        rows = [np.tile(depth.get(r.start, (1, 1)), (r.bins, 1)) * 100 for r in regions.itertuples()]
+        return (np.concatenate(rows) * factors).astype(np.float32)
+
+    write_store(
+        path,
+        genes=genes,
+        pcres=pcres,
+        signal_of=signal_of,
+        channels=("H3K27ac", "H3K4me1"),
+        bin_sizes=(500, 100),
+        window=4000,
+        genome="toy",
+        inputs={},
+        chrom_sizes=CHROMS,
+    )
+    return Store(path)
+
+
+@pytest.mark.parametrize("factors", [(1, 1), (1e-9, 1), (1, 1e9), (1e6, 1e-6)])
+def test_activity_by_contact_ranks_links_the_same_in_every_unit(tmp_path, factors):
+    store = scaled_store(tmp_path / "s.h5", factors)
+    start = np.arange(4) * 1000 + 50_000
+    effects = pd.DataFrame({"chrom": "chr1", "start": start, "end": start + 500, "contact": 1.0})
+    found = activity_by_contact(effects, store) / np.sqrt(np.prod(factors))
+    assert np.argsort(found).tolist() == [0, 2, 1, 3] or found[1] == pytest.approx(found[3])
+    assert found[1] == pytest.approx(2, rel=1e-4) and found[3] == pytest.approx(2, rel=1e-4)
+    assert found[2] / found[0] == pytest.approx(np.sqrt(3), rel=1e-4) and found[2] < 0.1
+
+
+@pytest.mark.parametrize("factor", [1, 1e-15, 1e12])
+def test_marks_of_the_graph_model_do_not_depend_on_the_unit(tmp_path, factor):
+    sizes = {"chr1": 40_000}
+    edges = np.array([0, 10_000, 20_000, 30_000])
+    track = tmp_path / "mark.bigWig"
+    write_bigwig(track, sizes, [("chr1", edges, edges + 10_000, np.array([1.0, 4.0, 0.0, 2.0]) * factor)])
+    manifest = SimpleNamespace(channels=[Channel(name="mark", kind="bigwig", path=str(track))])
+    marks = node_features(manifest, Nodes(sizes, 10_000), log=False)
+    assert marks[:, 0] == pytest.approx([0.25, 1, 0, 0.5])
