@@ -958,7 +958,7 @@ def test_runs_that_cannot_be_combined_are_refused(toy_store, toy_runs, tmp_path)
         toy_store,
         "--out",
         tmp_path / "p.csv",
-        says=[toy_runs[0], "fold 1", "one run per fold"],
+        says=[toy_runs[0], "fold 1", "named twice", "one run per fold"],
     )
     refused(tmp_path, "predict", toy_store, "--out", tmp_path / "p.csv", says=["model folder and a store"])
     refused(tmp_path, "predict", toy_store, toy_runs[0], "--out", tmp_path / "p.csv", says=[toy_runs[0]])

@@ -118,3 +118,24 @@ def test_logarithm_is_the_nearest_float32_number():
     values, _ = bin_features(sums, torch.tensor([0]), torch.tensor([5000 * 7]), 7, 7)
     means = (np.arange(1, 5001, dtype=np.float32) / np.float32(7)) + np.float32(1)
     assert np.array_equal(values.flatten().numpy(), np.log(means, dtype=np.float64).astype(np.float32))
+
+
+def test_a_batch_is_shown_by_its_shapes(store):
+    batch = GeneDataset(store).batch([0, 1, 2])
+    shown = repr(batch)
+    assert shown.startswith(f"Batch of 3 genes and {len(batch.gene)} pCREs on cpu")
+    for name in (
+        "promoter",
+        "promoter_span",
+        "minus",
+        "pcre",
+        "pcre_length",
+        "gene",
+        "slot",
+        "score",
+        "target",
+    ):
+        value = getattr(batch, name)
+        (line,) = [line for line in shown.splitlines() if line.split()[0] == name]
+        assert str(tuple(value.shape)) in line and str(value.dtype).removeprefix("torch.") in line
+    assert "tensor(" not in shown and len(shown) < 1200 and str(batch) == shown

@@ -353,6 +353,42 @@ def test_repeated_training_is_bit_identical_and_fold_all_trains_only_missing_fol
     assert (tmp_path / "fold4" / "metrics.json").exists()
 
 
+def test_complete_run_is_kept_on_request_and_refused_with_other_settings(toy_runs, toy_store, tiny, tmp_path):
+    command = ["train", toy_store, "--fold", 1, "--out", toy_runs[0], "--config", tiny]
+    before = listing(toy_runs[0].parent)
+    refused(toy_runs[0].parent, *command, says=["complete run"])
+    result = succeed(*command, "--keep")
+    assert "fold 1: complete already" in result.out and "AUC" in result.out
+    refused(toy_runs[0].parent, *command, "--keep", "--seed", 7, says=["other settings", "seed"])
+    refused(toy_runs[0].parent, *command, "--keep", "--force", says=["--keep", "--force"])
+    every = ["train", toy_store, "--fold", "all", "--out", toy_runs[0].parent, "--config", tiny]
+    assert succeed(*every).out.count("complete already") == 4
+    refused(toy_runs[0].parent, *every, "--seed", 7, says=["other settings", "seed"])
+    assert listing(toy_runs[0].parent) == before
+
+
+def test_keep_trains_a_run_that_is_missing(toy_store, tiny, tmp_path):
+    command = ["train", toy_store, "--fold", 1, "--out", tmp_path / "run", "--config", tiny, "--keep"]
+    assert "complete already" not in succeed(*command).out
+    assert "complete already" in succeed(*command).out
+
+
+def test_seeds_of_a_fold_are_averaged_by_predict(toy_runs, toy_store, tiny, tmp_path):
+    seed = tmp_path / "seed1"
+    succeed("train", toy_store, "--fold", 1, "--seed", 1, "--out", seed, "--config", tiny)
+    result = succeed("predict", *toy_runs, seed, toy_store, "--out", tmp_path / "p.csv")
+    assert "2 runs of a fold are averaged" in result.out
+    table = pd.read_csv(tmp_path / "p.csv")
+    each = [
+        pd.read_parquet(run / "predictions.parquet").set_index("gene_id")["score"]
+        for run in (toy_runs[0], seed)
+    ]
+    own = table[table["fold"] == 1].set_index("gene_id")
+    assert np.allclose(own["score"], (each[0] + each[1]).loc[own.index] / 2, atol=1e-6)
+    assert np.allclose(own["score_sd"], (each[0] - each[1]).abs().loc[own.index] / np.sqrt(2), atol=1e-6)
+    assert (own["n_models"] == 2).all() and (table.loc[table["fold"] != 1, "n_models"] == 1).all()
+
+
 def test_stopped_command_prints_that_it_can_continue(toy_store, tiny, tmp_path):
     config = tmp_path / "long.yaml"
     config.write_text(tiny.read_text().replace("epochs: 2", "epochs: 1000"))

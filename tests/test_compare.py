@@ -9,6 +9,7 @@ import pandas as pd
 import papermill
 import pytest
 from helpers import MARKS, write_toy_store
+from scipy import stats
 
 from chromoformer.data.build import build_store
 from chromoformer.data.manifest import read_manifest
@@ -23,7 +24,7 @@ from chromoformer.experiments.comparison import (
     paired_test,
 )
 from chromoformer.experiments.variants import Variant, ablations, run_jobs, train_variant, windows
-from chromoformer.metrics import evaluate_scores, resampled
+from chromoformer.metrics import evaluate_scores, format_metrics, resampled
 from chromoformer.model.checkpoint import read_config
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -361,3 +362,44 @@ def test_wider_windows_and_added_tracks_are_built_from_the_manifest(toy, toy_sto
         "with CTCF",
     ]
     assert read_config(tmp_path / "ablation" / "runs" / "with_CTCF" / "fold1")[0].channels[-1] == "CTCF"
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_spearman_equals_scipy_on_resampled_genes(ties):
+    random = np.random.default_rng(3)
+    target = random.normal(size=80)
+    score = target + random.normal(size=80)
+    if ties:
+        target, score = target.round(), score.round()
+    drawn = resampled(target, score, "regression", draws=60, seed=4)["spearman_rho"]
+    assert drawn[0] == pytest.approx(stats.spearmanr(target, score)[0])
+    again = np.random.default_rng(4)
+    weights = np.concatenate([again.multinomial(80, np.full(80, 1 / 80), size=size) for size in (50, 10)])
+    expected = []
+    for weight in weights:
+        rows = np.repeat(np.arange(80), weight)
+        expected.append(stats.spearmanr(target[rows], score[rows])[0])
+    assert drawn[1:] == pytest.approx(expected)
+    assert resampled(np.exp(target), score**3, "regression", draws=0)["spearman_rho"] == pytest.approx(
+        drawn[:1]
+    )
+
+
+@pytest.mark.parametrize("constant", ["target", "score", "both"])
+def test_spearman_of_constant_values_is_missing(constant):
+    values = np.random.default_rng(0).normal(size=50)
+    same = np.full(50, 0.1)
+    target = values if constant == "score" else same
+    score = values if constant == "target" else same
+    assert np.isnan(resampled(target, score, "regression", draws=20)["spearman_rho"]).all()
+
+
+def test_spearman_is_reported_with_its_name_and_interval():
+    values = np.random.default_rng(0).normal(size=50)
+    found = evaluate_scores(values, values + 1, "regression")
+    assert list(found) == ["genes", "pearson_r", "spearman_rho", "r2"]
+    assert "Spearman rho 1.000 (1.000-1.000)" in format_metrics(found)
+    older = {
+        name: entry for name, entry in found.items() if name != "spearman_rho"
+    }  # metrics.json of an older run
+    assert "Spearman" not in format_metrics(older)

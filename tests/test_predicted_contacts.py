@@ -134,6 +134,64 @@ def test_elements_do_not_depend_on_sequencing_depth_or_bin_width(tmp_path, scale
     assert found["activity"].median() == pytest.approx(1)
 
 
+def blocks_of_equal_heights(seed):
+    "Blocks of a few lengths and small whole heights, so that many peaks are equal; with gaps of no coverage."
+    random = np.random.default_rng(seed)
+    starts = np.arange(20_000, 1_980_000, 2_000)[random.random(980) < 0.15]
+    lengths = random.choice([200, 1000, 1800], len(starts))
+    return [(start, start + length, random.integers(3, 9)) for start, length in zip(starts, lengths)]
+
+
+@pytest.fixture(scope="module")
+def equal_peaks():
+    "Three marks, two of them the same; both a kind of their own."
+    first, second = blocks_of_equal_heights(0), blocks_of_equal_heights(1)
+    return {"H3K27ac": first, "H3K4me1": second, "H3K27me3": first}
+
+
+def pcres_on_scale(folder, marks, factors):
+    tracks = {}
+    for mark, blocks in marks.items():
+        background = 0.3 if mark == "H3K4me1" else 1.0  # 0.3 has no exact binary form
+        tracks[mark] = track(folder / f"{mark}.bigWig", blocks, background, factors.get(mark, 1.0))
+    genes = gene_table(G=1_000_000, H=400_000, E=5_000).assign(strand="+")
+    elements = find_elements(tracks, [["H3K27ac", "H3K4me1"], ["H3K27me3"], ["H3K27ac"]], genes, SIZES)
+    contacts = element_contacts(genes, elements)
+    return elements, select_pcres(genes, contacts, min_score=0.7)
+
+
+@pytest.mark.parametrize("factor", [1e-9, 1e-6, 1e-3, 0.1, 3, 7, 1e3, 1e6, 1e9])
+@pytest.mark.parametrize("mark", ["H3K27ac", "H3K4me1", "H3K27me3", "all"])
+def test_predicted_contacts_do_not_depend_on_the_unit_of_any_track(tmp_path, equal_peaks, mark, factor):
+    elements, pcres = pcres_on_scale(tmp_path, equal_peaks, {})
+    assert len(elements) > 100 and elements["kind"].nunique() == 2  # equal kinds: the first that is named
+    factors = dict.fromkeys(equal_peaks, factor) if mark == "all" else {mark: factor}
+    scaled_elements, scaled_pcres = pcres_on_scale(tmp_path, equal_peaks, factors)
+    pd.testing.assert_frame_equal(scaled_elements, elements, rtol=1e-3)
+    pd.testing.assert_frame_equal(scaled_pcres, pcres, rtol=1e-3)  # the same pCREs in the same order
+
+
+def test_elements_equal_those_of_plain_numpy(tmp_path, equal_peaks):
+    blocks = equal_peaks["H3K27ac"]
+    depth = np.ones(2_000_000)
+    for start, end, height in blocks:
+        depth[start:end] = height
+    bins = np.pad(depth.reshape(-1, 200).mean(1), 2, mode="edge")
+    smooth = np.lib.stride_tricks.sliding_window_view(bins, 5).sum(1) / 5
+    surroundings = np.maximum(np.median(smooth.reshape(-1, 500), 1), np.median(smooth)).repeat(500)
+    files = track(tmp_path / "mark.bigWig", blocks)
+    assert relative_signal(files, "chr1", SIZES) == pytest.approx(smooth / surroundings, rel=1e-12)
+
+
+def test_bins_without_coverage_are_exactly_0_beside_very_high_ones(tmp_path):
+    files = track(
+        tmp_path / "mark.bigWig", [(500_000, 500_200, 1e12), (900_000, 900_200, 1e-12)], background=0.0
+    )
+    ratio = relative_signal(files, "chr1", SIZES)
+    assert np.flatnonzero(ratio).tolist() == [*range(2498, 2503), *range(4498, 4503)]
+    assert ratio[2500] / ratio[4500] == pytest.approx(1e24, rel=1e-4)
+
+
 def test_signal_is_relative_to_the_surroundings_and_0_without_coverage(tmp_path):
     files = track(tmp_path / "one.bigWig", [(500_000, 1_000_000, 5), (700_000, 701_000, 50)], background=1.0)
     ratio = relative_signal(files, "chr1", SIZES)

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from helpers import SMALL, toy_tables, write_toy_store
 from chromoformer.data.batches import GeneDataset
 from chromoformer.data.store import Store
 from chromoformer.errors import InputError
+from chromoformer.metrics import evaluate_scores
 from chromoformer.model import checkpoint
 from chromoformer.provenance import verify
 from chromoformer.training.fit import fit, split_genes
@@ -150,6 +152,58 @@ def test_out_of_fold_predictions_cover_every_gene_once(store, runs):
     assert list(table) == ["gene_id", "chrom", "fold", "held_out", "target", "score", "output_0", "output_1"]
 
 
+@pytest.fixture(scope="module")
+def seeds(store, runs, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("seeds")
+    for seed in (1, 2):
+        fit(store, folder / f"seed{seed}", 1, SMALL, QUICK, seed=seed, progress=False)
+    return [runs[0], folder / "seed1", folder / "seed2"]
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_seeds_of_one_fold_give_their_mean_and_standard_deviation(store, seeds, number):
+    each = [predict(run, store, progress=False) for run in seeds[:number]]
+    table = predict(seeds[:number], store, progress=False)
+    scores = np.stack([one["score"] for one in each])
+    assert len(table) == 120 and (table["held_out"] == (table["fold"] == 1)).all()
+    assert np.allclose(table["score"], scores.mean(0)) and (table["n_models"] == number).all()
+    assert np.allclose(table["score_sd"], scores.std(0, ddof=1)) and table["score_sd"].max() > 0
+    assert np.allclose(table["output_1"], np.mean([one["output_1"] for one in each], axis=0), atol=1e-6)
+
+
+def test_seeds_of_some_folds_are_averaged_within_their_fold(store, seeds, runs):
+    table = predict([*runs[1:], *seeds], store, progress=False)
+    assert len(table) == 120 and table["held_out"].all()
+    assert (table["n_models"] == np.where(table["fold"] == 1, 3, 1)).all()
+    assert (table["score_sd"].isna() == (table["fold"] != 1)).all()
+    single = predict(runs, store, progress=False)
+    other = table["fold"] != 1
+    assert np.array_equal(table.loc[other, "score"], single.loc[other, "score"])
+    assert "score_sd" not in single and "n_models" not in single
+
+
+def test_seeds_of_a_regressor_are_averaged_on_the_scale_of_the_target(store, tmp_path):
+    for seed in (0, 1):
+        fit(store, tmp_path / f"{seed}", 2, SMALL, QUICK, task="regression", seed=seed, progress=False)
+    each = [predict(tmp_path / f"{seed}", store, progress=False)["score"] for seed in (0, 1)]
+    table = predict([tmp_path / "0", tmp_path / "1"], store, progress=False)
+    assert np.allclose(table["score"], (each[0] + each[1]) / 2, atol=1e-6)
+    assert np.allclose(table["score_sd"], np.abs(each[0] - each[1]) / np.sqrt(2), atol=1e-6)
+
+
+def test_copies_of_a_run_are_averaged_with_a_warning(store, runs, tmp_path):
+    shutil.copytree(runs[0], tmp_path / "copy")
+    with pytest.warns(UserWarning, match="copy.* predicts exactly the same as .*fold1"):
+        table = predict([runs[0], tmp_path / "copy"], store, progress=False)
+    assert (table["score_sd"] == 0).all()
+
+
+def test_held_out_folds_that_overlap_are_not_averaged(store, runs, tmp_path):
+    checkpoint.save(checkpoint.load(runs[0]), tmp_path / "both", [1, 2])
+    with pytest.raises(InputError, match="fold 1 is held out by"):
+        predict([runs[0], tmp_path / "both"], store, progress=False)
+
+
 def test_one_model_predicts_every_gene_and_marks_those_it_held_out(store, runs):
     table = predict(runs[1], store, progress=False)
     assert len(table) == 120 and (table["held_out"] == (table["fold"] == 2)).all()
@@ -239,8 +293,28 @@ def test_complete_runs_and_runs_with_other_settings_are_not_overwritten(store, r
         fit(store, run, 1, SMALL, QUICK, seed=9, progress=False)
 
 
-def test_models_that_held_out_the_same_fold_are_not_joined(store, runs):
-    with pytest.raises(InputError, match="fold 1 is held out by"):
-        predict([runs[0], runs[0]], store, progress=False)
+def test_a_run_that_is_named_twice_is_refused(store, runs, tmp_path):
+    link = tmp_path / "another_name"
+    link.symlink_to(runs[0])
+    for again in (runs[0], str(runs[0]), runs[0].parent / "." / "fold1", link):
+        with pytest.raises(InputError, match="fold 1 is held out by .*named twice"):
+            predict([runs[0], again], store, progress=False)
+
+
+def test_a_fold_that_the_store_lacks_cannot_be_held_out(store, runs):
     with pytest.raises(InputError, match="fold 7"):
         fit(store, runs[0].parent / "seven", 7, SMALL, QUICK, progress=False)
+
+
+def test_a_complete_run_is_kept_on_request_if_its_settings_are_the_same(store, runs):
+    before = {file: file.stat().st_mtime_ns for file in runs[0].iterdir()}
+    metrics = fit(store, runs[0], 1, SMALL, QUICK, keep=True, progress=False)
+    assert metrics["auc"] == evaluate_scores_of(runs[0])["auc"]
+    with pytest.raises(InputError, match="other settings .*seed"):
+        fit(store, runs[0], 1, SMALL, QUICK, seed=5, keep=True, progress=False)
+    assert {file: file.stat().st_mtime_ns for file in runs[0].iterdir()} == before
+
+
+def evaluate_scores_of(run):
+    table = pd.read_parquet(run / "predictions.parquet").query("held_out")
+    return evaluate_scores(table["target"].to_numpy(), table["score"].to_numpy(), "classification")
