@@ -14,14 +14,18 @@ from chromoformer.data.batches import GeneDataset
 from chromoformer.data.expression import (
     ANNOTATION,
     check_genes,
+    check_tss,
     label_genes,
     median_expression,
+    read_exons,
     read_expression,
     read_gene_table,
     read_genes,
     read_gtf_genes,
     strip_version,
 )
+from chromoformer.data.manifest import read_manifest
+from chromoformer.data.published import read_metadata
 from chromoformer.data.store import Store
 from chromoformer.errors import InputError
 from chromoformer.genome import chromosome_fold, read_chrom_sizes
@@ -237,6 +241,368 @@ def test_empty_and_missing_gtf_are_refused(tmp_path):
         read_gtf_genes(tmp_path / "none.gtf", SIZES)
 
 
+# -- what a transcript is ------------------------------------------------------------------------------------
+
+
+def line(feature, start, end, strand, attributes, source="test", chrom="chr1"):
+    return f"{chrom}\t{source}\t{feature}\t{start}\t{end}\t.\t{strand}\t.\t{attributes}\n"
+
+
+# Column 2, feature and attributes of a coding and of another transcript; attributes of the gene.
+SOURCES = {
+    "GENCODE": (
+        (
+            "HAVANA",
+            "transcript",
+            'gene_id "{}"; gene_type "protein_coding"; transcript_type "protein_coding";',
+        ),
+        (
+            "HAVANA",
+            "transcript",
+            'gene_id "{}"; gene_type "protein_coding"; transcript_type "retained_intron";',
+        ),
+        'gene_id "{}"; gene_type "protein_coding";',
+    ),
+    "Ensembl": (
+        (
+            "havana",
+            "transcript",
+            'gene_id "{}"; gene_biotype "protein_coding"; transcript_biotype "protein_coding";',
+        ),
+        ("ensembl", "transcript", 'gene_id "{}"; gene_biotype "protein_coding"; transcript_biotype "TEC";'),
+        'gene_id "{}"; gene_biotype "protein_coding";',
+    ),
+    "Ensembl 75": (
+        ("protein_coding", "transcript", 'gene_id "{}"; gene_biotype "protein_coding";'),
+        ("nonsense_mediated_decay", "transcript", 'gene_id "{}"; gene_biotype "protein_coding";'),
+        'gene_id "{}"; gene_biotype "protein_coding";',
+    ),
+    "column 2 alone": (
+        ("protein_coding", "transcript", 'gene_id "{}";'),
+        ("processed_transcript", "transcript", 'gene_id "{}";'),
+        'gene_id "{}";',
+    ),
+    "NCBI": (
+        ("BestRefSeq", "transcript", 'gene_id "{}"; gbkey "mRNA"; transcript_biotype "mRNA";'),
+        ("Gnomon", "transcript", 'gene_id "{}"; gbkey "misc_RNA"; transcript_biotype "transcript";'),
+        'gene_id "{}"; transcript_id ""; gbkey "Gene"; gene_biotype "protein_coding";',
+    ),
+    "NCBI before": (
+        ("BestRefSeq", "transcript", 'gene_id "{}"; transcript_biotype ""; gbkey "mRNA";'),
+        ("Gnomon", "transcript", 'gene_id "{}"; gbkey "ncRNA";'),
+        'gene_id "{}"; gbkey "Gene"; gene_biotype "protein_coding";',
+    ),
+    "FlyBase": (
+        ("FlyBase", "mRNA", 'gene_id "{}"; gene_symbol "x"; transcript_id "FBtr1"'),
+        ("FlyBase", "ncRNA", 'gene_id "{}"; gene_symbol "x"; transcript_id "FBtr2"'),
+        'gene_id "{}"; gene_symbol "x"',
+    ),
+    "mRNA and transcript": (
+        ("maker", "mRNA", 'gene_id "{}"; transcript_id "a";'),
+        ("maker", "transcript", 'gene_id "{}"; transcript_id "b";'),
+        'gene_id "{}"; biotype "protein_coding";',
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*have no type")
+@pytest.mark.parametrize("gene_type", ["protein_coding", None])
+@pytest.mark.parametrize("source", SOURCES)
+def test_the_tss_is_that_of_the_longest_coding_transcript_wherever_the_biotype_is(
+    tmp_path, source, gene_type
+):
+    coding, other, of_gene = SOURCES[source]
+    random = np.random.default_rng(0)
+    lines, planted = [], []
+    for number in range(20):
+        gene, strand = f"gene{number}", "+-"[number % 2]
+        lines.append(line("gene", 1, 9000, strand, of_gene.format(gene), coding[0]))
+        for kind in [coding] * 3 + [other] * 2:
+            start, end = sorted(int(at) for at in random.choice(np.arange(1, 9000), 2, replace=False))
+            lines.append(line(kind[1], start, end, strand, kind[2].format(gene), kind[0]))
+            planted.append((gene, strand, start - 1, end, kind is coding))
+        lines.append(line(other[1], 1, 9000, strand, other[2].format(gene), other[0]))  # longer than any
+    genes = read_gtf_genes(gtf(tmp_path, *lines), SIZES, gene_type).set_index("gene_id")
+    table = pd.DataFrame(planted, columns=["gene", "strand", "start", "end", "coding"]).query("coding")
+    longest = table.loc[(table.end - table.start).groupby(table.gene).idxmax()].set_index("gene")
+    expected = longest.start.where(longest.strand == "+", longest.end - 1)
+    assert genes.tss.to_dict() == expected.to_dict() and len(genes) == 20
+
+
+def test_transcripts_of_unknown_type_count_only_without_typed_ones_and_are_noted(tmp_path):
+    untyped = 'gene_id "{}"; gene_type "protein_coding";'
+    path = gtf(
+        tmp_path,
+        record("gene", "P", 1, 900),
+        line("transcript", 1, 900, "+", untyped.format("P")),
+        transcript("P", 101, 500),
+        record("gene", "Q", 1001, 1900),
+        line("transcript", 1101, 1900, "+", untyped.format("Q")),
+        record("gene", "R", 2001, 2900),
+    )
+    with pytest.warns(UserWarning) as caught:
+        assert read_gtf_genes(path, SIZES).tss.tolist() == [100, 1100, 2000]
+    messages = sorted(str(one.message) for one in caught)
+    assert len(messages) == 2 and "a.gtf: 1 of 3 genes have no transcript of their own type" in messages[0]
+    assert "a.gtf: 1 of 3 genes have transcripts of unknown type" in messages[1] and messages[1].endswith(
+        "(Q)"
+    )
+
+
+def test_transcripts_of_other_gene_types_follow_the_type_of_their_gene(tmp_path):
+    path = gtf(
+        tmp_path,
+        record("gene", "P", 1, 900),
+        transcript("P", 101, 500),
+        transcript("P", 1, 900, kind="lncRNA"),
+        record("gene", "L", 1001, 1900, kind="lncRNA"),
+        line("transcript", 1201, 1800, "+", 'gene_id "L"; transcript_biotype "lnc_RNA";'),
+        transcript("L", 1001, 1900, kind="retained_intron"),
+    )
+    assert read_gtf_genes(path, SIZES, None).tss.tolist() == [100, 1200]
+    assert read_gtf_genes(path, SIZES, "lncRNA").tss.tolist() == [1200]
+
+
+def test_exons_without_transcripts_and_files_without_genes_are_named(tmp_path):
+    path = gtf(tmp_path, record("gene", "P", 1, 900), record("exon", "P", 101, 900))
+    with pytest.warns(UserWarning, match="exons but no records of transcripts, so the TSS of all 1 genes"):
+        assert read_gtf_genes(path, SIZES).tss.tolist() == [0]
+    with pytest.raises(InputError, match="no gene record in this file") as caught:
+        read_gtf_genes(gtf(tmp_path, transcript("P", 1, 900), record("exon", "P", 1, 900)), SIZES)
+    assert "before release 75" in caught.value.fix
+
+
+def test_gene_type_null_in_a_manifest_means_all_genes(tmp_path):
+    (tmp_path / "m.yaml").write_text(
+        "name: x\ngenome: hg38\nchrom_sizes: {path: g.sizes}\n"
+        "channels: [{name: M, kind: bedgraph, path: m.bedgraph}]\n"
+        "annotation: {kind: gtf, path: g.gtf, gene_type: null}\n"
+    )
+    assert read_manifest(tmp_path / "m.yaml").annotation.gene_type is None
+    path = gtf(tmp_path, line("gene", 1, 900, "+", 'gene_id "G"; gene_name "A";'))
+    assert read_genes("gtf", path, SIZES, gene_type=None).gene_name.tolist() == ["A"]
+    assert read_genes("gtf", path, SIZES, gene_type="").gene_id.tolist() == ["G"]
+
+
+# -- attributes ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        'gene_id "A"; gene_name "N"; gene_type "protein_coding";',
+        "gene_id A ; gene_name N; gene_type protein_coding",
+        'ref_gene_id "R"; note "a; gene_id "X"; z"; gene_id "A"; gene_type "protein_coding"; gene_name "N"',
+        'note "5\' end; see gene_id B"; gene_type "protein_coding"; gene_name "N"; gene_id "A"; level 2;',
+        'note "the "big" one"; tag; gene_name "N";; gene_type "protein_coding" ; gene_id "A"',
+        'product "gene_name "X"; "; gene_id "A"; gene_name "N"; gene_type "protein_coding";',
+        'gene_id "A"; gene_name "N"; gene_type "protein_coding"; gene_id "C"; note "cut; off',
+        '\tgene_id\t"A"; gene_name   "N"; gene_type "protein_coding"'.lstrip(),
+    ],
+)
+def test_attributes_are_read_as_keys_and_values_not_by_searching(tmp_path, attributes):
+    path = gtf(
+        tmp_path, line("gene", 1, 900, "+", attributes.replace("\t", " ")), record("gene", "B", 901, 950)
+    )
+    genes = read_gtf_genes(path, SIZES)
+    assert genes.gene_id.tolist() == ["A", "B"] and genes.gene_name.tolist() == ["N", "B"]
+    exons = gtf(tmp_path, line("exon", 1, 90, "+", attributes.replace("\t", " ")), name="e.gtf")
+    assert read_exons(exons, genes).values.tolist() == [["A", 0, 90]]
+
+
+def test_semicolons_and_quotes_in_values_are_kept(tmp_path):
+    attributes = 'gene_id "A"; gene_type "protein_coding"; gene_name "E(spl)m8; "HLH"";'
+    assert read_gtf_genes(gtf(tmp_path, line("gene", 1, 90, "+", attributes)), SIZES).gene_name[0] == (
+        'E(spl)m8; "HLH"'
+    )
+
+
+def test_attributes_without_semicolons_are_refused(tmp_path):
+    path = gtf(tmp_path, line("gene", 1, 90, "+", 'gene_id "A" gene_type "protein_coding"'))
+    with pytest.raises(InputError, match="line 2: the gene_id .* contains a quotation mark"):
+        read_gtf_genes(path, SIZES)
+
+
+# -- copies and contradictions -------------------------------------------------------------------------------
+
+
+def test_transcripts_and_exons_on_another_chromosome_or_strand_do_not_count(tmp_path):
+    path = gtf(
+        tmp_path,
+        record("gene", "A", 101, 1000, chrom="chrX"),
+        transcript("A", 301, 900, chrom="chrX"),
+        record("exon", "A", 301, 400, chrom="chrX"),
+        record("gene", "A", 501, 2000, chrom="chrY"),
+        transcript("A", 501, 2000, chrom="chrY"),
+        record("exon", "A", 501, 600, chrom="chrY"),
+        transcript("A", 101, 1000, "-", chrom="chrX"),
+        record("exon", "A", 701, 800, "-", chrom="chrX"),
+        transcript("A", 101, 3000, chrom="chrX"),
+    )
+    with pytest.warns(UserWarning) as caught:
+        genes = read_gtf_genes(path, SIZES)  # SIZES has no chrY
+        exons = read_exons(path, genes)
+    assert genes.tss.tolist() == [300] and exons.values.tolist() == [["A", 300, 400]]
+    messages = [str(one.message) for one in caught]
+    assert any("3 transcripts of 1 genes lie on another chromosome or strand" in text for text in messages)
+    assert any("2 exons of 1 genes lie on another chromosome or strand" in text for text in messages)
+    with pytest.raises(InputError, match="gene A has exons on chrX, chrY"):
+        read_exons(path, ["A"])
+
+
+def test_chromosomes_of_exons_match_with_or_without_chr(tmp_path):
+    path = gtf(tmp_path, record("gene", "A", 101, 1000, chrom="X"), record("exon", "A", 301, 400, chrom="X"))
+    with pytest.warns(UserWarning, match="no records of transcripts"):
+        genes = read_gtf_genes(path, SIZES)
+    assert genes.chrom.tolist() == ["chrX"] and read_exons(path, genes).values.tolist() == [["A", 300, 400]]
+
+
+# -- TSSs that contradict their gene -------------------------------------------------------------------------
+
+
+def bodies(number=8, length=1000):
+    start = np.arange(number) * 1100 + 100
+    return pd.DataFrame(
+        {
+            "gene_id": [f"g{i}" for i in range(number)],
+            "gene_name": [f"n{i}" for i in range(number)],
+            "chrom": "chr1",
+            "tss": np.where(np.arange(number) % 2, start + length - 1, start),
+            "strand": np.resize(["+", "-"], number),
+            "gene_start": start,
+            "gene_end": start + length,
+        }
+    )
+
+
+def messages_of(tmp_path, table):
+    table.to_csv(tmp_path / "g.tsv", sep="\t", index=False)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        genes = read_gene_table(tmp_path / "g.tsv", SIZES)
+    assert sorted(genes.tss) == sorted(table.tss)
+    return [str(one.message) for one in caught]
+
+
+def test_right_tss_raise_no_warning(tmp_path):
+    right = bodies()
+    assert not messages_of(tmp_path, right)
+    assert not messages_of(tmp_path, right.assign(tss=right.tss + np.where(right.strand == "+", 200, -200)))
+    assert not messages_of(tmp_path, right[["gene_id", "chrom", "tss", "strand"]])
+
+
+@pytest.mark.parametrize(
+    "tss, says",
+    [
+        (
+            lambda t: t.gene_start,
+            ["4 of 4 genes on the - strand lie at or near gene_start", "(n1, n3, n5 and 1 more)"],
+        ),
+        (
+            lambda t: t.gene_start + 1,
+            ["4 of 4 genes on the - strand", "4 of 4 genes on the + strand lie 1 bp"],
+        ),
+        (lambda t: t.gene_end - 1, ["4 of 4 genes on the + strand lie at or near gene_end - 1"]),
+        (
+            lambda t: (t.gene_start + t.gene_end) // 2,
+            ["4 of 4 genes on the + strand lie at or near gene_end"],
+        ),
+        (
+            lambda t: t.tss + 1,
+            ["4 of 4 genes on the + strand lie 1 bp", "4 of 4 genes on the - strand lie 1 bp"],
+        ),
+        (lambda t: t.tss.where(t.index != 3, t.gene_start), ["1 of 4 genes on the - strand", "(n3)"]),
+        (
+            lambda t: t.tss.where(t.index != 4, t.gene_start - 60),
+            ["1 of 4 genes on the + strand lie upstream", "(n4)"],
+        ),
+        (
+            lambda t: t.tss.where(t.index != 3, t.gene_end),
+            ["1 of 4 genes on the - strand lie upstream", "(n3)"],
+        ),
+    ],
+)
+def test_suspicious_tss_are_counted_with_names(tmp_path, tss, says):
+    table = bodies()
+    text = "\n".join(messages_of(tmp_path, table.assign(tss=tss(table))))
+    assert "g.tsv" in text and all(part in text for part in says), text
+
+
+def test_one_based_closed_bodies_are_noticed_on_the_minus_strand(tmp_path):
+    table = bodies()
+    one_based = table.assign(tss=table.tss + 1, gene_start=table.gene_start + 1)
+    assert "4 of 4 genes on the - strand lie 1 bp from gene_end - 1" in "".join(
+        messages_of(tmp_path, one_based)
+    )
+
+
+@pytest.mark.parametrize(("row", "tss"), [(2, 3300), (3, 3399), (3, 0), (2, 9999)])
+def test_a_tss_beyond_the_end_of_its_gene_is_refused(tmp_path, row, tss):
+    table = bodies()
+    table.loc[row, "tss"] = tss
+    table.to_csv(tmp_path / "g.tsv", sep="\t", index=False)
+    with pytest.raises(InputError, match=f"gene_id g{row}: TSS {tss} lies beyond the 3' end of its gene"):
+        read_gene_table(tmp_path / "g.tsv", SIZES)
+    with pytest.raises(InputError, match="lies beyond the 3' end"):
+        check_genes(table)
+
+
+def test_a_tss_a_megabase_upstream_is_refused():
+    table = bodies().assign(gene_start=2_000_000, gene_end=2_001_000, tss=2_000_500)
+    check_genes(table)
+    with pytest.raises(InputError, match="gene_id g0: TSS 999 lies more than 1 Mb upstream"):
+        check_genes(table.assign(tss=np.where(table.index == 0, 999, 2_000_500)))
+
+
+def test_metadata_whose_start_is_that_of_the_gene_body_is_noticed(tmp_path):
+    table = bodies().assign(split=1)
+    table = table.assign(start=table.gene_start, end=table.gene_end)
+    table.drop(columns=["tss", "gene_start", "gene_end"]).to_csv(tmp_path / "meta.csv", index=False)
+    with pytest.warns(UserWarning, match="meta.csv: the TSSs of 4 of 4 genes on the - strand"):
+        read_metadata(tmp_path / "meta.csv")
+    table.assign(end=table.start + 1).to_csv(tmp_path / "meta.csv", index=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read_metadata(tmp_path / "meta.csv")
+    table.assign(end=table.start).to_csv(tmp_path / "meta.csv", index=False)
+    with pytest.raises(InputError, match="line 2, gene g0: end 100 is not above start 100"):
+        read_metadata(tmp_path / "meta.csv")
+
+
+def test_genes_without_bodies_are_not_checked():
+    table = bodies().assign(gene_start=lambda t: t.tss, gene_end=lambda t: t.tss + 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_tss(table)
+
+
+# -- annotations of another kind -----------------------------------------------------------------------------
+
+
+def test_an_annotation_of_another_kind_is_named_with_the_kind_to_write(tmp_path):
+    files = {
+        "gtf": gtf(tmp_path, record("gene", "A", 101, 900)),
+        "table": tmp_path / "g.tsv",
+        "metadata": tmp_path / "m.csv",
+    }
+    bodies().to_csv(files["table"], sep="\t", index=False)
+    meta = bodies().assign(start=lambda t: t.tss, split=1).drop(columns="tss")
+    meta.to_csv(files["metadata"], index=False)
+    readers = {
+        "gtf": lambda path: read_gtf_genes(path, SIZES),
+        "table": lambda path: read_gene_table(path, SIZES),
+        "metadata": read_metadata,
+    }
+    for given, read in readers.items():
+        for kind, path in files.items():
+            if kind == given:
+                read(path)
+            else:
+                with pytest.raises(InputError, match="found a .*, expected a ") as caught:
+                    read(path)
+                assert f"`kind: {kind}`" in caught.value.fix
+
+
 # -- gene tables ---------------------------------------------------------------------------------------------
 
 
@@ -416,6 +782,15 @@ def test_no_chromosome_is_in_two_folds():
 def test_label_genes_refuses_ids_that_do_not_match_or_repeat():
     with pytest.raises(InputError, match=r"no gene is in both annotation \(A, B\) and expression \(q\)"):
         label_genes(gene_frame(), pd.Series({"q": 1.0}))
+    symbols = pd.Series({"a": 1.0, "b": 2.0, "z": 3.0})
+    with pytest.raises(InputError, match=r"annotation \(ENSG1, ENSG2\) and expression \(a, b, z\)") as caught:
+        label_genes(gene_frame(gene_id=["ENSG1", "ENSG2"]), symbols)
+    assert "annotation has Ensembl gene ids, the expression names" in caught.value.fix
+    assert "(2 of them names of its genes)" in caught.value.fix
+    with pytest.warns(
+        UserWarning, match="only in the annotation: B; only in the expression: p, q, r and 1 more"
+    ):
+        label_genes(gene_frame(), pd.Series({"A": 1.0, "p": 1.0, "q": 1.0, "r": 1.0, "s": 1.0}))
     with pytest.raises(InputError, match="listed twice in the expression: A"):
         label_genes(gene_frame(), pd.Series([1.0, 2.0], index=["A", "A"]))
     with pytest.raises(InputError, match="gene_id B: RPKM -1.0 is negative"):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from helpers import CHROMS, toy_tables, write_toy_store
 
-from chromoformer.data.batches import GeneDataset
+from chromoformer.data.batches import GeneDataset, gene_rows
 from chromoformer.data.store import FORMAT_VERSION, Store, lay_out_regions, record_store, refuse_finished
 from chromoformer.errors import InputError
 from chromoformer.provenance import Stopwatch
@@ -109,6 +109,25 @@ def test_wrong_byte_in_the_signal_is_reported(path, tmp_path):
 def test_unknown_gene_ids_are_named(path):
     with pytest.raises(InputError, match="gene999"):
         Store(path).gene_rows(["gene0", "gene999"])
+
+
+@pytest.mark.parametrize(
+    "asked, says",
+    [
+        ("name7", "name7 is gene7"),
+        ("NAME7", "instead of NAME7 perhaps name7 (gene7)"),
+        ("Gene7", "instead of Gene7 perhaps gene7"),
+        ("gene7.3", "instead of gene7.3 perhaps gene7"),
+        ("gnee7", "perhaps gene7"),
+        ("zzzzzz", "for example gene0, gene1, gene2"),
+    ],
+)
+def test_the_nearest_genes_are_suggested_wherever_a_gene_is_named(path, asked, says):
+    store = Store(path)
+    for look_up in (store.gene_rows, lambda genes: gene_rows(GeneDataset(store), genes)):
+        with pytest.raises(InputError, match=f"unknown gene ids: {asked}") as caught:
+            look_up(["gene0", asked])
+        assert says in caught.value.fix
 
 
 def test_stretches_equal_slices_of_the_signal(path):

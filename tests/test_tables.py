@@ -1,6 +1,9 @@
 """Text tables: harmless differences are tolerated, mistakes are reported with their line."""
 
+import bz2
 import gzip
+import lzma
+import re
 
 import numpy as np
 import pandas as pd
@@ -118,3 +121,59 @@ def test_numbers_are_exact_and_other_text_is_refused(tmp_path):
             numbers(pd.DataFrame({"x": [text]}), "x")
     with pytest.raises(InputError, match="not a whole number"):
         numbers(pd.DataFrame({"x": ["1.5"]}), "x", whole=True)
+
+
+@pytest.mark.parametrize(
+    "text, says",
+    [
+        ("gene;x\nA;1\n", "the columns are separated by semicolons: gene;x"),
+        ('"gene" "x"\n"A" 1\n', "the columns are separated by spaces"),
+        ("gene|x\nA|1\n", "the columns are separated by vertical bars"),
+        ("gene\tx\nA 1\n", "line 2: expected 2 fields, but they are separated by spaces"),
+        ("gene\tx\nA,1\n", "line 2: expected 2 fields, but they are separated by commas"),
+        ("gene,x\nA;1\n", "line 2: expected 2 fields, but they are separated by semicolons"),
+        ("gene,x\nA\t1\n", "line 2: expected 2 fields, but they are separated by tabs"),
+        ("A\t1\t2\t+\nB\t2\t3\t-\n", "the first line has numbers where column names are expected: A, 1, 2"),
+    ],
+)
+def test_wrong_separators_and_missing_headers_are_named(tmp_path, text, says):
+    with pytest.raises(InputError, match=re.escape(says)) as caught:
+        read_table(write(tmp_path / "t.txt", text), ["gene", "x"])
+    assert caught.value.fix
+
+
+def test_fields_separated_by_spaces_in_a_file_without_header_are_named(tmp_path):
+    with pytest.raises(InputError, match="line 1: expected 3 fields, but they are separated by spaces"):
+        read_table(write(tmp_path / "t.bed", "chr1 5 9\n"), ["chrom"], names=["chrom", "start", "end"])
+
+
+def test_a_comment_with_commas_does_not_decide_the_delimiter(tmp_path):
+    path = write(tmp_path / "t.tsv", "# two genes, from a spreadsheet\ngene\tx\nA, b\t1\n")
+    assert read_table(path, ["gene", "x"]).gene.tolist() == ["A, b"]
+
+
+@pytest.mark.parametrize(
+    "content, says",
+    [
+        (b"PK\x03\x04\x14\x00", "an Excel workbook (xlsx)"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1", "an Excel workbook (xls)"),
+        ("gene\tx\nA\t1\n".encode("utf-16"), "text in UTF-16"),
+        (bz2.compress(b"gene\tx\nA\t1\n"), "a bzip2 file"),
+        (lzma.compress(b"gene\tx\nA\t1\n"), "an xz file"),
+        (b"PAR1abcd", "a Parquet file"),
+        (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
+    ],
+)
+@pytest.mark.parametrize("name", ["t.tsv", "t.xlsx"])
+def test_files_that_are_not_text_are_named(tmp_path, content, says, name):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=re.escape(f"found {says}")) as caught:
+        read_table(tmp_path / name, ["gene", "x"])
+    assert caught.value.fix and name in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["1,5", "12,345", "1.234,5", "1,234.5"])
+def test_commas_in_numbers_are_refused_with_the_way_to_write_them(text):
+    with pytest.raises(InputError, match="is not a finite number") as caught:
+        numbers(pd.DataFrame({"x": [text]}), "x")
+    assert "decimal point" in caught.value.fix

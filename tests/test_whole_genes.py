@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chromoformer.data.batches import GeneDataset
+from chromoformer.data.build import build_store
 from chromoformer.data.store import Store, write_store
 from chromoformer.data.whole_genes import CoveredBases
 from chromoformer.errors import InputError
@@ -161,9 +162,8 @@ def test_bins_of_whole_genes_equal_those_computed_base_by_base(stores, bin_size,
         if not plus:
             depth, tracks, real = depth[::-1], tracks[::-1], real[::-1]
         bins = -(-len(base) // bin_size)
-        assert int(pooled.bins[number]) == bins and int(pooled.length[number]) == max(
-            abs(int(depth_end) - int(tss)), 1
-        )
+        in_gene = (base >= tss) & (base < depth_end) if plus else (base <= tss) & (base >= depth_end)
+        assert int(pooled.bins[number]) == bins and int(pooled.length[number]) == in_gene.sum()
         for i in range(bins):
             part = slice(i * bin_size, (i + 1) * bin_size)
             assert int(pooled.bases[at + i]) == real[part].sum()
@@ -324,6 +324,48 @@ def test_stores_without_whole_genes_or_exons_are_refused_with_a_fix(stores, tmp_
         Recipe(batch_size=16, epochs=1),
         progress=False,
     )
+
+
+def test_whole_genes_of_a_table_without_bodies_are_refused(tmp_path):
+    genes, pcres, exons = long_tables()
+    genes.loc[[3, 5], "gene_start"] = genes["tss"]
+    genes.loc[[3, 5], "gene_end"] = genes["tss"] + 1
+    tables = {"genes": genes, "pcres": pcres, "exons": exons, "signal_of": signal_of, "channels": MARKS}
+    place = {
+        "bin_sizes": (2000, 500, 100),
+        "window": 4000,
+        "genome": "toy",
+        "chrom_sizes": CHROMS,
+        "inputs": {},
+    }
+    with pytest.raises(InputError, match=r"2 of 120 genes are 1 bp or less \(gene3, gene5\)") as refused:
+        write_store(tmp_path / "x.h5", **tables, **place, downstream=0)
+    assert "gene_start and gene_end" in refused.value.fix and not list(tmp_path.iterdir())
+    write_store(tmp_path / "x.h5", **tables, **place)  # promoter windows need no bodies
+
+
+def test_building_whole_genes_from_a_table_without_bodies_names_the_columns_to_add(tmp_path):
+    (tmp_path / "g.sizes").write_text("chr1\t100000\n")
+    (tmp_path / "m.bedgraph").write_text("chr1\t0\t100000\t2\n")
+    (tmp_path / "rpkm.tsv").write_text("gene_id\tx\nA\t1\nB\t5\n")
+    (tmp_path / "genes.tsv").write_text("gene_id\tchrom\ttss\tstrand\nA\tchr1\t50000\t+\nB\tchr1\t60000\t-\n")
+    (tmp_path / "m.yaml").write_text(
+        "name: x\ngenome: hg38\nchrom_sizes: {path: g.sizes}\n"
+        "channels: [{name: M, kind: bedgraph, path: m.bedgraph}]\n"
+        "annotation: {kind: table, path: genes.tsv}\n"
+        "expression: {kind: table, path: rpkm.tsv, column: x}\n"
+        "contacts: {kind: none}\nwindow: 4000\nwhole_genes: {downstream: 1000}\n"
+    )
+    with pytest.raises(InputError, match=r"genes.tsv: whole genes need bodies; those of 2 of 2") as refused:
+        build_store(tmp_path / "m.yaml", tmp_path / "x.h5", progress=False)
+    assert "gene_start and gene_end" in refused.value.fix and not (tmp_path / "x.h5").exists()
+    (tmp_path / "genes.tsv").write_text(
+        "gene_id\tchrom\ttss\tstrand\tgene_start\tgene_end\n"
+        "A\tchr1\t50000\t+\t50000\t53000\nB\tchr1\t60000\t-\t57001\t60001\n"
+    )
+    build_store(tmp_path / "m.yaml", tmp_path / "x.h5", progress=False)
+    batch = GeneDataset(Store(tmp_path / "x.h5"), whole_genes=True).batch([0, 1])
+    assert batch.gene_features(100)[1].length.tolist() == [3000, 3000]
 
 
 def test_the_named_network_reads_whole_genes_and_the_default_is_the_published_one(stores):
