@@ -305,3 +305,34 @@ def test_bases_on_the_chromosome_equal_a_count_by_hand():
         for first in range(start, end, 70)
     ]
     assert bases_on_chromosome(regions, 70, {"chr1": 1000}).tolist() == expected
+
+
+# --- arrays of regions ---
+
+
+@pytest.mark.parametrize("silent", [None, "chr2"])
+def test_arrays_that_are_0_on_a_chromosome_are_named_in_a_warning(tmp_path, silent):
+    from chromoformer.data.published import import_regions
+
+    meta = pd.DataFrame(
+        {"gene_id": ["A", "B"], "chrom": ["chr1", "chr2"], "start": 5000, "strand": "+", "split": [1, 2]}
+    )
+    meta.to_csv(tmp_path / "meta.csv", index=False)
+    for chrom in ("chr1", "chr2"):
+        depth = np.ones((2, 4000), np.float16)
+        depth[1] = chrom != silent
+        np.save(tmp_path / f"{chrom}:3000-7000.npy", depth)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        import_regions(
+            tmp_path / "meta.csv",
+            tmp_path,
+            tmp_path / "s.h5",
+            channels=["A", "B"],
+            window=4000,
+            bin_sizes=(1000, 100),
+            progress=False,
+        )
+    messages = [str(warning.message) for warning in caught]
+    assert len(messages) == (silent is not None)
+    assert all("channel B is 0 in all regions on chr2" in message for message in messages)

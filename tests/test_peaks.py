@@ -8,6 +8,8 @@ import bioframe
 import numpy as np
 import pandas as pd
 import pytest
+from command_line import succeed
+from pydantic import ValidationError
 from test_tracks import depth_of_bigwig, depth_of_runs, region_table, write_text
 
 from chromoformer.data.build import build_store, channel_sums
@@ -312,6 +314,24 @@ def test_a_store_of_peaks_equals_one_of_the_same_values_as_bedgraph(tmp_path):
     stores = [Store(tmp_path / f"{kind}.h5") for kind in ("peaks", "bedgraph")]
     assert np.array_equal(stores[0].signal(), stores[1].signal())
     assert stores[0].signal().sum() == 2.5 * 1950 + 8 * 50
+
+
+def test_the_command_coverage_reads_peaks_and_their_values(tmp_path):
+    peaks = random_peaks(6)
+    path = write_peaks(tmp_path / "x.broadPeak", peaks)
+    sizes = write_text(tmp_path / "sizes", "".join(f"{chrom}\t{size}\n" for chrom, size in SIZES.items()))
+    for value, column in (("score", "score"), ("1", 1)):
+        out = tmp_path / f"{value}.bigWig"
+        succeed("coverage", path, "--chrom-sizes", sizes, "--out", out, "--value", value)
+        assert_equal(depth_of_bigwig(out), highest_by_hand(peaks, column))
+
+
+@pytest.mark.parametrize("value", ["pvalue", 7, "signal"])
+def test_a_manifest_with_an_unknown_value_lists_the_known_ones(tmp_path, value):
+    with pytest.raises(ValidationError, match="'signalValue', 'score', 'pValue', 'qValue' or 1"):
+        Channel(name="A", kind="peaks", path="x.narrowPeak", value=value)
+    with pytest.raises(ValidationError, match="only tracks of kind peaks"):
+        Channel(name="A", kind="bed", path="x.bed", value=1)
 
 
 # --- real peaks ---
