@@ -25,12 +25,17 @@ Change = Callable[[DataSet, np.random.Generator], None]
 
 
 class Mistake(NamedTuple):
-    "A change of a data set, what its message must be about, the formats it needs, and a change before it."
+    """A change of a data set.
+
+    Its message must match `about`; the data set has the formats `needs`, and was changed by `before` when it
+    was still right. A change that is right may change the parts of the store in `besides`.
+    """
 
     change: Change
     about: str
     needs: dict[str, str]
-    before: Change | None
+    before: Change | None = None
+    besides: tuple[str, ...] = ()
 
 
 MISTAKES: dict[str, Mistake] = {}
@@ -47,11 +52,13 @@ def mistake(about: str, before: Change | None = None, **needs: str) -> Callable[
     return add
 
 
-def same(before: Change | None = None, **needs: str) -> Callable[[Change], Change]:
+def same(
+    before: Change | None = None, besides: tuple[str, ...] = (), **needs: str
+) -> Callable[[Change], Change]:
     "Add a function to the changes that must build the same store."
 
     def add(change: Change) -> Change:
-        SAME[change.__name__] = Mistake(change, "", needs, before)
+        SAME[change.__name__] = Mistake(change, "", needs, before, besides)
         return change
 
     return add
@@ -390,12 +397,46 @@ def a_bigwig_names_a_chromosome_in_two_ways(data, random):
     write_bigwig(data.path(MARKS[0]), sizes | {"1": sizes["chr1"]}, table)
 
 
-@mistake("hg38|GRCh38|assembly|genome", tracks="bedgraph")
-def the_name_of_a_track_shows_another_assembly(data, random):
-    "The file name says hg38, the manifest hg19; a bedGraph has no lengths to compare."
-    data.manifest["genome"] = "toy19"
+def _mouse(data, random) -> None:
+    "Call the genome mm10."
     data.manifest["genome"] = "mm10"
+
+
+@mistake("mm9", before=_mouse, tracks="bedgraph")
+def the_name_of_a_track_shows_another_assembly(data, random):
+    "The file name says mm9, the manifest mm10; a bedGraph has no lengths to compare."
     data.rename(MARKS[0], "H3K4me3.mm9.bedGraph")
+
+
+@mistake("chr9|replicate", tracks="bed")
+def a_replicate_lacks_a_chromosome(data, random):
+    "The second of two replicates was cut short, so that the depth of the last chromosome would be halved."
+    lines = data.lines(MARKS[0])
+    data.write_lines(MARKS[0], lines[::2])
+    rest = [line for line in lines[1::2] if not line.startswith("chr9")]
+    (data.folder / "rep2.bed").write_text("\n".join(rest) + "\n")
+    data.channel()["path"] = [data.channel()["path"], "rep2.bed"]
+
+
+@mistake("chr9", tracks="bedgraph")
+def bedgraphs_of_chromosomes_lack_one(data, random):
+    "Each chromosome has a file of its own, and one is not in the list."
+    a_bedgraph_for_each_chromosome(data, random)
+    data.channel()["path"].pop()
+
+
+@mistake("peaks|number|bed", tracks="bed")
+def narrowpeaks_given_as_bedgraph(data, random):
+    "The manifest says kind: bedgraph for a file of peaks whose names are numbers."
+    _peaks_instead_of_reads(data, random)
+    data.edit(MARKS[0], lambda f: [*f[:3], f[3][5:], *f[4:]])
+    data.channel()["kind"] = "bedgraph"
+
+
+@mistake("H3K4me3|zero|depth", tracks="bed", contacts="none")
+def reads_on_one_strand_of_one_base(data, random):
+    "The file lists 5' ends of length 0, as some programs write them."
+    data.edit(MARKS[0], lambda f: [f[0], f[1], f[1], *f[3:]])
 
 
 # ---- genome and folds ----
@@ -473,10 +514,9 @@ def a_genome_name_that_contradicts_the_sizes(data, random):
     data.manifest["genome"] = "hg38"
 
 
-@mistake("GRCh38|hg38", annotation="gtf", tracks="bedgraph", contacts="none")
+@mistake("GRCh38|hg38", before=_mouse, annotation="gtf")
 def a_gtf_of_another_build(data, random):
-    "The header of the GTF names mm39, the manifest mm10."
-    data.manifest["genome"] = "mm10"
+    "The header of the GTF names GRCh38, the manifest mm10."
     lines = data.lines("annotation")
     data.write_lines("annotation", ["#!genome-build GRCh38.p14", "#!genome-version GRCh38", *lines])
 
@@ -850,6 +890,33 @@ def a_column_that_yaml_reads_as_a_boolean(data, random):
     data.manifest["expression"]["column"] = False
 
 
+@mistake("count|whole numbers", expression="table")
+def expression_as_counts(data, random):
+    "The column holds counts of reads, which depend on the length of the gene."
+    table = data.table("expression")
+    counts = (table.expression.astype(float) * 40).round().astype(int)
+    data.write_table("expression", table.assign(expression=counts))
+
+
+@mistake("expression")
+def an_empty_key_for_the_expression(data, random):
+    "The key expression has no value, so that the store would have no labels."
+    data.manifest["expression"] = None
+
+
+@mistake("whole_genes", annotation="table")
+def an_empty_key_for_whole_genes(data, random):
+    "The key whole_genes has no value; meant are its defaults, but YAML reads that there is none."
+    data.manifest["whole_genes"] = None
+
+
+@mistake("column", expression="table", annotation="table")
+def annotation_and_expression_exchanged(data, random):
+    "The paths of annotation and expression are exchanged."
+    one, other = data.manifest["annotation"], data.manifest["expression"]
+    one["path"], other["path"] = other["path"], one["path"]
+
+
 # ---- contacts ----
 
 
@@ -1154,18 +1221,6 @@ def pickles_exchanged(data, random):
     paths["frag2neighbors"], paths["pair2score"] = paths["pair2score"], paths["frag2neighbors"]
 
 
-@mistake("H3K27Ac|H3K27ac", contacts="activity")
-def a_mark_with_another_case(data, random):
-    "A channel is called H3K27Ac, so that predicted contacts would not use it."
-    data.channel(1)["name"] = "H3K27Ac"
-
-
-@mistake("H3K27ac|H3K4me1", contacts="activity")
-def a_mark_of_active_enhancers_is_missing(data, random):
-    "Only one of the two marks is a channel."
-    del data.manifest["channels"][1]
-
-
 @mistake("twice|same|liver", contacts="average")
 def one_cell_type_averaged_twice(data, random):
     "The contacts of one cell type are named twice."
@@ -1267,6 +1322,91 @@ def whole_genes_without_bodies(data, random):
     "Whole genes are wanted, but the table has only TSSs."
     data.write_table("annotation", data.table("annotation").drop(columns=["gene_start", "gene_end"]))
     data.manifest["whole_genes"] = {"downstream": 2000}
+
+
+# ---- the published layout ----
+
+
+def metadata(data) -> pd.DataFrame:
+    "Return the metadata of the published layout."
+    return pd.read_csv(data.path("annotation"))
+
+
+@mistake("chr7|split|fold", annotation="metadata")
+def metadata_with_a_chromosome_in_two_splits(data, random):
+    "One gene of a chromosome is in another split, so that its neighbours are held out without it."
+    table = metadata(data)
+    row = table.index[table.chrom == "chr7"][0]
+    table.loc[row, "split"] = 3
+    table.to_csv(data.path("annotation"), index=False)
+
+
+@mistake("label", annotation="metadata")
+def metadata_with_labels_exchanged(data, random):
+    "Label 1 means the lower half."
+    table = metadata(data)
+    table.assign(label=1 - table.label).to_csv(data.path("annotation"), index=False)
+
+
+@mistake("folds", annotation="metadata")
+def folds_for_metadata(data, random):
+    "The manifest gives folds, which the metadata has already."
+    data.manifest["folds"] = {1: ["chr7", "chr1"], 2: ["chr2"], 3: ["chr9"]}
+
+
+@mistake("leave_out", annotation="metadata")
+def chromosomes_left_out_of_metadata(data, random):
+    "The manifest leaves out a chromosome, which has no effect on metadata."
+    data.manifest["leave_out"] = ["chr9"]
+
+
+@mistake("score|neighbour", annotation="metadata")
+def metadata_with_too_few_scores(data, random):
+    "A gene has more neighbours than scores."
+    table = metadata(data)
+    row = table.index[table.neighbors.notna()][0]
+    table.loc[row, "neighbors"] += ";" + table.loc[row, "neighbors"].split(";")[0]
+    table.to_csv(data.path("annotation"), index=False)
+
+
+@mistake("array", annotation="metadata")
+def metadata_that_counts_from_1(data, random):
+    "The TSS is 1-based, so that no array has the name of its window."
+    table = metadata(data)
+    table.assign(start=table.start + 1).to_csv(data.path("annotation"), index=False)
+
+
+@mistake("shape", annotation="metadata")
+def a_mark_less_than_the_arrays(data, random):
+    "The manifest names two of three marks."
+    del data.manifest["channels"][2]
+
+
+@mistake("shape", annotation="metadata")
+def arrays_with_bases_first(data, random):
+    "One array is transposed."
+    file = next(iter(sorted((data.folder / "regions").glob("*.npy"))))
+    np.save(file, np.load(file).T)
+
+
+@mistake("finite|depth", annotation="metadata")
+def arrays_that_overflow(data, random):
+    "Depth was stored as float16, which ends at 65504."
+    file = next(iter(sorted((data.folder / "regions").glob("*.npy"))))
+    with np.errstate(over="ignore"):
+        np.save(file, (np.load(file) * np.float32(1e5)).astype(np.float16))
+
+
+@mistake("column|separat", annotation="metadata")
+def metadata_separated_by_semicolons(data, random):
+    "The table was saved with semicolons."
+    metadata(data).to_csv(data.path("annotation"), index=False, sep=";")
+
+
+@mistake("regions", annotation="metadata", tracks="bigwig")
+def bigwigs_with_metadata(data, random):
+    "A channel of the published layout is a bigWig."
+    data.channel().update(kind="bigwig", path="x.bigWig")
 
 
 # ---- changes that change nothing ----
@@ -1663,3 +1803,68 @@ def a_gene_with_a_copy_on_another_chromosome(data, random):
                 )
             )
     data.write_lines("annotation", [*lines, *copy])
+
+
+@same(besides=("attribute channels",), contacts="activity")
+def a_mark_with_another_case(data, random):
+    "A channel is called H3K27Ac; predicted contacts use it all the same."
+    data.channel(1)["name"] = "H3K27Ac"
+
+
+@same(besides=("signal",), contacts="activity", tracks="bedgraph")
+def tracks_in_another_unit(data, random):
+    "Each track is multiplied by another number; predicted contacts do not depend on it."
+    for mark, factor in zip(MARKS, (1e6, 1e-6, 37.0)):
+        table = depth_table(data, mark)
+        write_depth(data, table.assign(value=table.value * factor), mark)
+
+
+@same(besides=("genes/expression",), expression="table")
+def expression_in_another_unit(data, random):
+    "The expression is divided by 4; labels do not depend on it."
+    data.edit("expression", lambda f: f if f[0] == "gene_id" else [f[0], float(f[1]) / 4])
+
+
+def _whole_genes(data, random) -> None:
+    "Keep whole genes."
+    data.manifest["whole_genes"] = {"downstream": 2000}
+
+
+@same(before=_whole_genes, annotation="gtf")
+def exons_with_the_gene_of_another_catalogue(data, random):
+    "Exons have ref_gene_id before gene_id, as StringTie writes it."
+    lines = [line.replace("gene_id", 'ref_gene_id "X9"; gene_id', 1) for line in data.lines("annotation")]
+    data.write_lines("annotation", lines)
+
+
+@same(before=_whole_genes, annotation="gtf")
+def exons_of_a_copy_on_another_chromosome(data, random):
+    "Exons of a copy of a gene lie on a chromosome that the genome lacks."
+    a_gene_with_a_copy_on_another_chromosome(data, random)
+
+
+@same(before=_whole_genes, annotation="gtf")
+def exons_in_another_order(data, random):
+    "The lines of the GTF are shuffled."
+    data.write_lines("annotation", list(random.permutation(np.array(data.lines("annotation"), dtype=object))))
+
+
+@same(annotation="metadata")
+def metadata_with_further_columns(data, random):
+    "The metadata has further columns, in another order."
+    table = metadata(data).assign(note="a, b")
+    table[list(random.permutation(list(table)))].to_csv(data.path("annotation"), index=False)
+
+
+@same(annotation="metadata")
+def metadata_with_windows_line_ends(data, random):
+    "The metadata was saved by a Windows editor, with a byte-order mark."
+    text = data.path("annotation").read_bytes().replace(b"\n", b"\r\n")
+    data.path("annotation").write_bytes(b"\xef\xbb\xbf" + text)
+
+
+@same(annotation="metadata")
+def arrays_of_another_type(data, random):
+    "The arrays hold float64."
+    for file in (data.folder / "regions").glob("*.npy"):
+        np.save(file, np.load(file).astype(np.float64))

@@ -46,13 +46,13 @@ def after(mistake: Mistake, seed: int, valid, folder) -> tuple[Outcome, Outcome,
     return right, build(changed), changed
 
 
-def silence(right: Outcome, found: Outcome, about: str) -> str | None:
+def silence(right: Outcome, found: Outcome, about: str, besides: tuple = ()) -> str | None:
     "Return what is wrong: a crash, a message about something else, or another store without a message."
     if found.error:
         if not is_explained(found.error):
             return f"a crash or an error without place or fix: {found.error!r}"
         return None if re.search(about, str(found.error)) else f"an error about something else: {found.error}"
-    changed = differences(right.content, found.content)
+    changed = [name for name in differences(right.content, found.content) if name not in besides]
     new = [message for message in found.warnings if message not in right.warnings]
     if not changed or any(re.search(about, message) for message in new):
         return None
