@@ -315,7 +315,7 @@ def two_channels_exchanged(data, random):
     first["path"], second["path"] = second["path"], first["path"]
 
 
-@mistake("H3K4me3.*twice|same file|more than once|repeat", tracks="bam")
+@mistake("same data|H3K4me3.*twice|same file|more than once|repeat", tracks="bam")
 def a_replicate_listed_twice(data, random):
     "One file is named twice as replicates, so that its depth would count twice."
     data.channel()["path"] = [data.channel()["path"]] * 2
@@ -349,7 +349,7 @@ def text_given_as_bigwig(data, random):
     data.channel()["kind"] = "bigwig"
 
 
-@mistake("line|number|record|text|columns", tracks="bedgraph", annotation="gtf")
+@mistake("annotation|line|number|record|text|columns", tracks="bedgraph", annotation="gtf")
 def a_gtf_given_as_a_track(data, random):
     "The path of a channel is that of the annotation."
     shutil.copy(data.path("annotation"), data.path(MARKS[0]))
