@@ -363,7 +363,8 @@ def _pairs(sizes, genes, random) -> pd.DataFrame:
     table = pd.DataFrame(list(rows), columns=["chrom", "a", "b"]).assign(score=scores)
     for side in "ab":
         start = table[side] * FRAGMENT
-        table = table.assign(**{f"start_{side}": start, f"end_{side}": start + FRAGMENT})
+        end = np.minimum(start + FRAGMENT, table.chrom.map(sizes))
+        table = table.assign(**{f"start_{side}": start, f"end_{side}": end})
     return table
 
 
