@@ -102,7 +102,7 @@ def _write_table(table: Any, out: Path) -> None:
 
 def _split(names: str | None) -> list[str]:
     "Return names that are separated by commas."
-    return [name for name in (names or "").split(",") if name]
+    return [name.strip() for name in (names or "").split(",") if name.strip()]
 
 # %% ../nbs/cli.ipynb #b6da193a
 @app.command(
@@ -215,24 +215,31 @@ def coverage(
     reads: Annotated[
         list[Path],
         typer.Argument(
-            help="Reads (tagAlign, BED, BAM; plain or gzipped) or one bedGraph; several files are added up."
+            help="Reads (tagAlign, BED, BAM), peaks or one bedGraph, plain or gzipped; several are added up."
         ),
     ],
     chrom_sizes: Annotated[Path, typer.Option(help="Two columns: chromosome, length.")],
     out: Annotated[Path, typer.Option(help="bigWig to write.")],
     kind: Annotated[
-        str | None, typer.Option(help="tagalign, bed, bam or bedgraph; default: by the file's name.")
+        str | None, typer.Option(help="tagalign, bed, bam, bedgraph or peaks; default: by the file's name.")
+    ] = None,
+    value: Annotated[
+        str | None,
+        typer.Option(
+            help="For peaks: signalValue, score, pValue, qValue, or 1 for each peak; default: signalValue, "
+            "and 1 for BED."
+        ),
     ] = None,
     force: Force = False,
 ):
-    """Convert reads to a bigWig of per-base coverage."""
+    """Convert reads or peaks to a bigWig of per-base coverage."""
     from chromoformer.data.tracks import coverage as write
     from chromoformer.provenance import refuse_existing
 
     refuse_existing(out, force)
-    write(list(reads), chrom_sizes, out, kind)
+    write(list(reads), chrom_sizes, out, kind, value=1 if value == "1" else value)
     _print(
-        f"{out}: reads per base.",
+        f"{out}: depth of every base.",
         "Next: name it in a manifest as {kind: bigwig, path: ...} and run `chromoformer build`.",
     )
 
@@ -252,14 +259,18 @@ def build(
 ):
     """Build the store of one cell type from its manifest."""
     from chromoformer.data.build import build_store
+    from chromoformer.data.expression import rule_of_labels
     from chromoformer.data.store import Store
 
     build_store(manifest, out, data=data, processes=processes, force=force)
     store = Store(out)
     folds = store.genes["fold"].value_counts().sort_index()
     fold = next((fold for fold in folds.index if fold > 0), 1)
+    labels = store.genes["label"]
+    rule = f" ({rule_of_labels(store.label, store.unit)})" if store.label != "median" else ""
     _print(
         str(store),
+        f"genes with label 1: {int((labels == 1).sum()):,} of {int((labels >= 0).sum()):,}{rule}",
         f"genes by fold: {', '.join(f'{name}: {count:,}' for name, count in folds.items())}",
         f"Next: chromoformer train {out} --fold {fold} --out runs/fold{fold}",
     )
@@ -318,10 +329,20 @@ def import_weights(
     published: Annotated[Path, typer.Argument(help="Checkpoint of the published implementation, *.pt.")],
     out: Annotated[Path, typer.Option(help="Model folder to write.")],
     fold: Annotated[
-        int | None, typer.Option(min=1, max=4, help="Fold that the checkpoint held out, if known.")
+        str | None,
+        typer.Option(
+            help="Fold that the checkpoint held out, if known, as the store numbers it: 1 or fold1; "
+            "several are separated by commas."
+        ),
     ] = None,
     window: Annotated[int, typer.Option(help="Promoter window of its training, bp.")] = 40_000,
-    channels: Annotated[str | None, typer.Option(help="Names of its marks, separated by commas.")] = None,
+    channels: Annotated[
+        str | None,
+        typer.Option(
+            help="Names of its marks in the order of its training, separated by commas; default for seven "
+            "marks: the published order."
+        ),
+    ] = None,
     force: Force = False,
 ):
     """Convert a published checkpoint to a model folder.
@@ -332,15 +353,32 @@ def import_weights(
     from chromoformer.provenance import atomic_path, refuse_existing
 
     refuse_existing(out, force)
-    model = import_published(published, window, channels.split(",") if channels else None)
+    held_out = _fold_numbers(fold)
+    model = import_published(published, window, _split(channels) or None)
     with atomic_path(out) as folder:
         folder.mkdir()
-        save(model, folder, [fold] if fold else [])
+        save(model, folder, held_out)
     parameters = sum(weights.numel() for weights in model.parameters())
     _print(
         f"{out}: a {model.config.task} network with {parameters:,} parameters.",
         f"Next: chromoformer predict {out} STORE.h5 --out predictions.csv",
     )
+
+
+def _fold_numbers(text: str | None) -> list[int]:
+    "Return the numbers of folds that are separated by commas, each as 5 or fold5."
+    from chromoformer.errors import InputError
+
+    numbers = [name.lower().removeprefix("fold").strip() for name in _split(text)]
+    for name, number in zip(_split(text), numbers):
+        if not (number.isdecimal() and int(number) > 0):
+            raise InputError(
+                f"{name!r} is not a fold",
+                place="--fold",
+                fix="give the number of a fold of the store, for example 5; `chromoformer info STORE.h5` "
+                "lists them",
+            )
+    return sorted({int(number) for number in numbers})
 
 # %% ../nbs/cli.ipynb #c11a0007
 @app.command(epilog="Example: `chromoformer export-weights runs/fold1 --out fold1.pt`")
@@ -385,28 +423,36 @@ def train(
     threads: Threads = None,
     dtype: Precision = DType.float32,
     low_memory: LowMemory = False,
+    keep: Annotated[
+        bool,
+        typer.Option(
+            "--keep", help="If the run is complete and has the same settings, print its metrics and stop."
+        ),
+    ] = False,
     force: Force = False,
 ):
     """Train a model with one fold of chromosomes held out.
 
-    After an interruption, the same command continues from the last complete epoch.
+    After an interruption, the same command continues from the last complete epoch. A complete run is refused,
+    kept with --keep, or replaced with --force.
     """
     torch_type = _set_up_torch(threads, dtype, device)
     from chromoformer.data.store import Store
-    from chromoformer.errors import naming_file
+    from chromoformer.errors import InputError, naming_file
     from chromoformer.metrics import format_metrics
     from chromoformer.training.fit import fit
     from chromoformer.training.recipe import network_and_recipe
+    from chromoformer.training.run_folder import is_complete
 
+    if keep and force:
+        raise InputError("--keep and --force contradict each other", fix="give one of them")
     opened = [Store(store) for store in stores]
     folds = _folds_to_hold_out(opened, fold)
     with naming_file(config or "--config"):
         network, recipe = network_and_recipe(opened[0], *_read_config(config))
     runs = [out / f"fold{k}" if fold == "all" else out for k in folds]
     for k, run in zip(folds, runs):
-        if fold == "all" and (run / "metrics.json").exists() and not force:
-            _print(f"fold {k}: complete already, {run}")
-            continue
+        complete = is_complete(run) and not force
         metrics = fit(
             opened,
             run,
@@ -420,8 +466,10 @@ def train(
             validation=_split(validation),
             in_memory=not low_memory,
             force=force,
+            keep=keep or fold == "all",
         )
-        _print(f"fold {k}, held-out genes: {format_metrics(metrics)}  ->  {run}")
+        state = f"fold {k}: complete already" if complete else f"fold {k}"
+        _print(f"{state}, held-out genes: {format_metrics(metrics)}  ->  {run}")
     _print(f"Next: chromoformer evaluate {' '.join(map(str, runs))}")
 
 
@@ -471,7 +519,7 @@ def predict(
         list[Path],
         typer.Argument(
             metavar="MODEL_OR_RUN_DIR... STORE.h5",
-            help="One model, or the runs of several folds; then the store.",
+            help="One model, the runs of several folds, or several seeds of them; then the store.",
         ),
     ],
     out: Annotated[Path, typer.Option(help="Table to write, *.parquet or *.csv.")],
@@ -483,7 +531,8 @@ def predict(
 ):
     """Predict every gene of a store.
 
-    With the runs of several folds, each gene is predicted by the run that held it out.
+    With the runs of several folds, each gene is predicted by the run that held it out. Several seeds of a
+    fold are averaged: `score` is the mean of `n_models` runs, and `score_sd` their standard deviation.
     """
     torch_type = _set_up_torch(threads, dtype, device)
     from chromoformer.errors import InputError
@@ -502,6 +551,9 @@ def predict(
     refuse_existing(out, force)
     table = run(models, store, device=device, dtype=torch_type, in_memory=not low_memory)
     _write_table(table, out)
+    if "n_models" in table:
+        most = int(table["n_models"].max())
+        _print(f"{most} runs of a fold are averaged; the mean of score_sd is {table['score_sd'].mean():.3f}.")
     _print(
         f"{out}: {len(table):,} genes, {int(table['held_out'].sum()):,} of them held out by the model that "
         "predicts them.",

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from .data.expression import rule_of_labels
 from .data.store import Store
 from .errors import InputError
 from .metrics import format_metrics
@@ -49,6 +50,8 @@ def describe_store(store: Store) -> str:
         f"{store.bins:,} bins",
         "  mean depth over all regions",
     ]
+    if (store.unit, store.label) != ("RPKM", "median"):
+        lines.insert(2, f"  label 1     {rule_of_labels(store.label, store.unit)}")
     depths = zip(store.channels, _mean_depth(store))
     lines += [f"    {name:<12}{depth:10.3f}" for name, depth in depths]
     lines.append("  inputs")
@@ -65,9 +68,10 @@ def _mean_depth(store: Store) -> np.ndarray:
 
 
 def _input(entry: dict[str, Any]) -> str:
-    "Return the name and checksum of an input file, or the number of files."
+    "Return the name and checksum of an input file (of contacts, also the score), or the number of files."
     if "sha256" in entry:
-        return f"{entry['name']}  sha256 {entry['sha256'][:16]}..."
+        score = f"  score: {entry['score']}" if "score" in entry else ""
+        return f"{entry['name']}  sha256 {entry['sha256'][:16]}...{score}"
     return f"{len(entry['files'])} files"
 
 # %% ../nbs/describe.ipynb #de5c0003

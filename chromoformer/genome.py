@@ -4,11 +4,13 @@
 
 # %% auto #0
 __all__ = ['HUMAN_FOLDS', 'Region', 'parse_region', 'read_chrom_sizes', 'check_inside', 'bare_name', 'match_chroms',
-           'chromosome_fold']
+           'check_assembly', 'same_species', 'chromosome_fold']
 
 # %% ../nbs/genome.ipynb #4235304b
+import functools
 import re
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -86,7 +88,7 @@ def read_chrom_sizes(path: str | Path) -> dict[str, int]:
     ----------
     path : str or Path
         A table of two columns, separated by tabs or spaces: name and length in bp. Lines that begin with `#`
-        are skipped.
+        and a byte-order mark are skipped.
 
     Returns
     -------
@@ -105,7 +107,7 @@ def read_chrom_sizes(path: str | Path) -> dict[str, int]:
             "no such file", file=path, fix="give a two-column table of chromosome names and lengths"
         )
     sizes: dict[str, int] = {}
-    for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), 1):
         fields = line.split()
         if not fields or fields[0].startswith("#"):
             continue
@@ -179,9 +181,14 @@ def bare_name(chrom: str) -> str:
     str
         The bare name: "1" for "chr1".
     """
-    name = str(chrom)
-    name = name[3:] if name[:3].lower() == "chr" else name
+    name = _without_chr(chrom)
     return "M" if name == "MT" else name
+
+
+def _without_chr(chrom: str) -> str:
+    "Return a chromosome's name without its `chr`, in any case."
+    name = str(chrom)
+    return name[3:] if name[:3].lower() == "chr" else name
 
 # %% ../nbs/genome.ipynb #b04a02ab
 def match_chroms(
@@ -212,8 +219,7 @@ def match_chroms(
     """
     names = list(dict.fromkeys(names))
     genome = list(genome)
-    known = {bare_name(chrom): chrom for chrom in genome}
-    matched = {name: known[bare_name(name)] for name in names if bare_name(name) in known}
+    matched = _matched(names, genome)
     if names and not matched:
         raise InputError(
             f"no chromosome matches the genome: the file has {some(names)}, the genome has {some(genome)}",
@@ -227,7 +233,149 @@ def match_chroms(
             f"skipped ({some(left_out)})",
             stacklevel=2,
         )
+    uses = Counter(matched.values())
+    repeated = [name for name, chrom in matched.items() if uses[chrom] > 1]
+    if repeated and warn:
+        warnings.warn(
+            f"{file or 'input'}: several names mean one chromosome and are joined ({some(repeated)})",
+            stacklevel=2,
+        )
     return matched
+
+
+def _matched(names: list[str], genome: list[str]) -> dict[str, str]:
+    "Match names as they are, then without `chr`, then with M for MT if nothing else matches this chromosome."
+    found = {name: name for name in set(names) & set(genome)}
+    for spelling in (_without_chr, bare_name):
+        known: dict[str, str] = {}
+        for chrom in genome:
+            known.setdefault(spelling(chrom), chrom)
+        taken = set(found.values()) if spelling is bare_name else set()
+        for name in names:
+            chrom = known.get(spelling(name))
+            if name not in found and chrom is not None and chrom not in taken:
+                found[name] = chrom
+    return {name: found[name] for name in names if name in found}
+
+# %% ../nbs/genome.ipynb #6859893c
+_OTHER_NAMES = {  # of the assemblies whose lengths are known
+    "grch37": "hg19",
+    "b37": "hg19",
+    "hs37d5": "hg19",
+    "grch38": "hg38",
+    "b38": "hg38",
+    "t2t": "hs1",
+    "chm13": "hs1",
+    "mgscv37": "mm9",
+    "ncbi37": "mm9",
+    "grcm38": "mm10",
+    "grcm39": "mm39",
+    "bdgp6": "dm6",
+    "bdgp5": "dm3",
+    "wbcel235": "ce11",
+    "grcz10": "danRer10",
+    "r64": "sacCer3",
+}
+
+
+def check_assembly(genome: str, sizes: Mapping[str, int], file: str | Path | None = None) -> None:
+    """Compare chromosome lengths with those of the assembly that they should belong to.
+
+    The lengths of human, mouse, fly, worm, zebrafish and yeast assemblies are known; any other name is
+    accepted.
+
+    Parameters
+    ----------
+    genome : str
+        Name of the assembly, for example "hg19", "GRCh38" or "GRCh38.p14".
+    sizes : mapping of str to int
+        Chromosome lengths in bp by name.
+    file : str or Path, optional
+        The file of the lengths, for messages.
+
+    Raises
+    ------
+    InputError
+        If a length differs and belongs to another known assembly. If it belongs to none, a warning names it.
+    """
+    builds = _known_builds()
+    name = _build_of(genome, builds)
+    if name is None:
+        return
+    own = builds[name]
+    different = [chrom for chrom, size in sizes.items() if own.get(bare_name(chrom), size) != size]
+    if not different:
+        return
+    others = {
+        build: sum(known.get(bare_name(chrom)) == sizes[chrom] for chrom in different)
+        for build, known in builds.items()
+    }
+    best = max(others, key=lambda build: others[build])
+    first = different[0]
+    problem = f"{first} has {sizes[first]:,} bp, but {own[bare_name(first)]:,} bp in {genome}"
+    if not others[best]:
+        warnings.warn(
+            f"{file or 'chromosome sizes'}: {len(different)} lengths are not those of {genome} ({problem}); "
+            "check that all files are of one assembly",
+            stacklevel=2,
+        )
+        return
+    raise InputError(
+        f"{problem}; {others[best]} lengths are those of {best}",
+        file=file,
+        fix=f"give the chromosome sizes of {genome}, or write `genome: {best}` if all files are of {best}",
+    )
+
+
+@functools.cache  # reading the tables takes a second
+def _known_builds() -> dict[str, dict[str, int]]:
+    "Return the lengths of the chromosomes, apart from M, of each assembly of UCSC, by bare name."
+    # bioframe 0.8 gives danRer11 the lengths of danRer10
+    import bioframe
+
+    assemblies = bioframe.assemblies_available()
+    chosen = (assemblies["provider"] == "ucsc") & (assemblies["provider_build"] != "danRer11")
+    names = assemblies.loc[chosen, "provider_build"]
+    builds = {}
+    for name in names:
+        lengths = bioframe.assembly_info(name).chromsizes
+        builds[name] = {
+            bare_name(chrom): int(size) for chrom, size in lengths.items() if bare_name(chrom) != "M"
+        }
+    return builds
+
+
+def _build_of(genome: str, builds: Iterable[str]) -> str | None:
+    "Return the UCSC name of an assembly, with or without its patch (GRCh38.p14); None if it is not known."
+    names = {name.lower(): name for name in builds} | _OTHER_NAMES
+    for name in sorted(names, key=len, reverse=True):
+        if re.match(rf"{re.escape(name)}(?!\d)", genome.strip().lower()):
+            return names[name]
+    return None
+
+# %% ../nbs/genome.ipynb #7551b040
+_SPECIES = {
+    "human": r"hg\d|hs1|hs37|grch|b37|b38|chm13|t2t|human",
+    "mouse": r"mm\d|grcm|mgsc|mouse",
+}
+
+
+def same_species(one: str, other: str) -> bool:
+    """Return whether two assemblies are known to be of one species.
+
+    Parameters
+    ----------
+    one, other : str
+        Names of assemblies.
+
+    Returns
+    -------
+    bool
+        True for equal names, and for two assemblies of human or of mouse.
+    """
+    if one.lower() == other.lower():
+        return True
+    return any(all(re.match(names, genome.lower()) for genome in (one, other)) for names in _SPECIES.values())
 
 # %% ../nbs/genome.ipynb #11168d29
 HUMAN_FOLDS: dict[int, tuple[str, ...]] = {

@@ -39,7 +39,7 @@ def promoter_bins(data: GeneDataset, window: int, bin_size: int, log: bool = Fal
     Returns
     -------
     Tensor, shape (genes, channels, bins), float32
-        Mean depth in reads per base.
+        Mean depth in reads per base, over the bases of a bin that lie on the chromosome; 0 in bins outside.
 
     Raises
     ------
@@ -67,7 +67,11 @@ def promoter_bins(data: GeneDataset, window: int, bin_size: int, log: bool = Fal
     values = torch.empty(len(data), len(data.channels), window // bin_size)
     for batch in loader(data, batch_size=1024):
         sums = batch.promoter[:, first:last]  # (B, store's bins, channels)
-        means = sums.reshape(len(batch), -1, bin_size // data.bin_size, len(data.channels)).sum(2) / bin_size
+        sums = sums.reshape(len(batch), -1, bin_size // data.bin_size, len(data.channels)).sum(2)
+        edges = bins_left_out + torch.arange(0, window + 1, bin_size)
+        span = batch.promoter_span  # (B, 2), the part of the window on the chromosome
+        bases = edges.clamp(min=span[:, :1]).minimum(span[:, 1:]).diff().clamp(min=0)  # (B, bins)
+        means = sums / bases.clamp(min=1)[..., None]
         values[batch.rows] = (means.log1p() if log else means).transpose(1, 2)
     return values
 

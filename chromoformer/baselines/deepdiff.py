@@ -18,7 +18,7 @@ from .common import BaselineRecipe, Prepared, PromoterBaseline, promoter_bins
 from .networks import NetworkBaseline
 from ..data.batches import GeneDataset
 from ..data.store import Store
-from ..errors import InputError
+from ..errors import InputError, some
 from ..training.predict import known_targets
 
 # %% ../../nbs/baselines/deepdiff.ipynb #096eed91
@@ -46,7 +46,8 @@ def common_genes(first: pd.DataFrame, second: pd.DataFrame) -> tuple[np.ndarray,
     joined = tables[0].merge(tables[1], on="gene_id", suffixes=("_1", "_2"))
     if joined.empty:
         raise InputError(
-            "the two cell types have no gene in common",
+            f"the two cell types have no gene in common: one has {some(first['gene_id'], 3)}, the other "
+            f"{some(second['gene_id'], 3)}",
             fix="give two cell types of one species with the same annotation",
         )
     if (joined["fold_1"] != joined["fold_2"]).any():

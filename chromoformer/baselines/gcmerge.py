@@ -165,7 +165,7 @@ def node_features(manifest: Manifest, nodes: Nodes, log: bool) -> np.ndarray:
     regions = nodes.regions()
     with tempfile.TemporaryDirectory() as folder:
         columns = [
-            channel_sums(channel, regions, nodes.bin_size, nodes.sizes, folder)
+            channel_sums(channel, regions, nodes.bin_size, nodes.sizes, folder, required=())
             for channel in manifest.channels
         ]
     sums = np.stack(columns, 1)
@@ -177,7 +177,8 @@ def node_features(manifest: Manifest, nodes: Nodes, log: bool) -> np.ndarray:
             chrom_sums /= bases[:, None]
         return np.log1p(sums)
     for chrom_sums in by_chrom:
-        chrom_sums /= np.maximum(chrom_sums.max(0), 1e-12)
+        highest = chrom_sums.max(0)
+        chrom_sums /= np.where(highest > 0, highest, 1)
     return sums
 
 # %% ../../nbs/baselines/gcmerge.ipynb #9de46449
@@ -224,7 +225,7 @@ def _read_edges(manifest: Manifest, nodes: Nodes, neighbours: int, hic: str | No
     if hic is not None or contacts.kind == "cool":
         options = {}
         if contacts.kind == "cool":
-            options = {"balance": contacts.balance, "divisive": contacts.divisive or None}
+            options = {"balance": contacts.balance, "divisive": contacts.divisive}
         return read_cool(
             hic or str(contacts.path),
             nodes.sizes,

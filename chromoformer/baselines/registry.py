@@ -30,7 +30,7 @@ from ..errors import InputError, naming_file
 from ..provenance import Stopwatch, atomic_path, folder_of, write_json
 from ..training import run_folder
 from ..training.fit import split_genes
-from ..training.models import assign_genes, check_channels
+from ..training.models import assign_genes, check_channels, chromosome_folds, folds_as_trained
 from ..training.predict import predictions_of
 
 # %% ../../nbs/baselines/registry.ipynb #b8a342c4
@@ -194,7 +194,7 @@ def fit(
         run_folder.clear(out)
     with folder_of(out / "state.pt"):
         output = _train(baseline, prepared, genes, chosen, config, out, progress)
-    write_json(out / "config.json", config)
+    write_json(out / "config.json", config | {"folds": chromosome_folds(stores)})
     is_held_out = np.isin(np.arange(len(prepared)), genes[2])
     return run_folder.write_results(
         out,
@@ -342,7 +342,7 @@ def predict(
         prepared = ready[inputs]
         with naming_file(folder):
             check_channels(config["channels"], prepared.channels, stores[0].path)
-        fold = prepared.genes["fold"].to_numpy()
+        fold = folds_as_trained(folders, prepared.genes, stores[0].genome, stores[0].path)
         rows = assign_genes(held_out, fold)[number]
         output = _outputs(folder, config, baseline, prepared, stores, trained_with)
         table = _table(baseline, prepared, output, np.isin(fold, config["held_out"]), task)

@@ -20,7 +20,7 @@ from sklearn.preprocessing import StandardScaler
 
 from .common import Baseline, Prepared, genes_of
 from ..data.batches import GeneDataset, loader
-from ..data.tracks import bin_means
+from ..data.tracks import bases_on_chromosome, bin_sums
 from ..data.whole_genes import pool_runs
 from ..errors import InputError
 from ..training.predict import known_targets
@@ -113,12 +113,21 @@ def genome_bin_features(
     end = start + (2 * flank + 1) * bin_size
     regions = pd.DataFrame({"chrom": genes["chrom"].to_numpy(), "start": start, "end": end})
     means = [
-        bin_means(path, regions, bin_size, chrom_sizes).reshape(len(genes), -1) for path in tracks.values()
+        _means_on_chromosome(path, regions, bin_size, chrom_sizes).reshape(len(genes), -1)
+        for path in tracks.values()
     ]
     values = np.log1p(np.stack(means, 2))  # (genes, bins, channels)
     minus = (genes["strand"] == "-").to_numpy()
     values[minus] = values[minus][:, ::-1]
     return values.reshape(len(genes), -1)
+
+
+def _means_on_chromosome(
+    path: str, regions: pd.DataFrame, bin_size: int, chrom_sizes: Mapping[str, int]
+) -> np.ndarray:
+    "Return the mean depth of each bin over its bases on the chromosome, (bins,); 0 for bins outside."
+    bases = bases_on_chromosome(regions, bin_size, chrom_sizes)
+    return bin_sums(path, regions, bin_size, chrom_sizes) / np.maximum(bases, 1).astype(np.float32)
 
 # %% ../../nbs/baselines/shallow.ipynb #9c793398
 def gene_body_features(
@@ -161,7 +170,7 @@ def gene_body_features(
     halves = np.stack([half_start, half_start + number - half], 1).ravel()
     features = []
     for path in tracks.values():
-        means = bin_means(path, regions, bin_size, chrom_sizes).astype(float)
+        means = _means_on_chromosome(path, regions, bin_size, chrom_sizes).astype(float)
         features.append(np.add.reduceat(means, start) / number)
         features.append(np.maximum.reduceat(means, start))
         features.append(means[np.where(minus, start, start + number - 1)])

@@ -8,18 +8,18 @@ __all__ = ['log_depth', 'bin_features', 'place_in_window', 'groups_of_similar_le
 
 # %% ../../nbs/data/batches.ipynb #688e3bf7
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
-from .store import Store, open_stores
+from .store import Store, open_stores, store_names, unknown_genes
 from .whole_genes import GeneStretches, PooledGenes, WholeGeneBatch, pool_runs
-from ..errors import InputError, some
+from ..errors import InputError
 
 # %% ../../nbs/data/batches.ipynb #e98c95f7
 def log_depth(sums: Tensor, bases: Tensor) -> Tensor:
@@ -142,7 +142,7 @@ def _split_where_worth(rows: Tensor, lengths: Tensor, worth: int) -> list[Tensor
     ]
 
 # %% ../../nbs/data/batches.ipynb #6e54e7fa
-@dataclass
+@dataclass(repr=False)
 class Batch:
     """B genes with P pCREs in total.
 
@@ -192,6 +192,14 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.promoter)
+
+    def __repr__(self) -> str:
+        lines = [f"Batch of {len(self)} genes and {len(self.gene)} pCREs on {self.promoter.device}"]
+        for name, value in _tensors_of(self).items():
+            lines.append(
+                f"  {name:<16}{str(tuple(value.shape)):<18}{str(value.dtype).removeprefix('torch.')}"
+            )
+        return "\n".join([*lines, f"  bin_size {self.bin_size} bp, window {self.window} bp"])
 
     def to(self, device: str | torch.device) -> "Batch":
         """Return this batch on another device.
@@ -320,6 +328,18 @@ class Batch:
             features.append((*placed, start))
         return features
 
+
+def _tensors_of(batch: Any, prefix: str = "") -> dict[str, Tensor]:
+    "Return the tensors of a batch by name, those of its whole genes with a prefix."
+    found = {}
+    for field in fields(batch):
+        value = getattr(batch, field.name)
+        if isinstance(value, Tensor):
+            found[prefix + field.name] = value
+        elif is_dataclass(value):
+            found |= _tensors_of(value, f"{prefix}{field.name}.")
+    return found
+
 # %% ../../nbs/data/batches.ipynb #b821ed1c
 class GeneDataset:
     """Genes of one or several stores, gathered into batches.
@@ -342,7 +362,8 @@ class GeneDataset:
     Attributes
     ----------
     genes : DataFrame
-        The gene tables of all stores, with the column `store`, the name of the store.
+        The gene tables of all stores, with the column `store`: the name of the store, with its folder where
+        two names are equal (see `store_names`).
     target : Tensor, shape (genes,)
         The target of each gene.
     channels : tuple of str
@@ -378,7 +399,8 @@ class GeneDataset:
         self.channels = stores[0].channels
         self.bin_size = stores[0].bin_size
         self.window = stores[0].window
-        self.genes = pd.concat([store.genes.assign(store=store.name) for store in stores], ignore_index=True)
+        named = zip(stores, store_names(stores))
+        self.genes = pd.concat([store.genes.assign(store=name) for store, name in named], ignore_index=True)
         self.target = self._tensor(_targets(self.genes, task))
         regions = pd.concat([store.regions for store in stores], ignore_index=True)
         regions["first_bin"] = _joined([store.regions["first_bin"] for store in stores], self._bins_of_stores)
@@ -618,9 +640,6 @@ def gene_rows(data: GeneDataset, genes: Sequence[str] | np.ndarray | None) -> np
         return genes
     missing = set(genes) - set(data.genes["gene_id"])
     if missing:
-        raise InputError(
-            f"unknown genes: {some(sorted(missing))}",
-            fix="see the gene ids with `chromoformer info STORE.h5`",
-        )
+        raise unknown_genes(sorted(missing), data.genes)
     by_id = data.genes.groupby("gene_id", sort=False).indices
     return np.concatenate([by_id[gene] for gene in genes]) if len(genes) else np.zeros(0, np.int64)

@@ -7,12 +7,15 @@ __all__ = ['add_channel', 'channel_beside']
 
 # %% ../../nbs/data/channels.ipynb #ca4e0a03
 import tempfile
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from .bigwig import existing
 from .build import channel_sums
 from .manifest import Channel, files_of, read_manifest
 from .store import Store, open_store, record_store, write_store
@@ -33,7 +36,7 @@ def add_channel(
     store : Store or path
         The store to copy.
     channel : Channel
-        Name, kind and path of the track.
+        Name, kind and path of the track: depth, reads or peaks.
     out : path
         The store to write, `*.h5`.
     chrom_sizes : dict of str to int
@@ -47,7 +50,13 @@ def add_channel(
     Raises
     ------
     InputError
-        If the store has a channel of this name, or the track cannot be read.
+        If the store has a channel of this name, or the track cannot be read or has no data on a chromosome
+        of the store's genes (chrY may lack it).
+
+    Warns
+    -----
+    UserWarning
+        If the store was made of the same file.
     """
     watch = Stopwatch()
     store = open_store(store)
@@ -58,6 +67,9 @@ def add_channel(
             fix="give the new channel another name",
         )
     files = numbered(channel.name, files_of(channel.path))
+    records = {name: file_record(existing(file)) for name, file in files.items()}
+    if channel.value is None:  # another value of the same peaks is another track
+        _warn_of_known_files(store, records)
 
     write_store(
         out,
@@ -68,10 +80,12 @@ def add_channel(
         bin_sizes=store.bin_sizes,
         window=store.window,
         genome=store.genome,
-        inputs=store.inputs | {name: file_record(file) for name, file in files.items()},
+        inputs=store.inputs | records,
         chrom_sizes=chrom_sizes,
         downstream=store.downstream,
         exons=_exons_of_store(store),
+        unit=store.unit,
+        label=store.label,
     )
     record_store(
         out,
@@ -81,6 +95,18 @@ def add_channel(
         watch=watch,
     )
     return Store(out)
+
+
+def _warn_of_known_files(store: Store, records: Mapping[str, Mapping[str, Any]]) -> None:
+    "Warn of files that the store was made of already."
+    known = {record.get("sha256"): name for name, record in store.inputs.items()}
+    for name, record in records.items():
+        if record["sha256"] in known:
+            warnings.warn(
+                f"{record['name']}: {name} has the same content as {known[record['sha256']]} of "
+                f"{store.path}; each channel should have files of its own",
+                stacklevel=3,
+            )
 
 
 def _signal_with(

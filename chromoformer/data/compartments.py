@@ -6,6 +6,7 @@
 __all__ = ['gene_density', 'compartments', 'at_tss', 'write_compartment_track']
 
 # %% ../../nbs/data/compartments.ipynb #c0de0a03
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,15 @@ import numpy as np
 import pandas as pd
 
 from .bigwig import write_bigwig
-from .coolers import bin_weights, cis_pixels, open_cooler, positions_within
-from ..errors import InputError
+from chromoformer.data.coolers import (
+    bin_weights,
+    check_lengths,
+    cis_pixels,
+    open_cooler,
+    positions_within,
+    warn_unweighted,
+)
+from ..errors import InputError, some
 from ..genome import match_chroms
 
 # %% ../../nbs/data/compartments.ipynb #c0de0a05
@@ -43,6 +51,57 @@ def gene_density(genes: pd.DataFrame, bins: pd.DataFrame, reach: int = 0) -> np.
         found[bins.index.get_indexer(here.index)] = count
     return found
 
+# %% ../../nbs/data/compartments.ipynb #c001e002
+def _fitted_phasing(
+    phasing: pd.DataFrame, bins: pd.DataFrame, width: int, chrom_sizes: Mapping[str, int]
+) -> pd.DataFrame:
+    "Return the phasing with the genome's names, after checking that it fits the map's bins."
+    kind = ["chrom", "tss"] if "tss" in phasing else ["chrom", "start", "value"]
+    missing = [name for name in kind if name not in phasing]
+    if missing:
+        raise InputError(
+            f"the phasing table lacks {some(missing)}; it has {some(phasing.columns)}",
+            fix="give genes (chrom, tss) or bins (chrom, start, end, value)",
+        )
+    chroms = phasing["chrom"].astype("str")
+    names = match_chroms(chroms.unique(), chrom_sizes, file="the phasing table", warn=False)
+    phasing = phasing.assign(chrom=chroms.map(names))
+    phasing = phasing[phasing["chrom"].isin(bins["chrom"])]
+    if phasing.empty:
+        raise InputError(
+            f"the phasing table and the map share no chromosome: the table has {some(names)}, the map "
+            f"{some(bins['chrom'].unique())}",
+            fix="give a table of the map's genome",
+        )
+    if "tss" not in phasing:
+        _check_phasing_bins(phasing, bins, width)
+        return phasing.assign(value=pd.to_numeric(phasing["value"], errors="coerce"))
+    return phasing
+
+
+def _check_phasing_bins(phasing: pd.DataFrame, bins: pd.DataFrame, width: int) -> None:
+    "Raise an error unless every row of the phasing is a bin of the map, once."
+    whole = {"start": "int64"} | ({"end": "int64"} if "end" in phasing else {})
+    rows = pd.MultiIndex.from_frame(phasing[["chrom", *whole]].astype(whole))
+    wrong = ~rows.isin(pd.MultiIndex.from_frame(bins[["chrom", *whole]].astype(whole)))
+    fix = f"make a table of the map's bins: {width} bp wide, starts 0, {width}, ... (0-based)"
+    if wrong.any():
+        first = ", ".join(map(str, rows[wrong][0]))
+        raise InputError(
+            f"{wrong.sum()} of {len(rows)} rows of the phasing table are not bins of the map; the first is "
+            f"({first})",
+            fix=fix,
+        )
+    if rows.duplicated().any():
+        raise InputError(
+            f"the phasing table lists {rows.duplicated().sum()} bins twice", fix="keep one row per bin"
+        )
+    apart = phasing.sort_values("start").groupby("chrom")["start"].diff().min()
+    if apart > width:  # False for NaN
+        raise InputError(
+            f"the rows of the phasing table are {apart:.0f} bp apart, the map's bins {width} bp", fix=fix
+        )
+
 # %% ../../nbs/data/compartments.ipynb #c0de0a08
 def compartments(
     path: str | Path,
@@ -69,7 +128,7 @@ def compartments(
     balance : str or bool, default "weight"
         Column of the bin weights. False: raw counts.
     divisive : bool, optional
-        Whether counts are divided by the weights; by default the column's name decides, as in `bin_weights`.
+        Whether counts are divided by the weights; by default `weights_divide` decides.
     among : int, default 1
         Number of leading components from which the one that follows the phasing best is taken.
 
@@ -82,21 +141,46 @@ def compartments(
     Raises
     ------
     InputError
-        If the map cannot be read, or if its bins are not all of one width.
+        If the map cannot be read or is of another assembly, if its bins are not all of one width, or if the
+        phasing does not fit the map.
+
+    Warns
+    -----
+    UserWarning
+        If a chromosome has no compartments; the warning names it.
     """
     opened = open_cooler(path, resolution)
     if opened.binsize is None:
         raise InputError("compartments need bins of one width", file=path, fix="give another map")
     names = match_chroms(opened.chromnames, chrom_sizes, file=path)
+    check_lengths(opened, names, chrom_sizes, path)
     weights = bin_weights(opened, balance, divisive)
-    bins = opened.bins()[["chrom", "start", "end"]][:]
+    bins = opened.bins()[["chrom", "start", "end"]][:].astype({"chrom": "str"})
+    bins = bins.assign(chrom=bins["chrom"].map(names))
+    phasing = _fitted_phasing(phasing, bins.dropna(), opened.binsize, chrom_sizes)
     parts = {}
     for name, chrom in names.items():
         own = slice(*opened.extent(name))
-        here = bins.iloc[own].assign(chrom=chrom).astype({"chrom": "str"}).reset_index(drop=True)
+        here = bins.iloc[own].reset_index(drop=True)
         matrix = _balanced_matrix(opened, name, weights[own])
         parts[chrom] = here.assign(pc1=_component(matrix, _phase(phasing, here), among))
-    return pd.concat([parts[chrom] for chrom in chrom_sizes if chrom in parts], ignore_index=True)
+    unweighted = [name for name in names if not np.isfinite(weights[slice(*opened.extent(name))]).any()]
+    warn_unweighted(unweighted, balance, path)
+    found = pd.concat([parts[chrom] for chrom in chrom_sizes if chrom in parts], ignore_index=True)
+    _warn_unknown(found, [names[name] for name in unweighted], path)
+    return found
+
+
+def _warn_unknown(found: pd.DataFrame, unweighted: list[str], path: str | Path) -> None:
+    "Warn about the other chromosomes without compartments."
+    known = found.groupby("chrom", sort=False)["pc1"].count()
+    unknown = [chrom for chrom in known.index[known == 0] if chrom not in unweighted]
+    if unknown:
+        warnings.warn(
+            f"{path}: there are no compartments on {some(unknown)}: fewer than five bins are usable, or the "
+            "phasing is missing or the same in all bins",
+            stacklevel=3,
+        )
 
 
 def _balanced_matrix(opened: Any, name: str, weights: np.ndarray) -> np.ndarray:  # (bins, bins)
@@ -150,7 +234,17 @@ def at_tss(table: pd.DataFrame, genes: pd.DataFrame) -> np.ndarray:
     -------
     ndarray, shape (genes,), float64
         PC1 of the bin that holds the TSS, NaN where it is unknown.
+
+    Raises
+    ------
+    InputError
+        If the table and the genes share no chromosome.
     """
+    if len(genes) and not genes["chrom"].isin(table["chrom"]).any():
+        raise InputError(
+            f"the table has {some(table['chrom'].unique())}, the genes {some(genes['chrom'].unique())}",
+            fix="use a table and genes of one genome, with the same names",
+        )
     found = np.full(len(genes), np.nan)
     for chrom, here in table.groupby("chrom", sort=False):
         mine = (genes["chrom"] == chrom).to_numpy()
@@ -177,7 +271,25 @@ def write_compartment_track(path: str | Path, table: pd.DataFrame, chrom_sizes: 
     -------
     Path
         The file that was written.
+
+    Raises
+    ------
+    InputError
+        If the table has none of these chromosomes, or a bin that leaves its chromosome.
     """
+    size = table["chrom"].map(chrom_sizes)
+    if not size.notna().any():
+        raise InputError(
+            f"the table has {some(table['chrom'].unique())}, the genome has {some(chrom_sizes)}",
+            fix="use the table and the chromosome sizes of one genome, with the same names",
+        )
+    outside = table[table["start"] >= size]
+    if len(outside):
+        raise InputError(
+            f"{len(outside)} bins of the table leave their chromosome, the first at "
+            f"{outside['chrom'].iloc[0]}:{outside['start'].iloc[0]}",
+            fix="use the table and the chromosome sizes of one genome assembly",
+        )
     sizes = dict(sorted(chrom_sizes.items()))  # genome browsers search names in this order
     return write_bigwig(path, sizes, _track_intervals(table, sizes))
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['READING', 'SELECTING', 'check_intervals', 'load_plain_pickle', 'both_ways', 'join_positions', 'select_pcres',
-           'read_contacts']
+           'read_contacts', 'chosen_contacts', 'describe_contact_score']
 
 # %% ../../nbs/data/contacts.ipynb #62cef46f
 import gzip
@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .coolers import CONTACT, NO_CONTACTS, positions_within, read_cool
+from .loops import check_width, describe_loop_score, read_loops
 from .tables import numbers, place_of, read_table
 from ..errors import InputError, some
 from ..genome import Region, check_inside, match_chroms
@@ -126,15 +127,26 @@ def _fragments(
     return chrom, start.astype(np.int64), end.astype(np.int64)
 
 # %% ../../nbs/data/contacts.ipynb #c2aa7648
-def _read_bedpe(path: str | Path, chrom_sizes: Mapping[str, int]) -> pd.DataFrame:
-    "Read contacts from a list of loops."
-    columns = ["chrom_a", "start_a", "end_a", "chrom_b", "start_b", "end_b", "name", "score"]
-    table = read_table(path, columns, names=columns)
-    positions = ["start_a", "end_a", "start_b", "end_b"]
-    if pd.to_numeric(table[positions].iloc[0], errors="coerce").isna().all():  # column names
-        table = table.iloc[1:]
-    whole = {name: numbers(table, name, path, whole=True) for name in positions}
-    return _cis_contacts(table.assign(score=numbers(table, "score", path), **whole), chrom_sizes, path)
+def _read_bedpe(
+    path: str | Path,
+    chrom_sizes: Mapping[str, int],
+    score: str | int | None = None,
+    resolution: int | None = None,
+    tss_distance: int = 0,
+    min_score: float = -np.inf,
+) -> pd.DataFrame:
+    "Read contacts from a list of loops; warn if its anchors are narrow, or if no score is above min_score."
+    table = read_loops(path, chrom_sizes, score, resolution)
+    check_width(table, path, tss_distance)
+    if not (table["score"] > min_score).any():
+        what = describe_loop_score(path, score)
+        lowest, highest = table["score"].min(), table["score"].max()
+        warnings.warn(
+            f"{path}: no loop has a score above min_score, {min_score:g}; its score, {what}, ranges from "
+            f"{lowest:.4g} to {highest:.4g}: lower min_score, or choose another score",
+            stacklevel=3,
+        )
+    return _cis_contacts(table, chrom_sizes, path)
 
 # %% ../../nbs/data/contacts.ipynb #f3c51d84
 class _NumPyType:
@@ -463,7 +475,7 @@ def _candidates(
 READING = {
     "pickles": (),
     "pairs": (),
-    "bedpe": (),
+    "bedpe": ("score", "resolution"),
     "cool": ("resolution", "balance", "divisive", "transform"),
     "none": (),
 }
@@ -526,7 +538,15 @@ def read_contacts(
         raise InputError(f"contacts of kind {kind} need a path", fix="name the file, or choose kind none")
     if kind == "cool":
         return _read_map(path, chrom_sizes, genes, tss, options)
-    return {"pickles": _read_pickles, "pairs": _read_pairs, "bedpe": _read_bedpe}[kind](path, chrom_sizes)
+    if kind in ("pairs", "bedpe") and not isinstance(path, (str, Path)):
+        raise InputError(
+            f"contacts of kind {kind} are one file, found {path!r}",
+            fix="write path: FILE; join several tables into one, or use kind average for several cell types",
+        )
+    if kind == "bedpe":
+        names = (*READING["bedpe"], "tss_distance", "min_score")
+        return _read_bedpe(path, chrom_sizes, **{name: options[name] for name in names if name in options})
+    return {"pickles": _read_pickles, "pairs": _read_pairs}[kind](path, chrom_sizes)
 
 
 def _read_map(path: Any, chrom_sizes: Mapping[str, int], genes: Any, tss: Any, options: dict) -> pd.DataFrame:
@@ -537,9 +557,61 @@ def _read_map(path: Any, chrom_sizes: Mapping[str, int], genes: Any, tss: Any, o
     selecting = SELECTING | {name: value for name, value in options.items() if name in SELECTING}
 
     def best(contacts: pd.DataFrame) -> pd.DataFrame:
-        return contacts.iloc[np.unique(_chosen(genes, contacts, tss, **selecting).contact)]
+        return chosen_contacts(genes, contacts, tss, **selecting)
 
     sites = _sites(genes, tss)
     return read_cool(
         path, chrom_sizes, sites=sites, tss_distance=selecting["tss_distance"], best=best, **reading
     )
+
+# %% ../../nbs/data/contacts.ipynb #c001c002
+def chosen_contacts(
+    genes: pd.DataFrame, contacts: pd.DataFrame, tss: pd.DataFrame | None = None, **selecting: Any
+) -> pd.DataFrame:
+    """Return the contacts that `select_pcres` makes pCREs of.
+
+    Parameters
+    ----------
+    genes : DataFrame
+        Gene table with the columns gene_id, chrom and tss.
+    contacts : DataFrame
+        Contacts, from `read_contacts`.
+    tss : DataFrame, optional
+        Further TSSs, as in `select_pcres`.
+    **selecting : Any
+        Options of `select_pcres`.
+
+    Returns
+    -------
+    DataFrame
+        Rows of `contacts`, in the same order. `select_pcres` selects the same pCREs from them.
+    """
+    chosen = _chosen(genes, contacts, tss, **(SELECTING | selecting))
+    return contacts.iloc[np.unique(chosen["contact"].to_numpy())]
+
+# %% ../../nbs/data/contacts.ipynb #10060002
+def describe_contact_score(kind: str, path: Any, **options: Any) -> str:
+    """Describe what the contact score of a source is.
+
+    Parameters
+    ----------
+    kind : {"pickles", "pairs", "bedpe", "cool"}
+        The kind of source.
+    path : str or Path or sequence or mapping
+        The file or files.
+    **options : Any
+        Options for reading, as in `read_contacts`.
+
+    Returns
+    -------
+    str
+        For example "o (HiCCUPS)" or "counts balanced by KR".
+    """
+    if kind == "bedpe":
+        return describe_loop_score(path, options.get("score"))
+    if kind == "cool":
+        balance = options.get("balance", "weight")
+        transform = options.get("transform", "none")
+        counts = f"counts balanced by {balance}" if balance else "raw counts"
+        return counts if transform == "none" else f"{counts}, {transform}"
+    return {"pairs": "column score", "pickles": "pair2score"}[kind]

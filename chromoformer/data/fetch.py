@@ -101,26 +101,27 @@ class _Errand:
             complete = all([self.obtain(file) for file in raw])  # ask for all before giving up
             if not complete or not self.chrom_sizes.is_file():
                 return  # the user has to provide something first
-            self.make_track(track, raw, source.kind, watch)
+            self.make_track(track, raw, source, watch)
         if not self.keep_reads:
             for file in raw:
                 if file.path.is_file():
                     file.path.unlink()
                     self.count(dropped=1)
 
-    def make_track(self, track: DataFile, raw: list[DataFile], kind: str, watch: Stopwatch) -> None:
+    def make_track(self, track: DataFile, raw: list[DataFile], source: Raw, watch: Stopwatch) -> None:
         "Turn raw files into a bigWig, and write its record."
         with self.one_at_a_time:  # the reads of one genome in memory
             if self.stop.is_set():
                 raise Stopped
             sizes = read_chrom_sizes(self.chrom_sizes)
-            write_track([str(file.path) for file in raw], kind, sizes, track.path)
+            files = [str(file.path) for file in raw]
+            write_track(files, source.kind, sizes, track.path, value=source.value)
             record(
                 made_record(track.path),
                 what="track from raw files",
                 inputs={f"raw.{number}": file.path for number, file in enumerate(raw, 1)},
                 outputs={"track": track.path},
-                parameters={"kind": kind},
+                parameters={"kind": source.kind} | ({"value": source.value} if source.value else {}),
                 watch=watch,
             )
         self.count(made=1)
@@ -301,7 +302,7 @@ def _track_rows(channel: Channel, source: Raw, ask: bool) -> list[dict[str, Any]
     "Return the rows of the raw files of a channel, and of the track that is made of them."
     track = track_files(channel)[0]
     made = track.path.is_file()
-    is_reads = source.kind != "bedgraph"
+    is_reads = source.kind not in ("bedgraph", "peaks")
     rows = []
     for file in source_files(f"{channel.name} (raw)", source):
         row = _row(file, ask and not made) | {"raw": True}

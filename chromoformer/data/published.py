@@ -6,12 +6,14 @@
 __all__ = ['read_metadata', 'region_file', 'read_region_sums', 'import_regions']
 
 # %% ../../nbs/data/published.ipynb #0317544e
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from .expression import check_tss, refuse_other_kind
 from .store import PUBLISHED_MARKS, record_store, refuse_finished, write_store
 from ..errors import InputError, naming_file, some
 from ..genome import Region, parse_region
@@ -41,8 +43,15 @@ def read_metadata(path: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
         If the file is missing or not such a table, or a value is wrong; line and gene are named.
     """
     path = Path(path)
-    meta = _read_table_of_genes(path)
+    try:
+        meta = _read_table_of_genes(path)
+    except InputError:
+        if path.is_file():
+            refuse_other_kind("metadata", path)
+        raise
     _check_values(meta, path)
+    _check_ends(meta, path)
+    _note_contradictions(meta, path)
     tss = meta["start"].astype(np.int64)
     genes = pd.DataFrame(
         {
@@ -116,6 +125,44 @@ def _check_values(meta: pd.DataFrame, path: Path) -> None:
                 place=f"line {row + 2}, gene {meta['gene_id'][row]}",
                 fix="correct or remove this line",
             )
+
+
+def _check_ends(meta: pd.DataFrame, path: Path) -> None:
+    "Check the column `end`, if there is one: intervals longer than the TSS are bodies, and start at `start`."
+    if "end" not in meta:
+        return
+    end = _numbers(meta, "end")
+    before = (end <= meta["start"]).to_numpy()
+    if before.any():
+        row = int(np.argmax(before))
+        raise InputError(
+            f"end {meta['end'][row]} is not above start {meta['start'][row]}",
+            file=path,
+            place=f"line {row + 2}, gene {meta['gene_id'][row]}",
+            fix="write the 0-based position of the TSS as start, and start + 1 as end",
+        )
+    names = meta.get("gene_name", meta["gene_id"])
+    body = {"gene_name": names, "tss": meta["start"], "gene_start": meta["start"], "gene_end": end}
+    check_tss(meta.assign(**body)[end.notna()], path)
+
+
+def _note_contradictions(meta: pd.DataFrame, path: Path) -> None:
+    "Warn if a chromosome is in two splits, or if genes of label 1 have the lower expression."
+    splits = meta.groupby("chrom")["split"].nunique()
+    shared = splits.index[splits > 1].tolist()
+    if shared:
+        warnings.warn(
+            f"{path}: genes of {some(shared)} are in several splits; neighbouring genes share signal, so a "
+            "chromosome should be held out as a whole",
+            stacklevel=3,
+        )
+    high, low = (_numbers(meta, "expression")[_numbers(meta, "label") == label].median() for label in (1, 0))
+    if high < low:
+        warnings.warn(
+            f"{path}: the median expression of genes with label 1 is {high:g}, with label 0 {low:g}; "
+            "1 should be the higher half",
+            stacklevel=3,
+        )
 
 
 def _numbers(meta: pd.DataFrame, column: str) -> pd.Series:
@@ -305,6 +352,11 @@ def import_regions(
     ------
     InputError
         If the store exists, or the metadata or an array is missing or wrong.
+
+    Warns
+    -----
+    UserWarning
+        If a mark is 0 in all regions of a chromosome.
     """
     watch = Stopwatch()
     refuse_finished(out, force)
@@ -318,7 +370,7 @@ def import_regions(
             genes=genes,
             pcres=pcres,
             signal_of=lambda regions: _read_arrays(
-                folder, regions, len(channels), min(bin_sizes), digests, progress
+                folder, regions, channels, min(bin_sizes), digests, progress
             ),
             channels=channels,
             bin_sizes=bin_sizes,
@@ -348,7 +400,7 @@ def import_regions(
 def _read_arrays(
     folder: str | Path,
     regions: pd.DataFrame,
-    channels: int,
+    channels: Sequence[str],
     bin_size: int,
     digests: dict[str, str],  # file name to SHA-256; grows
     progress: bool,
@@ -359,10 +411,27 @@ def _read_arrays(
     blocks = []
     for row in tqdm(regions.itertuples(), total=len(regions), desc="regions", disable=not progress):
         region = Region(row.chrom, row.start, row.end)
-        blocks.append(read_region_sums(folder, region, channels, bin_size))
+        blocks.append(read_region_sums(folder, region, len(channels), bin_size))
         path = region_file(folder, region)
         digests[path.name] = sha256(path)
+    _warn_of_zeros(folder, regions, blocks, channels)
     return np.concatenate(blocks)
+
+
+def _warn_of_zeros(
+    folder: str | Path, regions: pd.DataFrame, blocks: Sequence[np.ndarray], channels: Sequence[str]
+) -> None:
+    "Warn of marks that are 0 in all regions of a chromosome, as if their tracks lacked it."
+    highest = pd.DataFrame([block.max(0) for block in blocks], columns=list(channels))
+    highest = highest.groupby(regions["chrom"].to_numpy(str)).max()
+    for channel in channels:
+        zero = highest.index[highest[channel] == 0].tolist()
+        if zero:
+            warnings.warn(
+                f"{folder}: channel {channel} is 0 in all regions on {some(zero)}; if the data lack these "
+                "chromosomes, remove their genes from the metadata",
+                stacklevel=4,
+            )
 
 
 def _check_windows(genes: pd.DataFrame, window: int, meta: str | Path) -> None:

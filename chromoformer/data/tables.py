@@ -9,6 +9,8 @@ __all__ = ['open_text', 'read_table', 'place_of', 'numbers']
 import contextlib
 import csv
 import gzip
+import re
+import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 from operator import itemgetter
@@ -29,6 +31,34 @@ def _check_exists(path: Path) -> None:
         )
 
 
+_FORMATS = {  # first bytes of files that are not text: what they are, and the fix
+    b"PK\x03\x04": (
+        "an Excel workbook (xlsx) or another zip file",
+        "save the sheet as tab-separated text or CSV",
+    ),
+    b"\xd0\xcf\x11\xe0": ("an Excel workbook (xls)", "save the sheet as tab-separated text or CSV"),
+    b"PAR1": (
+        "a Parquet file",
+        "name it .parquet where a table of columns is read; otherwise convert it to text",
+    ),
+    b"\x89HDF": ("an HDF5 file", "give a text file"),
+    b"BZh": ("a bzip2 file", "decompress it, or compress it with gzip"),
+    b"\xfd7zXZ": ("an xz file", "decompress it, or compress it with gzip"),
+    b"\x28\xb5\x2f\xfd": ("a zstd file", "decompress it, or compress it with gzip"),
+    b"\xff\xfe": ("text in UTF-16 (Unicode text of Excel)", "save it as UTF-8"),
+    b"\xfe\xff": ("text in UTF-16 (Unicode text of Excel)", "save it as UTF-8"),
+}
+
+
+def _refuse_other_formats(path: Path) -> None:
+    "Raise `InputError` if a file is of a well-known format that is not text."
+    with open(path, "rb") as file:
+        first = file.read(8)
+    for beginning, (what, fix) in _FORMATS.items():
+        if first.startswith(beginning):
+            raise InputError(f"found {what}, expected plain or gzipped text", file=path, fix=fix)
+
+
 @contextlib.contextmanager
 def open_text(path: str | Path) -> Iterator[TextIO]:
     """Open a text file, plain or gzipped, for reading.
@@ -46,10 +76,12 @@ def open_text(path: str | Path) -> Iterator[TextIO]:
     Raises
     ------
     InputError
-        If the file is missing, or turns out to be truncated, damaged or not text while it is read.
+        If the file is missing or of a format that is not text, or turns out to be truncated, damaged or not
+        text while it is read.
     """
     path = Path(path)
     _check_exists(path)
+    _refuse_other_formats(path)
     try:
         with open(path, "rb") as file:
             gzipped = file.read(2) == b"\x1f\x8b"
@@ -101,8 +133,8 @@ def read_table(
     Raises
     ------
     InputError
-        If the file cannot be read, has no rows, lacks a column or has one twice, or if a row has the wrong
-        number of fields.
+        If the file cannot be read, has no rows, lacks a column or has one twice, if fields are separated by
+        other characters, or if a row has the wrong number of fields.
     """
     path = Path(path)
     if path.suffix in (".parquet", ".pq"):
@@ -122,7 +154,10 @@ def _read_parquet(path: Path, columns: Sequence[str], optional: Sequence[str]) -
     _check_exists(path)
     try:
         chosen = _present(columns, optional, pq.read_schema(path).names, path)
-        table = pd.read_parquet(path, columns=chosen).reset_index(drop=True)
+        table = pd.read_parquet(path, columns=chosen)
+        if not set(chosen) <= set(table):  # pandas stores a named index as a column
+            table = table.reset_index()
+        table = table[chosen].reset_index(drop=True)
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(
             f"this Parquet file cannot be read ({error})", file=path, fix="write it again"
@@ -181,10 +216,31 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _delimiter(path: Path) -> str:
-    "Return the delimiter of the first line with content: a comma, if it has commas and no tab."
+    "Return the delimiter of the first line that is not a comment: a comma, if it has commas and no tab."
+    comment = first = ""
     with open_text(path) as handle:
-        first = next((line for line in handle if line.strip() and not line.startswith("##")), "")
+        for line in handle:
+            if line.startswith(("#", "track ", "browser ")):
+                comment = comment or line.lstrip("#").strip() and line
+            elif line.strip():
+                first = line
+                break
+    first = first or comment
     return "," if "," in first and "\t" not in first else "\t"
+
+
+def _wrong_separator(fields: Sequence[str], wanted: int = 2) -> str | None:
+    "Return what seems to separate the fields of a line that was read as one field; None if nothing does."
+    if len(fields) > 1:
+        return None
+    separators = {";": "semicolons", "|": "vertical bars", ",": "commas", "\t": "tabs", " ": "spaces"}
+    for separator, name in separators.items():
+        if len(fields[0].split(None if separator == " " else separator)) >= wanted:
+            return name
+    return None
+
+
+_SEPARATE = "separate the fields with tabs or commas, the same in all lines (R: write.table with sep = '\\t')"
 
 
 def _find_header(lines: Iterator[tuple[int, list[str]]], columns: Sequence[str], path: Path) -> list[str]:
@@ -200,6 +256,14 @@ def _find_header(lines: Iterator[tuple[int, list[str]]], columns: Sequence[str],
 
 def _check_width(fields: list[str], width: int, path: Path, number: int, more_allowed: bool) -> None:
     "Raise `InputError` for a line whose number of fields is not `width`, unless the surplus is harmless."
+    separator = _wrong_separator(fields, width)
+    if separator and width > 1:
+        raise InputError(
+            f"expected {width} fields, but they are separated by {separator}",
+            file=path,
+            place=f"line {number}",
+            fix=_SEPARATE,
+        )
     surplus = len(fields) - width
     if surplus > 0 and more_allowed or surplus == 1 and not fields[-1]:
         return
@@ -211,20 +275,57 @@ def _check_width(fields: list[str], width: int, path: Path, number: int, more_al
     )
 
 
+def _is_number(text: str) -> bool:
+    "Return whether a text is a number."
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _present(columns: Sequence[str], optional: Sequence[str], header: Sequence[str], path: Path) -> list[str]:
     "Return the columns to read, after checking that each is in the header, once."
     missing = [name for name in columns if name not in header]
+    separator = _wrong_separator(header, max(2, len(columns)))
+    if missing and separator:
+        raise InputError(
+            f"the columns are separated by {separator}: {some(header)}", file=path, fix=_SEPARATE
+        )
+    if missing and sum(_is_number(name) for name in header) > 1:
+        raise InputError(
+            f"the first line has numbers where column names are expected: {some(header)}",
+            file=path,
+            fix=f"write a first line with the names of the columns, among them {', '.join(columns)}",
+        )
     if missing:
         raise InputError(
             f"no column {', '.join(map(repr, missing))}; the columns are {some(header, most=100)}",
             file=path,
             fix="correct the column's name, here or in the file",
         )
+    _note_similar_names([name for name in optional if name not in header], header, path)
     chosen = dict.fromkeys([*columns, *(name for name in optional if name in header)])
     for name in chosen:
         if list(header).count(name) > 1:
             raise InputError(f"column {name!r} occurs twice", file=path, fix="rename or remove one of them")
     return list(chosen)
+
+
+def _note_similar_names(missing: Sequence[str], header: Sequence[str], path: Path) -> None:
+    "Warn of columns whose names begin as those of missing optional columns, whatever their case and marks."
+    for name in missing:
+        similar = [found for found in header if _letters(found).startswith(_letters(name))]
+        if similar:
+            warnings.warn(
+                f"{path}: the column {some(similar)} is not used; if it holds {name}, call it {name}",
+                stacklevel=5,
+            )
+
+
+def _letters(name: str) -> str:
+    "Return the letters and digits of a name, in lower case."
+    return "".join(character for character in name.lower() if character.isalnum())
 
 # %% ../../nbs/data/tables.ipynb #3a3b5129
 def place_of(table: pd.DataFrame, position: int, name: str | None = None) -> str:
@@ -291,6 +392,12 @@ def numbers(
             f"{column} {str(table[column].iloc[first])!r} is not a {'whole' if whole else 'finite'} number",
             file=file,
             place=place_of(table, first, name),
-            fix="correct or remove this row",
+            fix=_FIX_OF_NUMBERS
+            if _COMMA.fullmatch(str(table[column].iloc[first]))
+            else "correct or remove this row",
         )
     return values.astype(np.int64) if whole else values
+
+
+_COMMA = re.compile(r"\s*[+-]?[\d.]*\d,\d[\d,]*(?:\.\d+)?\s*")
+_FIX_OF_NUMBERS = "write numbers with a decimal point and without separators of thousands: 1.5, 12345"

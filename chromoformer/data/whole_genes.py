@@ -125,7 +125,7 @@ class PooledGenes:
     bins : Tensor, shape (B,), int64
         Number of bins of each gene.
     length : Tensor, shape (B,), int64
-        Distance in bp from the TSS to the transcript's end.
+        Bases from the TSS to the last base of the transcript, both included.
     """
 
     sums: Tensor
@@ -153,7 +153,7 @@ class WholeGeneBatch:
     span : Tensor, shape (B, 2), int64
         Bases that lie on the chromosome, half-open, counted from the 5' edge.
     length : Tensor, shape (B,), int64
-        Distance in bp from the TSS to the transcript's end.
+        Bases from the TSS to the last base of the transcript, both included.
     upstream : int
         Distance in bp from the 5' edge to the TSS, half the promoter window.
     bin_size : int
@@ -327,7 +327,7 @@ def _gene_coordinates(
     from_left = region[["inside_start", "inside_end"]].sub(region["start"], axis=0)
     from_right = -region[["inside_end", "inside_start"]].sub(region["end"], axis=0)
     first, last = np.where(minus[:, None], from_right, from_left).T
-    length = np.where(minus, genes["tss"] - genes["gene_start"], genes["gene_end"] - genes["tss"])
+    length = np.where(minus, genes["tss"] + 1 - genes["gene_start"], genes["gene_end"] - genes["tss"])
     columns = {
         "first_bin": region["first_bin"] + bins_before,
         "bins": region["bins"],

@@ -88,8 +88,6 @@ def with_shuffled_labels(
         The same genes, tracks and contacts with shuffled labels.
     """
     original = open_store(store)
-    shuffled = Store(original.path, channels=original.channels)
-    order = np.random.default_rng(seed).permutation(len(shuffled.genes))
-    values = {name: shuffled.genes[name].to_numpy()[order] for name in ("expression", "label")}
-    shuffled.genes = shuffled.genes.assign(**values)
-    return shuffled
+    order = np.random.default_rng(seed).permutation(len(original.genes))
+    values = {name: original.genes[name].to_numpy()[order] for name in ("expression", "label")}
+    return original.replace(genes=original.genes.assign(**values))

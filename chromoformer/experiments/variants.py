@@ -84,7 +84,8 @@ def train_variant(
     opened = Store(variant.store or store, channels=variant.channels)
     if variant.shuffle_contacts:
         contact_scores = opened.pcres["score"].to_numpy()
-        opened.pcres["score"] = np.random.default_rng(variant.seed).permutation(contact_scores)
+        shuffled = np.random.default_rng(variant.seed).permutation(contact_scores)
+        opened = opened.replace(pcres=opened.pcres.assign(score=shuffled))
     settings = {**network, **variant.network, "task": task}
     config, checked_recipe = network_and_recipe(opened, settings, dict(recipe))
     fit(opened, out, fold, config, checked_recipe, seed=variant.seed, measure=False, progress=False)

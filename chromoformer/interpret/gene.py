@@ -317,6 +317,8 @@ class GeneExplanation:
         For each bin size: attention of the promoter over itself and its pCREs.
     promoter_window : int
         Width around the TSS that the model reads, in bp.
+    unit : str
+        Unit of the store's expression, for figures.
     """
 
     gene: pd.Series
@@ -335,6 +337,7 @@ class GeneExplanation:
     pcre_attention: dict[int, list[np.ndarray]]
     regulation_attention: dict[int, np.ndarray]
     promoter_window: int
+    unit: str = "RPKM"
 
     def promoter_bins(self, bin_size: int) -> pd.DataFrame:
         """Return the positions of the promoter bins.
@@ -445,6 +448,7 @@ def explain_gene(
         embedding_without=without.embedding[0].cpu().numpy(),
         pcres=pcres.assign(held_out=bool(held_out[0]), attention=share[1:]),
         promoter_window=config.promoter_window or config.window,
+        unit=store.unit,
         **attention,
     )
 

@@ -37,26 +37,54 @@ class SilencedStore(Store):
         Interval to change, 0-based and half-open.
     level : mapping of str to float
         For each channel to change its mean depth in the interval, in reads per base.
+
+    Attributes
+    ----------
+    interval : Region
+        The interval that was changed last.
+    level : dict of str to float
+        The depth of each channel there.
+    silenced : dict of str to list
+        For each channel that was changed, by this or an earlier silencing: the intervals, which do not
+        overlap, and their depths.
+    silenced_regions : ndarray of int
+        Rows in `regions` that overlap `interval`.
     """
 
     def __init__(self, store: Store, interval: Region, level: Mapping[str, float]):
-        super().__init__(store.path, channels=store.channels)
-        self.genes = store.genes  # labels may have been changed in memory
+        self.__dict__.update(store.replace().__dict__)  # with all that was changed in memory
+        earlier = store.silenced if isinstance(store, SilencedStore) else {}
+        self._original = store._original if isinstance(store, SilencedStore) else store
         self.interval = interval
         self.level = dict(level)
+        self.silenced = {channel: list(pieces) for channel, pieces in earlier.items()}
+        for channel, depth in self.level.items():
+            outside = _outside(self.silenced.get(channel, []), interval)
+            self.silenced[channel] = [*outside, (interval, depth)]
+        self.silenced_regions = self._overlapping(interval)
+        intervals = {piece for pieces in self.silenced.values() for piece, _ in pieces}
+        self._bins = {piece: self._covered(piece) for piece in intervals}
+
+    def _select_channels(self, channels: Sequence[str]) -> None:
+        "Read only these channels from now on, in this order."
+        super()._select_channels(channels)
+        self._original = self._original.replace(channels=channels)
+
+    def _overlapping(self, interval: Region) -> np.ndarray:
+        "Return the rows of the regions that overlap an interval."
         regions = self.regions
         on_chromosome = regions["chrom"] == interval.chrom
         overlapping = on_chromosome & (regions["start"] < interval.end) & (regions["end"] > interval.start)
-        self.silenced_regions = np.flatnonzero(overlapping)
-        self._bins, self._overlap, self._bases = self._covered(regions[overlapping])
+        return np.flatnonzero(overlapping)
 
-    def _covered(self, regions: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        "Return the bins of the interval, the number of their bases that it covers, and their bases in all."
+    def _covered(self, interval: Region) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        "Return the bins of an interval, the number of their bases that it covers, and their bases in all."
+        regions = self.regions.iloc[self._overlapping(interval)]
         bins, overlaps, bases = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
         for region in regions.itertuples():
             edges = region.start + self.bin_size * np.arange(region.bins + 1)
             inside = np.clip(edges, region.inside_start, region.inside_end)
-            overlap = np.diff(np.clip(inside, self.interval.start, self.interval.end))
+            overlap = np.diff(np.clip(inside, interval.start, interval.end))
             touched = overlap > 0
             bins.append(region.first_bin + np.flatnonzero(touched))
             overlaps.append(overlap[touched])
@@ -64,7 +92,7 @@ class SilencedStore(Store):
         return np.concatenate(bins), np.concatenate(overlaps), np.concatenate(bases)
 
     def stretches(self, places: Sequence[tuple[int, int | None]]) -> np.ndarray:
-        """Read several stretches of bins, with the interval silenced.
+        """Read several stretches of bins, with all silenced intervals.
 
         Parameters
         ----------
@@ -76,18 +104,29 @@ class SilencedStore(Store):
         ndarray, shape (bins of all stretches, channels), float32
             Sums of depth over each bin.
         """
-        found = super().stretches(places)
+        found = self._original.stretches(places)
+        read = [channel for channel in self.silenced if channel in self.channels]
         first_row = 0
         for start, end in places:
             end = self.bins if end is None else end
-            here = (self._bins >= start) & (self._bins < end)
-            row = self._bins[here] - start + first_row
-            kept = 1 - self._overlap[here] / self._bases[here]
-            for channel, depth in self.level.items():
+            for channel in read:
                 column = self.channels.index(channel)
-                found[row, column] = found[row, column] * kept + depth * self._overlap[here]
+                depth = found[first_row : first_row + end - start, column]
+                self._silence(depth, self.silenced[channel], start)
             first_row += end - start
         return found
+
+    def _silence(self, sums: np.ndarray, pieces: Sequence[tuple[Region, float]], start: int) -> None:
+        "Change the sums of depth of one channel, in the bins from `start` on, in place."
+        kept = np.ones(len(sums))
+        added = np.zeros(len(sums))
+        for piece, depth in pieces:
+            bins, overlap, bases = self._bins[piece]
+            here = (bins >= start) & (bins < start + len(sums))
+            kept[bins[here] - start] -= overlap[here] / bases[here]
+            added[bins[here] - start] += depth * overlap[here]
+        changed = kept < 1
+        sums[changed] = sums[changed] * kept[changed].clip(0) + added[changed]
 
     def genes_reading(self) -> np.ndarray:
         """Return the genes that read the interval.
@@ -102,6 +141,20 @@ class SilencedStore(Store):
         stretch = self.promoter_region if self.gene_region is None else self.gene_region
         directly = np.flatnonzero(np.isin(stretch, self.silenced_regions))
         return np.union1d(directly, through_pcre).astype(np.int64)
+
+
+def _outside(pieces: Sequence[tuple[Region, float]], interval: Region) -> list[tuple[Region, float]]:
+    "Return the parts of silenced intervals that lie outside another interval, with their depths."
+    parts = []
+    for piece, depth in pieces:
+        if piece.chrom != interval.chrom or piece.end <= interval.start or interval.end <= piece.start:
+            parts.append((piece, depth))
+            continue
+        if piece.start < interval.start:
+            parts.append((Region(piece.chrom, piece.start, interval.start), depth))
+        if interval.end < piece.end:
+            parts.append((Region(piece.chrom, interval.end, piece.end), depth))
+    return parts
 
 
 def silence(
@@ -409,7 +462,9 @@ def activity_by_contact(
     depth = store.region_sums()[:, used] / length
     regions = store.regions.reset_index().drop_duplicates(place)
     region = effects[place].merge(regions, how="left", on=place)["index"].to_numpy()
-    activity = np.exp(np.log(depth[region] + 1e-6).mean(1))
+    floor = 1e-6 * depth.mean(0)  # of each mark: depths of 0 rank last, whatever the unit
+    with np.errstate(divide="ignore"):  # a mark without any signal
+        activity = np.exp(np.log(depth[region] + floor).mean(1))
     return activity * effects["contact"].to_numpy()
 
 # %% ../../nbs/interpret/perturbation.ipynb #ae84f07e

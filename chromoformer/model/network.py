@@ -6,6 +6,7 @@
 __all__ = ['Explanation', 'Chromoformer', 'random_batch', 'predicted_values']
 
 # %% ../../nbs/model/network.ipynb #29f69907
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -67,7 +68,14 @@ class Chromoformer(nn.Module):
     ----------
     config : ChromoformerConfig, optional
         Settings; the published network by default.
+
+    Attributes
+    ----------
+    training_signal : mapping or None
+        Scale of the channels in each training store, see `training.scale`; None if it is unknown.
     """
+
+    training_signal: Mapping[str, Mapping[str, Any]] | None = None
 
     def __init__(self, config: ChromoformerConfig | None = None):
         super().__init__()

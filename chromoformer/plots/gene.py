@@ -296,7 +296,7 @@ def _draw_effects(panel: Axes, columns: _Columns, explanation: GeneExplanation) 
         text = {"ha": "center", "va": "bottom" if effect >= 0 else "top", "fontsize": 7.5}
         panel.text(x, effect + np.copysign(0.04 * extent, effect), signed(effect), **text)
     panel.set_ylim(min(effects.min(), 0) - 0.25 * extent, max(effects.max(), 0) + 0.25 * extent)
-    unit = "log-odds" if explanation.task == "classification" else "log2(RPKM+1)"
+    unit = "log-odds" if explanation.task == "classification" else f"log2({explanation.unit}+1)"
     _finish_row(panel, columns, f"Effect on\n{unit}", "all pCREs together")
 
 
@@ -403,7 +403,7 @@ def gene(
 def _title(explanation: GeneExplanation) -> str:
     "Return the gene, its predictions with and without pCREs, and whether the model was trained on it."
     classifier = explanation.task == "classification"
-    predicted = "P(high expression)" if classifier else "log2(RPKM + 1)"
+    predicted = "P(high expression)" if classifier else f"log2({explanation.unit} + 1)"
     digits = 3 if classifier else 2
     with_all = f"{explanation.score:.{digits}f}"
     number = len(explanation.pcres)

@@ -155,11 +155,12 @@ def precision_recall(predictions: Predictions, ax: Axes | None = None) -> Axes:
 
 # %% ../../nbs/plots/performance.ipynb #6d4060e1
 @styled
-def scatter(predictions: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw predicted against measured log2(RPKM + 1) of the held-out genes.
+def scatter(predictions: pd.DataFrame, ax: Axes | None = None, unit: str = "RPKM") -> Axes:
+    """Draw predicted against measured log2(expression + 1) of the held-out genes.
 
     Each point is a gene; more than 3,000 genes are drawn as a density. On the dotted line the two are equal.
-    The title gives the number of genes, Pearson r and R², with 95% intervals over resampled genes.
+    The title gives the number of genes, Pearson r, Spearman rho and R², with 95% intervals over resampled
+    genes.
 
     Parameters
     ----------
@@ -167,6 +168,8 @@ def scatter(predictions: pd.DataFrame, ax: Axes | None = None) -> Axes:
         Predictions of a regressor: target, score, held_out.
     ax : Axes, optional
         The axis to draw on; default a new figure.
+    unit : str, default "RPKM"
+        Unit of the expression.
 
     Returns
     -------
@@ -191,9 +194,10 @@ def scatter(predictions: pd.DataFrame, ax: Axes | None = None) -> Axes:
         ax.scatter(measured, predicted, s=14, color=BLUE, alpha=0.5, lw=0)
     ax.plot([low, high], [low, high], color=GREY, lw=0.9, ls=":")
     found = evaluate_scores(measured, predicted, "regression")
-    correlation = f"Pearson r {_with_interval(found['pearson_r'])}\nR² {_with_interval(found['r2'])}"
+    names = {"pearson_r": "Pearson r", "spearman_rho": "Spearman rho", "r2": "R²"}
+    correlation = "\n".join(f"{name} {_with_interval(found[metric])}" for metric, name in names.items())
     ax.set_title(f"{len(table):,} held-out genes\n{correlation}")
-    ax.set(xlabel="Measured log2(RPKM + 1)", ylabel="Predicted log2(RPKM + 1)", aspect="equal")
+    ax.set(xlabel=f"Measured log2({unit} + 1)", ylabel=f"Predicted log2({unit} + 1)", aspect="equal")
     ax.set(xlim=(low - margin, high + margin), ylim=(low - margin, high + margin))
     return ax
 

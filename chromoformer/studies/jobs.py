@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..data.manifest import Manifest, files_of, read_manifest, sources_of
+from ..data.manifest import Manifest, disk_file, files_of, read_manifest, sources_of
 from ..errors import InputError, some
 from ..provenance import numbered
 from .definition import DATA_STEPS, Parameter, Study, parameters_of, read_study
@@ -139,7 +139,7 @@ def manifest_inputs(manifest: Manifest) -> dict[str, str]:
     """
     found = {}
     for name, source in _sources(manifest).items():
-        found |= numbered(name, files_of(source.path))
+        found |= numbered(name, [disk_file(path) for path in files_of(source.path)])
     return found
 
 

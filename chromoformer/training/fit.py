@@ -7,6 +7,7 @@ __all__ = ['split_genes', 'check_targets', 'label_by_training_median', 'mean_los
            'fit']
 
 # %% ../../nbs/training/fit.ipynb #0ca05208
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,7 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..data.batches import Batch, GeneDataset, loader
-from ..data.store import Store, open_stores
+from ..data.expression import labels_of
+from ..data.store import Store, open_stores, store_names
 from ..errors import InputError, naming_file, some
 from ..genome import bare_name
 from ..metrics import MAIN_METRIC, evaluate_scores
@@ -28,9 +30,10 @@ from ..model.config import ChromoformerConfig
 from ..model.network import Chromoformer, predicted_values
 from ..provenance import Stopwatch, folder_of
 from . import run_folder
-from .models import dataset_for
+from .models import chromosome_folds, dataset_for
 from .predict import outputs_of, prediction_table
 from .recipe import Recipe, as_recipe, learning_rate, network_for
+from .scale import channel_scale, warn_of_other_scale
 
 # %% ../../nbs/training/fit.ipynb #19a670f8
 def split_genes(
@@ -52,16 +55,18 @@ def split_genes(
     training : ndarray of int
         Rows of the training genes.
     validation : ndarray of int
-        Rows of the validation genes, including those in a held-out fold.
+        Rows of the validation genes.
     held_out : ndarray of int
         Rows of the held-out genes.
 
     Raises
     ------
     InputError
-        If no gene lies on the validation chromosomes or in the held-out folds.
+        If no gene lies on the validation chromosomes or in the held-out folds, or if a validation chromosome
+        is in a held-out fold.
     """
-    for_validation = genes["chrom"].map(bare_name).isin({bare_name(chrom) for chrom in validation}).to_numpy()
+    bare = genes["chrom"].map(bare_name)
+    for_validation = bare.isin({bare_name(chrom) for chrom in validation}).to_numpy()
     if len(validation) and not for_validation.any():
         raise InputError(
             f"no gene lies on the validation chromosomes {some(validation)}",
@@ -74,10 +79,20 @@ def split_genes(
             f"no gene is in fold {some(held_out)}; the store has folds {some(folds)}",
             fix="hold out a fold that the store has, or give `folds:` in the manifest and build again",
         )
+    both = genes["chrom"][out & for_validation].unique()
+    if len(both):
+        others = genes["chrom"][~out & ~for_validation].unique()
+        raise InputError(
+            f"the validation chromosomes {some(both)} are in the held-out fold {some(held_out)}",
+            fix=f"choose validation chromosomes of the other folds: {some(others, 24)}",
+        )
+    without = [chrom for chrom in validation if bare_name(chrom) not in set(bare)]
+    if without:
+        warnings.warn(f"no gene lies on the validation chromosomes {some(without)}", stacklevel=2)
     return (
         np.flatnonzero(~out & ~for_validation),
         np.flatnonzero(for_validation),
-        np.flatnonzero(out & ~for_validation),
+        np.flatnonzero(out),
     )
 
 # %% ../../nbs/training/fit.ipynb #d2ddb583
@@ -109,6 +124,7 @@ def check_targets(data: GeneDataset, rows: np.ndarray, task: str, batch_size: in
         )
     target = data.target[rows].cpu().numpy()
     classifies = task == "classification"
+    unit = _unit(data)
     missing = target < 0 if classifies else ~np.isfinite(target)
     if missing.any():
         raise InputError(
@@ -120,16 +136,19 @@ def check_targets(data: GeneDataset, rows: np.ndarray, task: str, batch_size: in
         raise InputError(
             f"all training genes have the label {target[0]}: there are no two classes to learn"
             if classifies
-            else f"the expression of all training genes is the same, log2(RPKM + 1) = {target[0]:.3g}",
+            else f"the expression of all training genes is the same, log2({unit} + 1) = {target[0]:.3g}",
             file=file,
-            fix="check the expression column of the manifest",
+            fix="check the expression column of the manifest"
+            + ("; if many genes are silent, write `label: {above: 0}` and build again" if classifies else ""),
         )
 
 
 def label_by_training_median(data: GeneDataset, rows: np.ndarray) -> None:
     """Label all genes by the median expression of the training genes of each cell type.
 
-    The store's labels come from the median of all genes. Targets of a regression are left as they are.
+    The store's labels come from the median of all genes. If they come from another quantile, this one is
+    used; a fixed threshold is kept. A gene with unknown expression has no label (-1). Targets of a regression
+    are left as they are.
 
     Parameters
     ----------
@@ -140,10 +159,20 @@ def label_by_training_median(data: GeneDataset, rows: np.ndarray) -> None:
     """
     if data.target.dtype != torch.int64:
         return
-    genes = data.genes
-    median = genes.iloc[rows].groupby("store")["expression"].median()
-    labels = (genes["expression"] >= genes["store"].map(median)).to_numpy(np.int64)
+    expression = data.genes["expression"].to_numpy()
+    name = data.genes["store"].to_numpy()
+    in_training = np.isin(np.arange(len(name)), rows)
+    labels = np.full(len(name), -1)
+    for store, own in zip(data.stores, dict.fromkeys(name)):
+        genes = name == own
+        rule = getattr(store, "label", "median")
+        labels[genes] = labels_of(expression[genes], rule, among=expression[genes & in_training])
     data.target = torch.as_tensor(labels, device=data.device)
+
+
+def _unit(data: GeneDataset) -> str:
+    "Return the unit of the expression."
+    return getattr(data.stores[0], "unit", "RPKM")
 
 # %% ../../nbs/training/fit.ipynb #c4dc6429
 def mean_loss(output: Tensor, target: Tensor) -> Tensor:
@@ -439,7 +468,7 @@ def fit(
     if state.best_weights is not None:
         model.load_state_dict(state.best_weights)
 
-    checkpoint.save(model, out, held_out)
+    checkpoint.save(model, out, held_out, chromosome_folds(stores))
     return run_folder.write_results(
         out,
         _predict_all(model, genes, recipe.batch_size),
@@ -465,7 +494,7 @@ def _settings(stores, held_out, config, recipe, validation, seed, dtype) -> dict
         "seed": seed,
         "recipe": asdict(recipe),
         "network": config.to_dict(),
-        "stores": [store.name for store in stores],
+        "stores": store_names(stores),
         "dtype": str(dtype),
     }
 
@@ -482,7 +511,23 @@ def _prepare(model, stores, held_out, validation, recipe, device, in_memory) -> 
     with naming_file(stores[0].path):
         model.config.check(data.batch(rows[:1]))
     model.standardise(data.batch(rows[:: max(1, len(rows) // 512)]))
+    model.training_signal = _training_signal(data, rows)
     return genes
+
+
+def _training_signal(data: GeneDataset, rows: np.ndarray) -> dict[str, Any]:
+    "Return the scale of each training store; warn if a store is on another scale than the first."
+    scales: dict[str, Any] = {}
+    first = 0
+    for number, store in enumerate(data.stores):
+        own = rows[(rows >= first) & (rows < first + len(store.genes))] - first
+        first += len(store.genes)
+        if len(own):
+            warn_of_other_scale(dict(list(scales.items())[:1]), store)
+            scales[store.name if store.name not in scales else f"{store.name}-{number}"] = channel_scale(
+                store, own
+            )
+    return scales
 
 
 def _resume(saved: dict[str, Any] | None, model, optimiser) -> TrainingState:

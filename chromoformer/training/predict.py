@@ -6,6 +6,7 @@
 __all__ = ['outputs_of', 'known_targets', 'predictions_of', 'prediction_table', 'predict', 'evaluate']
 
 # %% ../../nbs/training/predict.ipynb #f6c0422b
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,18 @@ import torch
 
 from ..data.batches import GeneDataset, loader
 from ..data.store import Store, open_stores
-from ..errors import InputError, naming_file
+from ..errors import InputError, naming_file, some
 from ..metrics import evaluate_scores
 from ..model import checkpoint
 from ..model.network import Chromoformer, predicted_values
-from .models import Models, assign_genes, dataset_for, open_models
+from chromoformer.training.models import (
+    Models,
+    assign_genes,
+    compare_scales,
+    dataset_for,
+    folds_as_trained,
+    open_models,
+)
 from .run_folder import read_predictions
 
 # %% ../../nbs/training/predict.ipynb #cb9b8d59
@@ -140,10 +148,12 @@ def predict(
 ) -> pd.DataFrame:
     """Predict every gene of a store.
 
-    With several models, each gene is predicted by the model that held its fold out (out-of-fold
-    predictions). Genes that no model held out are left out. Also in a cell type that the model never saw,
+    With models of several folds, each gene is predicted by the models that held its fold out (out-of-fold
+    predictions). Genes that no model held out are left out. Models that held out the same folds, such as
+    several seeds, are averaged. Also in a cell type that the model never saw,
     only genes of its held-out folds count as held out, because a gene that is expressed in one cell type is
-    likely to be expressed in another.
+    likely to be expressed in another. The folds are those of the chromosomes when the model was trained, not
+    those of the store; in a store of another species no gene counts as held out, and a warning says so.
 
     Parameters
     ----------
@@ -165,12 +175,22 @@ def predict(
     Returns
     -------
     DataFrame
-        One row per gene, in the order of the stores, as `prediction_table` returns it.
+        One row per gene, in the order of the stores, as `prediction_table` returns it. If several models
+        held out the same folds, also score_sd (standard deviation of their scores, with n - 1 in the
+        denominator; NaN for one model) and n_models; score and outputs are then means over models, so that
+        the score of a classifier is the mean probability.
 
     Raises
     ------
     InputError
-        If a model does not fit the stores, or the models cannot be joined in one table.
+        If a model does not fit the stores, the models cannot be joined in one table, or a model is named
+        twice.
+
+    Warns
+    -----
+    UserWarning
+        If channels of a store are on another scale than in a model's training data, or if two models that
+        are averaged are identical.
     """
     from tqdm import tqdm
 
@@ -181,25 +201,94 @@ def predict(
             "classifiers and regressors cannot be joined in one table",
             fix="predict with models of one task",
         )
-    fold = np.concatenate([store.genes["fold"] for store in stores])
-    assigned = assign_genes([(name, held_out) for name, _, held_out in opened], fold)
+    names = [name for name, _, _ in opened]
+    folds = [folds_as_trained(names, store.genes, store.genome, store.path) for store in stores]
+    fold = np.concatenate(folds)
+    groups = _models_by_folds(opened)
+    assigned = assign_genes([(group[0][0], group[0][2]) for group in groups], fold)
     parts = []
     datasets: dict[Any, GeneDataset] = {}
-    for (name, model, held_out), rows in zip(opened, assigned):
-        reads = (model.config.max_pcres, model.config.span)
-        with naming_file(name):
-            if reads not in datasets:
-                datasets = {
-                    reads: dataset_for(model, stores, device, in_memory)
-                }  # one at a time is in memory
-            data = datasets[reads]
-            model.to(device).config.check(data.batch([0]))
-        with tqdm(total=len(rows), unit="gene", desc=Path(name).name, disable=not progress) as bar:
-            found = outputs_of(model, data, rows, batch_size, bar.update)
-        output = np.full((len(data), found.shape[1]), np.nan, found.dtype)
-        output[rows] = found
-        parts.append(prediction_table(data, output, np.isin(fold, held_out)).iloc[rows])
+    compared: set[frozenset[str]] = set()
+    for group, rows in zip(groups, assigned):
+        outputs = []
+        for name, model, _ in group:
+            with naming_file(name):
+                data = _dataset_of(model, stores, device, in_memory, datasets, compared)
+                model.to(device).config.check(data.batch([0]))
+            with tqdm(total=len(rows), unit="gene", desc=Path(name).name, disable=not progress) as bar:
+                outputs.append(outputs_of(model, data, rows, batch_size, bar.update))
+        _warn_of_copies([name for name, *_ in group], outputs)
+        held_out = np.isin(fold, group[0][2])
+        parts.append(_mean_table(data, rows, outputs, held_out, spread=len(groups) < len(opened)))
     return pd.concat(parts).sort_index(kind="stable").reset_index(drop=True)
+
+
+_Opened = tuple[str, Chromoformer, tuple[int, ...]]  # as `open_models` returns them
+
+
+def _models_by_folds(opened: Sequence[_Opened]) -> list[list[_Opened]]:
+    "Group the models that held out the same folds; a model whose folds are unknown is a group of its own."
+    places = [str(Path(name).resolve()) for name, *_ in opened]
+    groups: dict[Any, list[_Opened]] = {}
+    for number, (place, one) in enumerate(zip(places, opened)):
+        if place in places[:number]:
+            earlier = (
+                f"fold {some(one[2])} is held out by {opened[places.index(place)][0]}, too: "
+                if one[2]
+                else ""
+            )
+            raise InputError(
+                f"{earlier}this model is named twice",
+                file=one[0],
+                fix="name one run per fold, or several seeds of each fold, which are averaged",
+            )
+        groups.setdefault(frozenset(one[2]) or number, []).append(one)
+    return list(groups.values())
+
+
+def _dataset_of(model, stores, device, in_memory, datasets, compared) -> GeneDataset:
+    "Return the dataset that a model reads, the last one if it fits; one at a time is in memory."
+    reads = (model.config.channels, model.config.max_pcres, model.config.span)
+    trained = frozenset(model.training_signal or ())
+    if reads not in datasets:
+        datasets.clear()
+        datasets[reads] = dataset_for(model, stores, device, in_memory)
+    elif trained not in compared:  # folds and seeds of one training set are compared once
+        compare_scales(model, stores)
+    compared.add(trained)
+    return datasets[reads]
+
+
+def _warn_of_copies(names: Sequence[str], outputs: Sequence[np.ndarray]) -> None:
+    "Warn if models that are averaged predict exactly the same, so that their spread is too small."
+    for number, output in enumerate(outputs):
+        for earlier in range(number):
+            if len(output) and np.array_equal(output, outputs[earlier]):
+                warnings.warn(
+                    f"{names[number]} predicts exactly the same as {names[earlier]}: it is a copy, or was "
+                    "trained with the same seed, so score_sd is too small. Fix: train it with another --seed",
+                    stacklevel=3,
+                )
+                break
+
+
+def _mean_table(
+    data: GeneDataset,
+    rows: np.ndarray,
+    outputs: Sequence[np.ndarray],
+    held_out: np.ndarray,
+    spread: bool,
+) -> pd.DataFrame:
+    "Return the predictions of one or several models for some genes, on request with their spread."
+    output = np.full((len(data), outputs[0].shape[1]), np.nan, outputs[0].dtype)
+    output[rows] = np.mean(outputs, axis=0) if len(outputs) > 1 else outputs[0]
+    table = prediction_table(data, output, held_out).iloc[rows]
+    if not spread:
+        return table
+    scores = np.stack([predicted_values(torch.from_numpy(one)).numpy() for one in outputs]).astype(np.float64)
+    sd = scores.std(0, ddof=1) if len(scores) > 1 else np.full(len(rows), np.nan)
+    score = table["score"] if len(scores) == 1 else scores.mean(0)
+    return table.assign(score=score, score_sd=sd, n_models=len(scores))
 
 # %% ../../nbs/training/predict.ipynb #603f7936
 def evaluate(

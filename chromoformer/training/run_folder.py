@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from ..data.store import Store
+from ..data.store import Store, store_names
 from ..errors import InputError, some
 from ..metrics import evaluate_scores
 from ..provenance import Stopwatch, atomic_path, record, write_json
@@ -261,7 +261,7 @@ def write_results(
     record(
         out / "provenance.json",
         what=what,
-        inputs={store.name: store.path for store in stores},
+        inputs={name: store.path for store, name in zip(stores, store_names(stores))},
         outputs={name: out / name for name in results if (out / name).exists()},
         parameters=settings,
         watch=watch,
