@@ -9,6 +9,7 @@ import papermill
 
 from chromoformer.data.build import build_store
 from chromoformer.data.store import Store
+from chromoformer.studies.execution import own_kernel
 from chromoformer.training.fit import fit
 from chromoformer.training.recipe import network_and_recipe
 
@@ -50,11 +51,12 @@ def analysed(name: str, out: Path, parameters: dict) -> dict:
     "The metrics of one analysis notebook; where they are complete it is not run again."
     if not (out / "metrics.json").exists():
         out.mkdir(parents=True, exist_ok=True)
-        papermill.execute_notebook(
-            ROOT / "nbs" / "analyses" / f"{name}.ipynb",
-            out / "notebook.ipynb",
-            parameters | {"out": str(out), "cell_type": "GM12878"},
-            cwd=ROOT,
-            progress_bar=False,
-        )
+        with own_kernel():
+            papermill.execute_notebook(
+                ROOT / "nbs" / "analyses" / f"{name}.ipynb",
+                out / "notebook.ipynb",
+                parameters | {"out": str(out), "cell_type": "GM12878"},
+                cwd=ROOT,
+                progress_bar=False,
+            )
     return json.loads((out / "metrics.json").read_text())

@@ -19,6 +19,7 @@ from chromoformer.data.build import build_store
 from chromoformer.experiments.comparison import differences, mean_scores
 from chromoformer.provenance import Stopwatch, code_version, machine, versions, write_json
 from chromoformer.simulate.epigenome import simulate
+from chromoformer.studies.execution import own_kernel
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -43,13 +44,14 @@ def analysed(out: Path, seed: int) -> dict:
             "network": study["network"],
             "recipe": study["recipe"] | entry["recipe"],
         }
-        papermill.execute_notebook(
-            ROOT / "nbs" / "analyses" / "contacts.ipynb",
-            out / "notebook.ipynb",
-            parameters | entry["parameters"],
-            cwd=ROOT,
-            progress_bar=False,
-        )
+        with own_kernel():
+            papermill.execute_notebook(
+                ROOT / "nbs" / "analyses" / "contacts.ipynb",
+                out / "notebook.ipynb",
+                parameters | entry["parameters"],
+                cwd=ROOT,
+                progress_bar=False,
+            )
     return json.loads((out / "metrics.json").read_text())
 
 

@@ -39,6 +39,8 @@ def _run(page: str, source: str, kept: Path) -> tuple[str, float, str]:
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
 
+    from chromoformer.studies.execution import own_kernel
+
     start, error = time.perf_counter(), ""
     for _ in range(3):
         notebook = nbformat.reads(source, as_version=4)
@@ -51,7 +53,8 @@ def _run(page: str, source: str, kept: Path) -> tuple[str, float, str]:
             resources={"metadata": {"path": str((ROOT / "nbs" / page).parent)}},
         )
         try:
-            client.execute()
+            with own_kernel():
+                client.execute()
             break
         except (CellExecutionError, TimeoutError) as failure:
             return page, time.perf_counter() - start, str(failure)

@@ -7,19 +7,23 @@ import nbformat
 from nbclient import NotebookClient
 from nbconvert import MarkdownExporter
 
+from chromoformer.studies.execution import own_kernel
+
 ROOT = Path(__file__).resolve().parents[1]
 HEAD = "<!-- Written from nbs/index.ipynb by `make readme`; edit that. -->\n\n"
 
 
 def main() -> None:
     notebook = nbformat.read(ROOT / "nbs" / "index.ipynb", as_version=4)
-    NotebookClient(
+    client = NotebookClient(
         notebook,
         timeout=600,
         kernel_name="python3",
         extra_arguments=["--log-level=ERROR"],
         resources={"metadata": {"path": str(ROOT)}},
-    ).execute()
+    )
+    with own_kernel():
+        client.execute()
     for cell in notebook.cells:
         if cell.cell_type == "code" and "echo: false" in cell.source:
             cell.source = ""

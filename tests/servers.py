@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import ssl
 import threading
 import time
 from dataclasses import dataclass, field
@@ -100,8 +101,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def serving(files: dict[str, Served]):
-    "Run a server of these files, and yield its address."
+def serving(files: dict[str, Served], encryption: ssl.SSLContext | None = None):
+    "Run a server of these files, and yield its address: https with an SSL context, otherwise http."
 
     class Quiet(ThreadingHTTPServer):
         daemon_threads = True
@@ -111,9 +112,11 @@ def serving(files: dict[str, Served]):
 
     server = Quiet(("127.0.0.1", 0), Handler)
     server.files = files  # type: ignore[attr-defined]
+    if encryption:
+        server.socket = encryption.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, daemon=True, kwargs={"poll_interval": 0.02}).start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"http{'s' if encryption else ''}://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()

@@ -142,9 +142,13 @@ def test_an_interrupted_demo_gives_the_same_results_as_an_uninterrupted_one(tmp_
     )
 
     effects.assign(kind="<script>").to_parquet(whole / "effects.parquet")
+    truth = pd.read_parquet(whole / "toy" / "truth" / "genes.parquet")
+    name = "<script>alert(1)</script>[x](javascript:alert(1))"
+    truth.assign(gene_name=name).to_parquet(whole / "toy" / "truth" / "genes.parquet")
     demo._write_report(whole, {"train": 1.0}, threads=1)
     page = report.read_text()
     assert "&lt;script&gt;" in page and "<script" not in page  # names in the report are escaped
+    assert "alert(1)" in page and '<a href="javascript' not in page
 
 
 @pytest.mark.slow

@@ -1,8 +1,13 @@
 """The store: equal inputs give equal files, each region is kept once, and a damaged file is refused."""
 
+import os
+import subprocess
+import sys
+
 import h5py
 import numpy as np
 import pytest
+from command_line import chromoformer, refused
 from helpers import CHROMS, toy_tables, write_toy_store
 
 from chromoformer.data.batches import GeneDataset, gene_rows
@@ -104,6 +109,87 @@ def test_wrong_byte_in_the_signal_is_reported(path, tmp_path):
     damaged.write_bytes(content)
     with pytest.raises(InputError, match=r"damaged\.h5"):
         Store(damaged).signal()
+
+
+@pytest.fixture
+def locked(path, tmp_path):
+    "A store that another process holds open for writing."
+    file = tmp_path / "toy.h5"
+    file.write_bytes(path.read_bytes())
+    hold = "import h5py, sys; f = h5py.File(sys.argv[1], 'r+'); print('held', flush=True); input()"
+    command = [sys.executable, "-c", hold, file]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout and other.stdout.readline() == "held\n"
+        yield file
+        other.communicate("\n")
+
+
+def test_a_locked_store_is_called_locked_and_not_damaged(locked, tmp_path):
+    says = ["toy.h5", "the file is locked, or this disk has no locks", "HDF5_USE_FILE_LOCKING=FALSE"]
+    for command in (["info", locked], ["train", locked, "--fold", 1, "--out", tmp_path / "run"]):
+        message = refused(tmp_path, *command, says=says)
+        assert "cut short" not in message and "build it again" not in message
+    environment = os.environ | {"HDF5_USE_FILE_LOCKING": "FALSE"}  # the suggested fix
+    code = "import sys; from chromoformer.data.store import Store; Store(sys.argv[1]).signal()"
+    command = [sys.executable, "-c", code, locked]
+    assert subprocess.run(command, env=environment, capture_output=True).returncode == 0
+
+
+def test_a_store_that_is_locked_while_its_signal_is_read_is_called_locked(locked, path):
+    store = Store(path)
+    store.path = locked
+    with pytest.raises(InputError, match="the file is locked"):
+        store.signal()
+
+
+def test_a_locked_store_is_not_replaced(locked):
+    with pytest.raises(InputError, match="exists already"):
+        refuse_finished(locked)
+
+
+@pytest.mark.parametrize(
+    ("error", "says", "fix"),
+    [
+        (
+            OSError(37, "Unable to open file (unable to lock file, errno = 37, error message = 'No locks')"),
+            "this disk has no locks (No locks)",
+            "HDF5_USE_FILE_LOCKING=FALSE",
+        ),
+        (
+            OSError("Unable to open file (file locking disabled on this file system (use HDF5_USE_FILE_...)"),
+            "this disk has no locks",
+            "HDF5_USE_FILE_LOCKING=FALSE",
+        ),
+        (PermissionError(13, "Unable to open file"), "Permission denied", "permission"),
+        (OSError(24, "Unable to open file"), "Too many open files", "ulimit"),
+        (OSError(5, "Can't read data"), "Input/output error", "check the disk"),
+        (OSError(116, "Can't read data"), "Stale file handle", "check the disk"),
+        (
+            OSError("file is already open for write (may use <h5clear file>)"),
+            "program that writes",
+            "h5clear",
+        ),
+    ],
+)
+def test_faults_of_the_disk_do_not_blame_the_store(path, monkeypatch, error, says, fix):
+    store = Store(path)
+
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(h5py, "File", fail)
+    for read in (lambda: Store(path), store.signal):
+        with pytest.raises(InputError) as found:
+            read()
+        assert says in found.value.problem and fix in found.value.fix
+        assert "build it again" not in found.value.fix and "complete store" not in found.value.problem
+
+
+def test_a_file_that_is_not_hdf5_is_still_called_incomplete(tmp_path):
+    (tmp_path / "notes.h5").write_text("a text")
+    with pytest.raises(InputError, match="not a complete store"):
+        Store(tmp_path / "notes.h5")
+    assert "build it again" in chromoformer("info", tmp_path / "notes.h5").err
 
 
 def test_unknown_gene_ids_are_named(path):

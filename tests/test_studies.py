@@ -265,7 +265,7 @@ def test_paper_study_is_planned_in_order_without_any_data(tmp_path, monkeypatch)
     assert made["stores/E003.h5"].needs == ("fetch/E003",)
     assert made["train/regression/E116/fold4"].needs == ("stores/E116.h5",)
     output = succeed("plan", tmp_path / "paper.yaml", "--out", tmp_path / "out", "--cores", 8).out
-    assert "E003: 1 files to fetch, about 1.0 GB" in output and " 110" in output
+    assert "E003: 1 file to fetch, about 1.0 GB" in output and " 110" in output
     assert not (tmp_path / "out").exists()
 
 
