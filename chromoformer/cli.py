@@ -163,6 +163,12 @@ def fetch(
         bool,
         typer.Option("--plan", help="Only print what is here, what is missing, and the disk space it takes."),
     ] = False,
+    allow_outside: Annotated[
+        bool,
+        typer.Option(
+            "--allow-outside", help="Also write where paths in the manifest lead out of this folder."
+        ),
+    ] = False,
 ):
     """Download the files of a manifest, verify them, and convert reads to tracks.
 
@@ -173,6 +179,8 @@ def fetch(
     from chromoformer.data.download import Patience
     from chromoformer.data.fetch import disk_needed, fetch_plan
     from chromoformer.data.fetch import fetch as run
+    from chromoformer.data.manifest import lock_file
+    from chromoformer.errors import counted
 
     where = f" --data {data}" if data else ""
     if plan:
@@ -181,17 +189,38 @@ def fetch(
         _print(f"Next: chromoformer fetch {manifest}{where}")
         return
     patience = Patience(timeout=timeout)
-    done = run(manifest, data, offline=offline, jobs=jobs, keep_reads=keep_reads, patience=patience)
+    done = run(
+        manifest,
+        data,
+        offline=offline,
+        jobs=jobs,
+        keep_reads=keep_reads,
+        patience=patience,
+        allow_outside=allow_outside,
+    )
     _print(
-        f"{manifest}: {done['here']} files were here, {done['downloaded']} downloaded "
-        f"({done['bytes'] / 1e6:,.1f} MB), {done['made']} tracks made, {done['dropped']} files of reads "
-        "deleted. All checksums agree.",
+        f"{manifest}: {counted(done['here'], 'file was', 'files were')} here, {done['downloaded']} downloaded"
+        f" ({done['bytes'] / 1e6:,.1f} MB), {counted(done['made'], 'track')} made, "
+        f"{counted(done['dropped'], 'file')} of reads deleted. {_checksums(done, lock_file(manifest))}",
         f"Next: chromoformer build {manifest}{where} --out {manifest.stem}.h5",
     )
 
 
+def _checksums(done: dict[str, int], lock: Path) -> str:
+    "Return which of the files were compared with a known checksum."
+    from chromoformer.errors import counted
+
+    checked, recorded = done["checked"], done["recorded"]
+    if not recorded:
+        return f"{counted(checked, 'checksum')} compared: all are as expected." if checked else ""
+    text = f"{counted(recorded, 'file')} had no known checksum, now recorded in {lock}"
+    return f"{counted(checked, 'checksum')} as expected; {text}." if checked else f"{text}."
+
+
 def _print_fetch_plan(table: Any, disk: dict[str, float]) -> None:
     "Print a line per file, collections of files in one line, then the disk space."
+    from chromoformer.errors import counted
+
     for (role, state), files in table.groupby(["role", "state"], sort=False):
         first = files["file"].iloc[0]
         what = first.name if len(files) == 1 else f"{len(files)} files in {first.parent.name}/"
@@ -204,7 +233,7 @@ def _print_fetch_plan(table: Any, disk: dict[str, float]) -> None:
         typer.echo(f"{what:20}{size / 1e9:>12,.2f} GB")
     unknown = int(table["bytes"].isna().sum())
     if unknown:
-        typer.echo(f"Not counted: {unknown} files of unknown size.")
+        typer.echo(f"Not counted: {counted(unknown, 'file')} of unknown size.")
 
 # %% ../nbs/cli.ipynb #c11a0002
 @app.command(
@@ -572,6 +601,7 @@ def evaluate(
     force: Force = False,
 ):
     """Compute the metrics of the held-out genes, with 95% intervals from resampled genes."""
+    from chromoformer.errors import counted
     from chromoformer.provenance import refuse_existing
     from chromoformer.training.predict import evaluate as run
 
@@ -581,7 +611,7 @@ def evaluate(
     typer.echo(table.round(4).to_string(index=False))
     if out is not None:
         _write_table(table, out)
-        typer.echo(f"{out}: {len(table)} metrics.")
+        typer.echo(f"{out}: {counted(len(table), 'metric')}.")
     _print(f"Next: chromoformer predict {' '.join(map(str, runs))} STORE.h5 --out predictions.csv")
 
 # %% ../nbs/cli.ipynb #c11a000a
@@ -705,6 +735,7 @@ def run(
     Finished jobs are skipped; a failed job stops only the jobs that depend on it. After an interruption, the
     same command continues.
     """
+    from chromoformer.errors import counted
     from chromoformer.studies.workflow import report, run_study
 
     outcome = run_study(
@@ -720,7 +751,9 @@ def run(
         log = outcome.root / ".study" / "snakemake.log"
         _print(report(outcome), f"\n{outcome.root}, {outcome.seconds:,.0f} s; Snakemake's log: {log}")
     else:
-        _print(f"Nothing to do: all {len(outcome.jobs)} jobs of {outcome.root} are done and up to date.")
+        _print(
+            f"Nothing to do: all {counted(len(outcome.jobs), 'job')} of {outcome.root} done and up to date."
+        )
     if not outcome.complete:
         _print("Next: fix the failed jobs and run the same command again; finished jobs are kept.")
         raise typer.Exit(1)
@@ -776,6 +809,7 @@ def verify(
     ] = False,
 ):
     """Verify every output, and every input that still exists, by its recorded checksum."""
+    from chromoformer.errors import counted
     from chromoformer.studies.collect import outermost, records_in
     from chromoformer.studies.verify import check
     from chromoformer.studies.verify import rerun as run_again
@@ -789,12 +823,12 @@ def verify(
             problems += differences
     if problems:
         typer.echo("\n".join(problems), err=True)
-        typer.echo(f"{len(problems)} problems in {records} records.", err=True)
+        typer.echo(f"{counted(len(problems), 'problem')} in {counted(records, 'record')}.", err=True)
         raise typer.Exit(1)
     following = "chromoformer verify RUN_DIR --rerun, to run a job again and compare its numbers"
     if rerun:
         following = "chromoformer collect RUN_DIR... --out results.csv, to gather the metrics"
-    _print(f"{records} records, {files} files: all as recorded.", f"Next: {following}")
+    _print(f"{counted(records, 'record')}, {counted(files, 'file')}: all as recorded.", f"Next: {following}")
 
 # %% ../nbs/cli.ipynb #c11a000e
 @app.command(epilog="Example: `chromoformer collect runs/toy --out results.csv`")
@@ -807,6 +841,7 @@ def collect(
 
     Columns: run, analysis, cell_type, task, fold, metric, value, low, high.
     """
+    from chromoformer.errors import counted
     from chromoformer.provenance import refuse_existing
     from chromoformer.studies.collect import collect as gather
 
@@ -815,7 +850,7 @@ def collect(
     table = gather(list(runs))
     _write_table(table, out)
     _print(
-        f"{out}: {len(table):,} metrics of {table['run'].nunique()} runs.",
+        f"{out}: {counted(len(table), 'metric')} of {counted(table['run'].nunique(), 'run')}.",
         "Next: open it in a notebook or a spreadsheet; each row is one metric of one run.",
     )
 
@@ -826,6 +861,7 @@ def doctor(
 ):
     """Check the installation, the threads, the memory, the GPU and the disk, and suggest fixes."""
     from chromoformer.doctor import BAD, NOTE, examine
+    from chromoformer.errors import counted
 
     checks = examine(folder)
     _print(*map(str, checks))
@@ -834,7 +870,7 @@ def doctor(
     if wrong:
         typer.echo(f"{wrong} of {len(checks)} checks found a problem.", err=True)
         raise typer.Exit(1)
-    remarks = f"; {notes} remark{'s' if notes > 1 else ''}" if notes else ""
+    remarks = f"; {counted(notes, 'remark')}" if notes else ""
     _print(f"No problems found{remarks}.", "Next: chromoformer demo")
 
 # %% ../nbs/cli.ipynb #92a4328a

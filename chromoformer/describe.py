@@ -15,7 +15,7 @@ import pandas as pd
 
 from .data.expression import rule_of_labels
 from .data.store import Store
-from .errors import InputError
+from .errors import InputError, counted
 from .metrics import format_metrics
 from .model import checkpoint
 
@@ -44,8 +44,8 @@ def describe_store(store: Store) -> str:
     lines = [
         f"{store.path}: store of {store.name}, genome {store.genome}, {size:,.1f} MB",
         f"  genes       {len(genes):,} ({labelled:,} with a label, {active:,} of them 1); by fold {folds}",
-        f"  pCREs       {len(store.pcres):,} contacts, {contacts.mean():.1f} per gene; "
-        f"{int((contacts == 0).sum()):,} genes have none",
+        f"  pCREs       {counted(len(store.pcres), 'contact')}, {contacts.mean():.1f} per gene; "
+        f"{counted(int((contacts == 0).sum()), 'gene has', 'genes have')} none",
         f"  window      {store.window:,} bp at {resolutions} bp; {len(store.regions):,} regions, "
         f"{store.bins:,} bins",
         "  mean depth over all regions",
@@ -104,10 +104,12 @@ def describe_model(folder: Path) -> str:
     for name in ("embedding", "pairwise", "regulation"):
         block = getattr(config, name)
         widths = f"{block.width}/{block.attention_width}/{block.feed_forward_width}"
-        lines.append(f"  {name:<12}{block.layers} layers, {block.heads} heads, widths {widths}")
+        lines.append(
+            f"  {name:<12}{counted(block.layers, 'layer')}, {counted(block.heads, 'head')}, widths {widths}"
+        )
     if (folder / "history.csv").exists():
         loss = pd.read_csv(folder / "history.csv")["training_loss"]
-        lines.append(f"  training    {len(loss)} epochs, last training loss {loss.iloc[-1]:.4f}")
+        lines.append(f"  training    {counted(len(loss), 'epoch')}, last training loss {loss.iloc[-1]:.4f}")
     if (folder / "metrics.json").exists():
         lines.append(f"  held-out    {format_metrics(json.loads((folder / 'metrics.json').read_text()))}")
     elif (folder / "state.pt").exists():

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
+from urllib.parse import urljoin
 
 import requests
 import urllib3
@@ -93,6 +94,7 @@ class _Part:
     note: dict[str, Any] = field(
         default_factory=dict
     )  # url, total, etag, modified; empty if nothing is known
+    total: int | None = None  # bytes of the whole, if the server said so in this run
 
     def __post_init__(self):
         with contextlib.suppress(OSError, ValueError):
@@ -114,6 +116,11 @@ class _Part:
     def has_checksum(self) -> bool:
         "Whether the whole file can be checked."
         return bool(self.file.sha256 or self.file.git_sha1)
+
+    @property
+    def length_known(self) -> bool:
+        "Whether a part that was cut short would be noticed."
+        return self.has_checksum or any(size is not None for size in (self.file.size, self.total))
 
     @property
     def validator(self) -> str | None:
@@ -163,10 +170,27 @@ _BY_HAND = "download the file by hand to this path"
 _local = threading.local()
 
 
+class _Downgrade(requests.RequestException):
+    "An address with https redirects to one without."
+
+
+class _Session(requests.Session):
+    "A session that does not follow redirects from https to http."
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        "Return where an answer redirects to; None if it does not."
+        target = super().get_redirect_target(resp)
+        if target and resp.url.lower().startswith("https:"):
+            address = urljoin(resp.url, target)
+            if address.lower().startswith("http:"):
+                raise _Downgrade(f"{resp.url} redirects to {address}")
+        return target
+
+
 def _session() -> requests.Session:
     "Return the session of this thread."
     if not hasattr(_local, "session"):
-        _local.session = requests.Session()
+        _local.session = _Session()
         _local.session.max_redirects = 10
     return _local.session
 
@@ -178,11 +202,13 @@ def _attempt(part: _Part, address: str, patience: Patience, stop: threading.Even
     if part.size and (too_long or not (part.validator or part.has_checksum)):
         part.empty()  # there is no way to know which file it is the beginning of
     if part.size and part.size in (file.size, part.note.get("total")):
+        part.total = part.size
         return
     with _request(part, address, patience) as response:
         if response.status_code == 416 and _is_complete(part, response):
             return
         total = _total(part, response)
+        part.total = total if total is not None else part.note.get("total")
         if total is not None and file.size is not None and total != file.size:
             raise InputError(
                 f"size: expected {file.size}, the server offers {total} bytes",
@@ -204,6 +230,11 @@ def _request(part: _Part, address: str, patience: Patience) -> requests.Response
             headers["If-Range"] = part.validator
     try:
         return _session().get(address, headers=headers, stream=True, timeout=patience.timeout)
+    except _Downgrade as error:
+        raise part.error(
+            f"refused: {error}, which is not encrypted, so the file could be changed on the way",
+            fix=f"find an https address of the file and correct the url in the manifest, or {_BY_HAND}",
+        ) from error
     except (
         requests.TooManyRedirects,
         requests.exceptions.InvalidURL,
@@ -350,7 +381,8 @@ def download(
     Returns
     -------
     dict
-        Name, size (bytes) and sha256 of the file.
+        Name, size (bytes) and sha256 of the file, and whether a file that was cut short would have been
+        noticed ("length_known"): by a checksum or size in `file`, or by the length that the server gave.
 
     Raises
     ------
@@ -363,7 +395,7 @@ def download(
     name = Path(f"{file.path}.part")
     with folder_of(file.path), _claimed(name, file) as handle:
         if file.path.exists():  # another process was faster
-            return check_file(file)
+            return check_file(file) | {"length_known": True}
         part = _Part(file, handle, count)
         resumed = part.size > 0
         count(part.size)
@@ -385,7 +417,7 @@ def download(
         os.fsync(handle.fileno())
         os.replace(name, file.path)
         part.note_path.unlink(missing_ok=True)
-    return found
+    return found | {"length_known": part.length_known}
 
 
 @contextlib.contextmanager
@@ -438,12 +470,18 @@ def _behind_doi(part: _Part, address: str) -> str:
     "Return the http address of a file in a repository, from doi:10.x/y/NAME."
     doi, _, name = address.removeprefix("doi:").rpartition("/")
     try:
-        return str(doi_to_repository(doi).download_url(name))
+        found = str(doi_to_repository(doi).download_url(name))
     except (OSError, ValueError, KeyError) as error:
         raise part.error(
             f"{address} does not lead to a file ({_cause(error)})",
             fix=f"check the network and the doi, or {_BY_HAND}",
         ) from error
+    if found.lower().startswith("http:") and not part.has_checksum:  # https://doi.org led there
+        raise part.error(
+            f"refused: {address} leads to {found}, which is not encrypted, so the file could be changed",
+            fix=f"add its sha256 to the manifest, or {_BY_HAND}",
+        )
+    return found
 
 
 def _by_ftp(part: _Part, address: str) -> None:

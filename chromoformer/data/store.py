@@ -21,7 +21,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from ..errors import InputError, nearest, some
+from ..errors import InputError, counted, hdf5_problem, nearest, some
 from ..genome import Region, check_inside
 from ..provenance import Stopwatch, atomic_path, record, refuse_existing
 
@@ -510,8 +510,8 @@ class Store:
     Raises
     ------
     InputError
-        If the file is missing, incomplete, not a store or of another format version, or lacks one of the
-        channels.
+        If the file is missing, locked, incomplete, not a store or of another format version, or lacks one of
+        the channels.
     """
 
     def __init__(self, path: str | Path, channels: Sequence[str] | None = None):
@@ -528,11 +528,11 @@ class Store:
                 self._read_attributes(file)
                 self._read_tables(file)
         except (OSError, KeyError, RuntimeError) as error:
-            raise InputError(
+            problem, fix = hdf5_problem(error) or (
                 f"not a complete store ({error})",
-                file=path,
-                fix="it was cut short or is another kind of file; build it again",
-            ) from error
+                "it was cut short or is another kind of file; build it again",
+            )
+            raise InputError(problem, file=path, fix=fix) from error
         if channels is not None and tuple(channels) != self.channels:
             self._select_channels(channels)
 
@@ -682,18 +682,18 @@ class Store:
         Raises
         ------
         InputError
-            If the file is damaged.
+            If the file is damaged or locked.
         """
         try:
             with h5py.File(self.path) as file:
                 signal = file["signal"]
                 found = [signal[start:end] for start, end in places]
         except OSError as error:
-            raise InputError(
+            problem, fix = hdf5_problem(error) or (
                 f"the signal cannot be read ({error})",
-                file=self.path,
-                fix="the file is damaged; build it again",
-            ) from error
+                "the file is damaged; build it again",
+            )
+            raise InputError(problem, file=self.path, fix=fix) from error
         bins = found[0] if len(found) == 1 else np.concatenate(found)
         return bins if self._columns is None else np.ascontiguousarray(bins[:, self._columns])
 
@@ -755,8 +755,9 @@ class Store:
 
     def __repr__(self) -> str:
         return (
-            f"Store({self.path.name}: {len(self.genes):,} genes, {len(self.pcres):,} contacts, "
-            f"{len(self.regions):,} regions, {len(self.channels)} channels at {self.bin_size} bp)"
+            f"Store({self.path.name}: {counted(len(self.genes), 'gene')}, "
+            f"{counted(len(self.pcres), 'contact')}, {counted(len(self.regions), 'region')}, "
+            f"{counted(len(self.channels), 'channel')} at {self.bin_size} bp)"
         )
 
 # %% ../../nbs/data/store.ipynb #0b5e5701

@@ -19,6 +19,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from ..errors import InputError
 from ..provenance import atomic_path
@@ -69,6 +70,9 @@ def styled(draw: Draw) -> Draw:
     The first figure of a notebook turns on the display of figures. `rc_context` alone would turn it off
     again, and later figures would not be shown; the decorator keeps it on.
 
+    Names that are drawn come from files. Matplotlib would read what lies between two dollar signs as a
+    formula, and fail if it is not one, so such names are shown as they are.
+
     Parameters
     ----------
     draw : callable
@@ -84,11 +88,20 @@ def styled(draw: Draw) -> Draw:
     def _drawn(*arguments: Any, **settings: Any) -> Any:
         with mpl.rc_context(STYLE):
             axis = draw(*arguments, **settings)
+            _show_dollar_signs(axis)
             shown = mpl.is_interactive()
         mpl.interactive(shown)
         return axis
 
     return _drawn  # pyright: ignore[reportReturnType]
+
+
+def _show_dollar_signs(axis: Any) -> None:
+    "Let the texts of an axis show dollar signs; numbers of a logarithmic scale are formulas and stay so."
+    if isinstance(axis, Axes):
+        for text in axis.findobj(Text):
+            if "$" in text.get_text() and not text.get_text().startswith("$\\mathdefault"):
+                text.set_parse_math(False)
 
 # %% ../../nbs/plots/style.ipynb #abd4672c
 def new_axis(ax: Axes | None, width: float, height: float) -> Axes:

@@ -7,7 +7,13 @@ __all__ = ['Task', 'DATA_STEPS', 'Analysis', 'Simulation', 'Study', 'read_study'
 
 # %% ../../nbs/studies/definition.ipynb #51d0a003
 import ast
+import functools
+import io
+import operator
 import re
+import tokenize
+import types
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -237,7 +243,7 @@ class Parameter:
         str
             For example "int".
         """
-        return str(getattr(self.type, "__name__", self.type))
+        return self.type.__name__ if isinstance(self.type, type) else str(self.type).replace("typing.", "")
 
     def fits(self, value: Any) -> bool:
         """Return whether a value has the parameter's type.
@@ -259,11 +265,74 @@ class Parameter:
         return True
 
 # %% ../../nbs/studies/definition.ipynb #3c51a0e3
-_TYPES = {kind.__name__: kind for kind in (str, int, float, bool, list, dict)} | {"None": None, "Any": Any}
+_TYPES: dict[str, Any] = {kind.__name__: kind for kind in (str, int, float, bool, list, dict)}
+_TYPES |= {"None": types.NoneType, "Any": Any, "object": Any, "List": list, "Dict": dict}
+
+
+class _UnknownType(Exception):
+    "A type that values are not compared with."
+
+
+def _type_of(node: ast.expr | None) -> Any:
+    "Return the type that an annotation means; raise `_UnknownType` for all but known names and combinations."
+    if node is None:
+        return Any
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):  # an annotation in quotes
+        return _type_of(_expression(node.value))
+    if isinstance(node, ast.Constant) and node.value is None:
+        return types.NoneType
+    if isinstance(node, ast.Name | ast.Attribute) and _name(node) in _TYPES:
+        return _TYPES[_name(node)]
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+        return _type_of(node.left) | _type_of(node.right)
+    if isinstance(node, ast.Subscript):
+        arguments = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+        return _combined(_name(node.value), arguments)
+    raise _UnknownType
+
+
+def _name(node: ast.expr) -> str:
+    "Return a name, without `typing.` before it."
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        return node.attr if node.value.id in ("typing", "t") else ""
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def _combined(name: str, arguments: list[ast.expr]) -> Any:
+    "Return the type NAME[ARGUMENTS]."
+    if name == "Literal":
+        values = [argument.value for argument in arguments if isinstance(argument, ast.Constant)]
+        if len(values) == len(arguments) and all(isinstance(value, str | int | None) for value in values):
+            return Literal[tuple(values)]
+        raise _UnknownType
+    kinds = tuple(_type_of(argument) for argument in arguments)
+    if name == "Union":
+        return functools.reduce(operator.or_, kinds)
+    if name == "Optional" and len(kinds) == 1:
+        return kinds[0] | None
+    if name in ("list", "List") and len(kinds) == 1:
+        return types.GenericAlias(list, kinds)
+    if name in ("dict", "Dict") and len(kinds) == 2:
+        return types.GenericAlias(dict, kinds)
+    raise _UnknownType
+
+
+def _expression(text: str) -> ast.expr:
+    "Parse an annotation that is text; raise `_UnknownType` if it is not one expression."
+    try:
+        return ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        raise _UnknownType from None
+
+# %% ../../nbs/studies/definition.ipynb #3c51a0e6
+_TYPE_COMMENT = re.compile(r"#\s*type:\s*(\S+)\s*(.*)")
 
 
 def parameters_of(notebook: str | Path) -> dict[str, Parameter]:
-    """Read the parameters of a notebook.
+    """Read the parameters of a notebook. Nothing in the notebook is executed.
+
+    Warns if the type of a parameter is not one that values can be compared with, for example a class of the
+    notebook. Values of such a parameter are not checked.
 
     Parameters
     ----------
@@ -278,11 +347,9 @@ def parameters_of(notebook: str | Path) -> dict[str, Parameter]:
     Raises
     ------
     InputError
-        If there is no such notebook, if it has no parameter `out`, or if the type or the default of a
-        parameter is not a plain value.
+        If there is no such notebook, if it has no parameter `out`, or if the default of a parameter is not a
+        plain value.
     """
-    import papermill
-
     notebook = Path(notebook)
     if not notebook.is_file():
         raise InputError(
@@ -290,13 +357,21 @@ def parameters_of(notebook: str | Path) -> dict[str, Parameter]:
             file=notebook,
             fix="correct the name of the analysis, or give the folder of notebooks with --notebooks",
         )
+    source = _parameters_cell(notebook)
     try:
-        inspected = papermill.inspect_notebook(str(notebook))
-    except Exception as error:  # not JSON, or no kernel
+        lines = ast.parse(source).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise InputError(
-            f"not a Python notebook ({error})", file=notebook, fix="open it in JupyterLab and save it again"
+            f"the parameters cell is not valid Python ({error})",
+            file=notebook,
+            fix="keep only lines `name: type = value  # help` in it",
         ) from error
-    found = {name: _parameter(notebook, entry) for name, entry in inspected.items()}
+    comments = _comments(source)
+    found = {}
+    for line in lines:
+        target = line.targets[0] if isinstance(line, ast.Assign) else getattr(line, "target", None)
+        if isinstance(line, ast.Assign | ast.AnnAssign) and isinstance(target, ast.Name) and line.value:
+            found[target.id] = _parameter(notebook, target.id, line, comments)
     if "out" not in found:
         raise InputError(
             "there is no parameter `out`",
@@ -306,17 +381,61 @@ def parameters_of(notebook: str | Path) -> dict[str, Parameter]:
     return found
 
 
-def _parameter(notebook: Path, entry: Any) -> Parameter:
-    "Return one parameter as papermill found it, with its type and its default evaluated."
-    annotation = entry["inferred_type_name"]
+def _parameters_cell(notebook: Path) -> str:
+    "Return the source of the first cell tagged `parameters`, without magics; empty if there is none."
+    import nbformat
+
     try:
-        kind = Any if annotation in ("None", "") else eval(annotation, {"__builtins__": {}}, _TYPES)
-        default = ast.literal_eval(entry["default"])
-    except Exception as error:
+        content = nbformat.reads(notebook.read_text(encoding="utf-8"), as_version=4)
+        kernel = content.metadata.get("kernelspec", {})
+        language = kernel.get("language") or content.metadata.get("language_info", {}).get("name", "python")
+        tagged = [cell for cell in content.cells if "parameters" in cell.metadata.get("tags", [])]
+        source = tagged[0].source if tagged else ""
+    except Exception as error:  # not JSON, or not the JSON of a notebook
         raise InputError(
-            f"{annotation} = {entry['default']} is not a plain value with its type ({error})",
-            file=notebook,
-            place=f"parameter {entry['name']}",
-            fix="write `name: type = value  # help`, with a type among str, int, float, bool, list, dict",
+            f"not a Python notebook ({error})", file=notebook, fix="open it in JupyterLab and save it again"
         ) from error
-    return Parameter(entry["name"], kind, default, entry["help"])
+    if language.lower() not in ("python", "python3", "ipython"):
+        raise InputError(
+            f"not a Python notebook (its language is {language})",
+            file=notebook,
+            fix="give it the kernel python3 in JupyterLab, and save it",
+        )
+    return "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in source.splitlines())
+
+
+def _comments(source: str) -> dict[int, str]:
+    "Return the comments of a cell by line number, counted from 1."
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    return {token.start[0]: token.string for token in tokens if token.type == tokenize.COMMENT}
+
+
+def _parameter(
+    notebook: Path, name: str, line: ast.Assign | ast.AnnAssign, comments: dict[int, str]
+) -> Parameter:
+    "Return one parameter: its type and default as values, and the last comment of its lines as help."
+    end = line.end_lineno or line.lineno
+    comment = next((comments[at] for at in range(end, line.lineno - 1, -1) if at in comments), "")
+    annotation = getattr(line, "annotation", None)
+    try:
+        if annotation is None and (typed := _TYPE_COMMENT.match(comment)):
+            comment = typed[2]
+            annotation = _expression(typed[1])
+        kind = _type_of(annotation)
+    except (_UnknownType, RecursionError):
+        kind = Any
+        warnings.warn(
+            f"{notebook}: the values of parameter {name} are not checked, because its type is not made of "
+            "str, int, float, bool, list, dict, Literal, Optional and |",
+            stacklevel=3,
+        )
+    try:
+        default = ast.literal_eval(line.value)
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+        raise InputError(
+            f"the default {ast.unparse(line.value)} is not a plain value ({error})",
+            file=notebook,
+            place=f"parameter {name}",
+            fix="write `name: type = value  # help`, with a text, a number, true or false, a list or a dict",
+        ) from error
+    return Parameter(name, kind, default, comment.lstrip("# ").strip())

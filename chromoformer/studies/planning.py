@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
+from ..errors import InputError, counted
 from .definition import Study
 from .jobs import Job, files_to_give, merged
 from .staleness import JobStatus, record_of
@@ -217,10 +217,10 @@ def _download(job: Job) -> tuple[str, float]:
     kept = disk_needed(table)["peak, reads kept"]
     peak = kept if keep_reads else disk_needed(table)["peak, reads dropped"]
     missing = int(table["state"].isin(["to fetch", "begun"]).sum())
-    text = f"{job.cell_type}: {missing} files to fetch, about {format_size(peak)} at the peak"
+    text = f"{job.cell_type}: {counted(missing, 'file')} to fetch, about {format_size(peak)} at the peak"
     unknown = int(table["bytes"].isna().sum())
     if unknown:
-        text += f" ({unknown} files of unknown size are not counted)"
+        text += f" ({counted(unknown, 'file')} of unknown size not counted)"
     provide = [Path(file).name for file in table.loc[table["state"] == "to provide", "file"]]
     if provide:
         text += f"; to be provided by you: {', '.join(provide)}"
@@ -249,7 +249,9 @@ def format_plan(found: Plan, cores: int = 1) -> str:
     total = Line("all")
     for name in ("jobs", "done", "seconds", "disk", "unknown"):
         setattr(total, name, sum(getattr(line, name) for line in found.lines))
-    total.source = f"without {total.unknown} jobs that have no estimate" if total.unknown else ""
+    total.source = (
+        f"without {counted(total.unknown, 'job')} that cannot be estimated" if total.unknown else ""
+    )
     text.append(_table_line(total, width).rstrip())
     if cores > 1 and total.seconds:
         text.append(f"On {cores} cores: about {format_duration(total.seconds / cores)}.")

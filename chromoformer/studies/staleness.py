@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import chromoformer
 from ..data.manifest import read_manifest
-from ..errors import InputError, some
+from ..errors import InputError, counted, some
 from ..provenance import file_record, read_record
 from .jobs import Job, missing_files
 
@@ -253,7 +253,7 @@ def job_status(root: Path, job: Job, parts: Mapping[str, Any] | None = None) -> 
     if job.kind == "fetch":
         missing = missing_files(read_manifest(job.parameters["manifest"], job.parameters["data"]))
         if missing:
-            return JobStatus(False, f"{len(missing)} files are missing")
+            return JobStatus(False, f"{counted(len(missing), 'file is', 'files are')} missing")
     now = parts or parts_of(root, job)
     changes = list(_changes(content["job"]["parts"], now))
     if changes:
