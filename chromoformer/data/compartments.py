@@ -66,7 +66,7 @@ def _fitted_phasing(
     chroms = phasing["chrom"].astype("str")
     names = match_chroms(chroms.unique(), chrom_sizes, file="the phasing table", warn=False)
     phasing = phasing.assign(chrom=chroms.map(names))
-    phasing = phasing[phasing["chrom"].isin(bins["chrom"])]
+    phasing = phasing.loc[phasing["chrom"].isin(bins["chrom"])]
     if phasing.empty:
         raise InputError(
             f"the phasing table and the map share no chromosome: the table has {some(names)}, the map "

@@ -573,7 +573,7 @@ def read_exons(path: str | Path, genes: pd.DataFrame | Iterable[str]) -> pd.Data
 def _exons_of_genes(exons: pd.DataFrame, genes: pd.DataFrame, path: str | Path) -> pd.DataFrame:
     "Return the exons that lie in their gene; warn about others."
     row = pd.Index(genes["gene_id"]).get_indexer(pd.Index(exons["gene_id"]))
-    exons, row = exons[row >= 0], row[row >= 0]
+    exons, row = exons.loc[row >= 0], row[row >= 0]
     names = {chrom: bare_name(chrom) for chrom in {*exons["chrom"], *genes["chrom"]}}
     exons = exons.assign(chrom=exons["chrom"].map(names))
     fits = _fits_gene(exons, genes.assign(chrom=genes["chrom"].map(names)).iloc[row])
