@@ -5,6 +5,7 @@ import warnings
 import bioframe
 import cooler
 import cooltools
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,6 +16,7 @@ from chromoformer.data.compartments import at_tss, compartments, gene_density, w
 from chromoformer.data.expression import read_genes
 from chromoformer.data.manifest import Channel
 from chromoformer.data.store import Store
+from chromoformer.errors import InputError
 from chromoformer.genome import read_chrom_sizes
 from chromoformer.simulate.epigenome import simulate
 
@@ -80,11 +82,113 @@ def test_the_sign_follows_the_phasing_and_is_unknown_without_it(hic):
     phase = first.rename(columns={"pc1": "value"})
     turned = compartments(file, sizes, phase.assign(value=-phase["value"]), 100_000)
     assert np.allclose(turned["pc1"], -first["pc1"], equal_nan=True)
-    fewer = compartments(file, sizes, genes[genes["chrom"] != "chr1"], 100_000)
+    with pytest.warns(UserWarning, match="there are no compartments on chr1: "):
+        fewer = compartments(file, sizes, genes[genes["chrom"] != "chr1"], 100_000)
     assert (
         fewer.loc[fewer["chrom"] == "chr1", "pc1"].isna().all()
         and fewer.loc[fewer["chrom"] != "chr1", "pc1"].notna().any()
     )
+
+
+def test_a_map_of_another_assembly_is_refused(hic):
+    folder, sizes, genes = hic
+    with pytest.raises(InputError, match=r"chr1 is [\d,]+ bp long in the map and [\d,]+ bp in the genome"):
+        compartments(folder / "cellA" / "hic.mcool", sizes | {"chr1": sizes["chr1"] + 1}, genes, 100_000)
+
+
+def test_the_names_of_the_phasing_may_lack_chr_and_its_bins_may_lack_an_end(hic):
+    folder, sizes, genes = hic
+    file = folder / "cellA" / "hic.mcool"
+    expected = compartments(file, sizes, genes, 100_000)
+    bins = expected.drop(columns="pc1")
+    table = bins.assign(value=gene_density(genes, bins, reach=50_000))
+    bare = table["chrom"].str.removeprefix("chr")
+    for phasing in (
+        table,
+        table.assign(chrom=bare),
+        table.drop(columns="end").assign(chrom=bare),
+        table.sample(frac=1, random_state=0),
+        genes.assign(chrom=genes["chrom"].str.removeprefix("chr")),
+    ):
+        pd.testing.assert_frame_equal(compartments(file, sizes, phasing, 100_000), expected)
+
+
+def test_a_phasing_that_does_not_fit_the_map_is_refused(hic):
+    folder, sizes, genes = hic
+    file = folder / "cellA" / "hic.mcool"
+    bins = compartments(file, sizes, genes, 100_000).drop(columns="pc1")
+    table = bins.assign(value=gene_density(genes, bins))
+    fine = compartments(file, sizes, genes, 50_000).rename(columns={"pc1": "value"})
+    wide = table[table["start"] % 200_000 == 0]
+    for phasing, says in (
+        (
+            table.assign(chrom=table["chrom"].str.replace("chr", "scaffold")),
+            "no chromosome matches the genome",
+        ),
+        (genes.assign(chrom="scaffold1"), "no chromosome matches the genome"),
+        (table.assign(start=table["start"] + 1), "are not bins of the map; the first is .chr1, 1, 100000"),
+        (table.assign(start=table["start"] + 1).drop(columns="end"), "are not bins of the map"),
+        (fine, "are not bins of the map"),
+        (fine.drop(columns="end"), "are not bins of the map"),
+        (wide.assign(end=wide["start"] + 200_000), "are not bins of the map"),
+        (wide.drop(columns="end"), "200000 bp apart, the map's bins 100000 bp"),
+        (pd.concat([table, table.head(3)]), "lists 3 bins twice"),
+        (
+            table.rename(columns={"value": "GC"}),
+            "the phasing table lacks value; it has chrom, start, end, GC",
+        ),
+        (
+            genes.rename(columns={"tss": "position"}),
+            "the phasing table lacks value; it has start, end, strand",
+        ),
+    ):
+        with pytest.raises(InputError, match=says):
+            compartments(file, sizes, phasing, 100_000)
+
+
+def test_chromosomes_without_compartments_are_named(hic, tmp_path):
+    folder, sizes, genes = hic
+    file = folder / "cellA" / "hic.mcool"
+    opened = cooler.Cooler(f"{file}::/resolutions/100000")
+    bins = opened.bins()[:]
+    first = (bins["chrom"] == "chr1").to_numpy()
+    for name, weights in (("some", np.where(first, np.nan, bins["weight"])), ("none", np.nan)):
+        table = bins[["chrom", "start", "end"]].assign(weight=weights)
+        cooler.create_cooler(str(tmp_path / f"{name}.cool"), table, opened.pixels()[:])
+    with pytest.warns(UserWarning, match="no bin of chr1 has a weight in the column weight") as said:
+        found = compartments(tmp_path / "some.cool", sizes, genes)
+    assert len(said) == 1
+    assert found.loc[found["chrom"] == "chr1", "pc1"].isna().all()
+    with pytest.raises(InputError, match="column weight are all missing"):
+        compartments(tmp_path / "none.cool", sizes, genes)
+    table = found.drop(columns="pc1").assign(value=np.nan)
+    with pytest.warns(UserWarning, match="there are no compartments on chr1, chr2"):
+        assert compartments(file, sizes, table, 100_000)["pc1"].isna().all()
+
+
+def test_weights_of_unknown_direction_are_refused_and_an_attribute_decides(hic, tmp_path):
+    folder, sizes, genes = hic
+    opened = cooler.Cooler(f"{folder / 'cellA' / 'hic.mcool'}::/resolutions/100000")
+    bins = opened.bins()[:]
+    expected = compartments(folder / "cellA" / "hic.mcool", sizes, genes, 100_000)
+    bins = bins[["chrom", "start", "end"]].assign(mine=1 / bins["weight"])
+    cooler.create_cooler(str(tmp_path / "m.cool"), bins, opened.pixels()[:])
+    with pytest.raises(InputError, match="unknown whether the weights mine divide"):
+        compartments(tmp_path / "m.cool", sizes, genes, balance="mine")
+    with h5py.File(tmp_path / "m.cool", "a") as file:
+        file["bins/mine"].attrs["divisive_weights"] = True
+    found = compartments(tmp_path / "m.cool", sizes, genes, balance="mine")
+    pd.testing.assert_frame_equal(found, expected, check_exact=False, rtol=1e-6)
+
+
+def test_genes_and_tracks_of_another_genome_are_refused(tmp_path):
+    table = pd.DataFrame({"chrom": ["1", "1"], "start": [0, 100], "end": [100, 200], "pc1": [1.0, -1.0]})
+    with pytest.raises(InputError, match="the table has 1, the genes chr1"):
+        at_tss(table, pd.DataFrame({"chrom": ["chr1"], "tss": [5]}))
+    with pytest.raises(InputError, match="the table has 1, the genome has chr1"):
+        write_compartment_track(tmp_path / "t.bigWig", table, {"chr1": 200})
+    with pytest.raises(InputError, match="1 bins of the table leave their chromosome, the first at 1:100"):
+        write_compartment_track(tmp_path / "t.bigWig", table, {"1": 100})
 
 
 def test_the_network_reads_one_plus_half_the_component(toy_store, toy, tmp_path):

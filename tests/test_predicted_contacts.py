@@ -340,6 +340,80 @@ def test_averaged_maps_give_the_pcres_of_the_averaged_pairs(tmp_path):
     assert found["cool"].equals(found["pairs"]) and len(found["cool"]) == 16
 
 
+@pytest.fixture(scope="module")
+def dense_maps(tmp_path_factory):
+    "Two maps in which three genes have more than 100 contacts each; the weights of the second divide."
+    folder = tmp_path_factory.mktemp("dense")
+    random = np.random.default_rng(5)
+    sizes = {"chr1": 400_000, "chr2": 300_000}
+    bins = cooler.binnify(pd.Series(sizes), 1000)
+    entries, matrices = [], []
+    for name, column in (("one", "weight"), ("two", "KR")):
+        weights = np.where(random.random(len(bins)) < 0.05, np.nan, random.uniform(0.5, 2, len(bins)))
+        one, two = np.triu_indices(len(bins))
+        kept = random.random(len(one)) < 0.7
+        pixels = pd.DataFrame({"bin1_id": one, "bin2_id": two, "count": random.integers(1, 200, len(one))})
+        cooler.create_cooler(str(folder / f"{name}.cool"), bins.assign(**{column: weights}), pixels[kept])
+        matrix = cooler.Cooler(str(folder / f"{name}.cool")).matrix(balance=column)  # cooler divides by KR
+        matrices.append({chrom: np.nan_to_num(matrix.fetch(chrom)) for chrom in sizes})
+        entries.append({"kind": "cool", "path": str(folder / f"{name}.cool"), "balance": column})
+    return sizes, entries, matrices
+
+
+@pytest.mark.parametrize("top", [1, 8, 150])
+def test_the_mean_is_taken_over_all_contacts_before_the_best_are_chosen(dense_maps, top):
+    sizes, entries, matrices = dense_maps
+    genes = pd.DataFrame(
+        {"gene_id": ["G", "H", "I"], "chrom": ["chr1", "chr1", "chr2"], "tss": [300_500, 7, 299_999]}
+    )
+    entry = Contacts(kind="average", of=entries, min_distance=2000, top=top)
+    chosen = select_pcres(genes, contacts_of(entry, genes, sizes, {}), top=top, min_distance=2000)
+    for gene in genes.itertuples():
+        mean = np.mean([matrix[gene.chrom][gene.tss // 1000] for matrix in matrices], axis=0)
+        start = np.arange(len(mean)) * 1000
+        gap = np.maximum(start - gene.tss, gene.tss - (start + 999))
+        mean[(gap < 2000) | (mean <= 1.5)] = 0
+        best = np.sort(mean)[::-1][:top]
+        mine = chosen[chosen["gene_id"] == gene.gene_id]
+        assert np.allclose(mine["score"], best[best > 0], rtol=1e-12)
+        assert np.allclose(mean[mine["start"] // 1000], mine["score"], rtol=1e-12)
+
+
+def test_a_contact_that_is_not_among_the_100_strongest_of_one_map_keeps_its_mean(tmp_path):
+    bins = cooler.binnify(pd.Series({"chr1": 400_000}), 1000)
+    for name, counts in (("one", [10] * 150 + [9]), ("two", [0] * 150 + [20])):
+        pixels = pd.DataFrame({"bin1_id": np.arange(151), "bin2_id": 300, "count": counts}).query("count > 0")
+        cooler.create_cooler(str(tmp_path / f"{name}.cool"), bins, pixels)
+    of = [
+        {"kind": "cool", "path": str(tmp_path / f"{name}.cool"), "balance": False} for name in ("one", "two")
+    ]
+    genes = gene_table(G=300_500)
+    found = contacts_of(Contacts(kind="average", of=of), genes, {"chr1": 400_000}, {})
+    best = select_pcres(genes, found, top=1)
+    assert best[["start", "score"]].values.tolist() == [[150_000, 14.5]]
+
+
+def test_maps_and_lists_are_averaged_together_and_nothing_in_common_is_reported(dense_maps, tmp_path):
+    sizes, entries, matrices = dense_maps
+    genes = pd.DataFrame({"gene_id": ["G", "I"], "chrom": ["chr1", "chr2"], "tss": [300_500, 250_000]})
+    (tmp_path / "list.tsv").write_text(
+        "fragment_a\tfragment_b\tscore\nchr1:10000-11000\tchr1:300000-301000\t9000\n"
+    )
+    of = [entries[0], {"kind": "pairs", "path": str(tmp_path / "list.tsv")}]
+    found = contacts_of(Contacts(kind="average", of=of), genes, sizes, {})
+    best = select_pcres(genes, found)
+    assert best["start"].iloc[0] == 10_000 and set(best["chrom"]) == {"chr1", "chr2"}
+    assert np.isclose(best["score"].iloc[0], (9000 + matrices[0]["chr1"][300, 10]) / 2)
+    (tmp_path / "list.tsv").write_text(
+        "fragment_a\tfragment_b\tscore\nchr1:10001-11001\tchr1:300000-301000\t9000\n"
+    )
+    with pytest.warns(UserWarning, match="2 cell types have no pair of intervals in common"):
+        contacts_of(Contacts(kind="average", of=of), genes, sizes, {})
+    with pytest.warns(UserWarning, match="one.cool: the map lacks chr3, so that 1 TSSs have no contacts"):
+        more = pd.concat([genes, pd.DataFrame({"gene_id": ["J"], "chrom": ["chr3"], "tss": [5]})])
+        contacts_of(Contacts(kind="average", of=[entries[0]]), more, sizes | {"chr3": 900}, {})
+
+
 # -- manifests and stores ------------------------------------------------------------------------------------
 
 
