@@ -149,15 +149,13 @@ def test_the_gene_body_is_measured_from_the_tss_to_the_3_prime_end(store, runs, 
 
 def test_a_tss_beyond_the_end_of_its_record_has_no_body():
     record = {"gene_start": 1000, "gene_end": 2000}
-    genes = pd.DataFrame(
-        [record | {"strand": "+", "tss": 5000}, record | {"strand": "-", "tss": 500}]
-        + [record | {"strand": "+", "tss": 400}, record | {"strand": "-", "tss": 2599}]  # upstream of it
-    )
+    tss_of = [("+", 5000), ("-", 500), ("+", 400), ("-", 2599)]  # the last two lie upstream of the record
+    genes = pd.DataFrame([record | {"strand": strand, "tss": tss} for strand, tss in tss_of])
     assert transcribed_lengths(genes).tolist() == [1, 1, 1600, 1600]
 
 
 def test_places_of_bins_follow_the_padding_on_both_strands(store, tmp_path):
-    run = saved(tmp_path / "run", 1, promoter_window=2500)  # three of eight bins of 500 bp are padding
+    run = saved(tmp_path / "run", 1, bin_sizes=(1000, 100), promoter_window=3000)  # 3 of 4 bins of 1 kb
     genes = held_out_genes(run, store)
     attention = tss_attention(run, store, genes)
     strands = set()
@@ -169,9 +167,9 @@ def test_places_of_bins_follow_the_padding_on_both_strands(store, tmp_path):
             middle = (bins["start"] + bins["end"]).to_numpy() / 2
             expected = middle - tss if strand == "+" else tss - middle
             assert (attention.middles(size)[place] == expected).all()
-        read = attention.middles(500)[place][attention.real[500][place]]
-        if attention.real[500][place].sum() == 5:
-            assert read.tolist() == [-1000, -500, 0, 500, 1000]  # five bins around the TSS
+        read = attention.middles(1000)[place][attention.real[1000][place]]
+        if attention.real[100][place].sum() == 30:  # the window does not leave the chromosome
+            assert read.tolist() == [-1000, 0, 1000]  # three bins around the TSS
             strands.add(strand)
     assert strands == {"+", "-"}
 
