@@ -316,6 +316,98 @@ def test_only_the_strongest_contacts_of_each_bin_become_edges():
         assert set(np.flatnonzero(mean[node])) == set(np.argsort(-best[node])[:4])
 
 
+def test_of_equally_strong_contacts_the_nearest_become_edges():
+    distance = np.r_[np.arange(1, 20), 25, 28]
+    first, second = np.r_[30 - distance, 30 + 0 * distance], np.r_[30 + 0 * distance, 30 + distance]
+    order = np.random.default_rng(0).permutation(len(first))
+    mean = strongest(first[order], second[order], np.ones(len(order)), 60, 6)
+    assert set(mean[30].indices) == {27, 28, 29, 31, 32, 33}
+
+
+BINS = 3000
+
+
+@pytest.fixture(scope="module", params=["raw", "balanced"])
+def sparse_hic(request, tmp_path_factory):
+    "A sparse map of a chromosome of 30 Mb in bins of 10 kb, with 100 loops 100 to 600 kb apart."
+    import cooler
+
+    random = np.random.default_rng(1)
+    distance = np.arange(1, BINS)
+    apart = np.repeat(distance, random.poisson(20 / distance * (BINS - distance)))
+    left = random.integers(0, BINS - apart)
+    loop_left = random.integers(0, BINS - 60, 100)
+    loop_right = loop_left + random.integers(10, 60, 100)
+    on_diagonal = np.arange(BINS).repeat(50)
+    one = np.r_[left, loop_left.repeat(15), on_diagonal]
+    other = np.r_[left + apart, loop_right.repeat(15), on_diagonal]
+    pair, count = np.unique(one * BINS + other, return_counts=True)
+    bins = pd.DataFrame({"chrom": "1", "start": np.arange(BINS) * 10_000})
+    bins["end"] = bins["start"] + 10_000
+    path = str(tmp_path_factory.mktemp("hic") / "sparse.cool")
+    pixels = pd.DataFrame({"bin1_id": pair // BINS, "bin2_id": pair % BINS, "count": count})
+    cooler.create_cooler(path, bins, pixels)
+    balance = "weight" if request.param == "balanced" else False
+    if balance:
+        cooler.balance_cooler(cooler.Cooler(path), store=True)
+    matrix = np.nan_to_num(cooler.Cooler(path).matrix(balance=balance)[:])
+    return path, balance, loop_left, loop_right, matrix
+
+
+def graph_of(path, balance, neighbours=10):
+    "The edges that GC-MERGE makes of a cooler."
+    contacts = SimpleNamespace(kind="cool", path=path, balance=balance, divisive=None)
+    manifest = SimpleNamespace(name="sparse", contacts=contacts)
+    return node_contacts(manifest, Nodes({"chr1": BINS * 10_000}), neighbours)
+
+
+def edges_by(score, neighbours=10):
+    "The strongest positive scores of each row of a whole matrix, without regard to ties."
+    score = np.where(np.eye(BINS, dtype=bool), 0, score)
+    threshold = np.sort(score, 1)[:, -neighbours]
+    return score, threshold
+
+
+def test_edges_of_a_sparse_map_are_its_loops_and_short(sparse_hic):
+    path, balance, left, right, matrix = sparse_hic
+    graph = graph_of(path, balance)
+    one, other = graph.nonzero()
+    found = np.asarray(graph[left, right]).ravel() > 0
+    assert found.mean() > 0.9 and np.median(abs(one - other)) * 10_000 < 500_000
+    # The old rule: observed over expected.
+    distance = abs(np.subtract.outer(np.arange(BINS), np.arange(BINS)))
+    mean = np.array([np.diagonal(matrix, apart).mean() for apart in range(BINS)])
+    score, threshold = edges_by(matrix / np.maximum(mean, 1e-12)[distance])
+    one, other = np.nonzero(score >= threshold[:, None])
+    assert np.median(abs(one - other)) * 10_000 > 5_000_000
+    assert (score[left, right] >= threshold[left]).mean() < 0.05
+
+
+def test_edges_are_the_counts_farthest_above_the_median_of_their_diagonal(sparse_hic, monkeypatch):
+    path, balance, _, _, matrix = sparse_hic
+    usable = np.ones(BINS, bool)
+    if balance:
+        import cooler
+
+        usable = np.isfinite(cooler.Cooler(path).bins()["weight"][:].to_numpy())
+    median = np.zeros(BINS)
+    for apart in range(BINS):
+        pairs = usable[: BINS - apart] & usable[apart:]
+        if pairs.any():
+            median[apart] = np.median(np.diagonal(matrix, apart)[pairs])
+    distance = abs(np.subtract.outer(np.arange(BINS), np.arange(BINS)))
+    score, threshold = edges_by(np.maximum(matrix - median[distance], 0))
+    graph = graph_of(path, balance)
+    one, other = graph.nonzero()
+    assert (score[one, other] > 0).all()
+    assert (score[one, other] >= threshold[one] * (1 - 1e-9)).all()  # none is weaker than the tenth
+    degree = np.diff(graph.indptr)
+    assert (degree == np.minimum((score > 0).sum(1), 10)).all()
+    monkeypatch.setattr("chromoformer.data.coolers.PIECE", 9_999)
+    monkeypatch.setattr("chromoformer.data.coolers._HELD", 20_000)
+    assert (graph_of(path, balance) != graph).nnz == 0  # pieces do not matter
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [*IN_BINS, "GC-MERGE", "logistic regression", "gradient-boosted trees"])
 def test_each_baseline_learns_the_toy_epigenome(name, tmp_path_factory, tmp_path):

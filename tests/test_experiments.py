@@ -13,6 +13,7 @@ from chromoformer.data.build import build_store
 from chromoformer.data.channels import add_channel, channel_beside
 from chromoformer.data.manifest import Channel
 from chromoformer.data.store import Store
+from chromoformer.data.whole_genes import transcribed_lengths
 from chromoformer.errors import InputError
 from chromoformer.experiments.cross_cell_type import (
     folds_seen_from,
@@ -24,9 +25,11 @@ from chromoformer.experiments.cross_cell_type import (
 from chromoformer.experiments.retrain import train_alike, with_shuffled_labels
 from chromoformer.genome import Region, read_chrom_sizes
 from chromoformer.interpret.attention import (
+    TssAttention,
     aligned,
     attention_by_part,
     attention_maps,
+    body_preferences,
     tss_attention,
     tss_marks,
     tss_states,
@@ -47,8 +50,9 @@ from chromoformer.interpret.regulation import (
     gene_set_enrichment,
     read_gmt,
     regulatory_embeddings,
+    shared_pcres,
 )
-from chromoformer.metrics import evaluate_scores
+from chromoformer.metrics import calibration, evaluate_scores
 from chromoformer.model import checkpoint
 from chromoformer.model.config import ChromoformerConfig
 from chromoformer.model.network import Chromoformer
@@ -103,9 +107,7 @@ def test_shares_sum_to_one_and_equal_attention_has_enrichment_one(store, runs):
 def test_attention_to_the_body_follows_the_strand(store, runs):
     attention = tss_attention(runs, store)
     size, downstream = 100, attention.middles(100) > 0
-    attention.weights = {
-        size: np.where(downstream, 1.0, 0.0)[None, None] * np.ones((120, 1, 1)) / downstream.sum()
-    }
+    attention.weights = {size: downstream[:, None] / downstream.sum(1)[:, None, None]}
     attention.genes["length"] = 10_000  # the whole half window is body
     parts = attention_by_part(attention, around=0).set_index(["part", "gene_id"])["share"]
     inside = attention.genes["gene_id"][
@@ -117,6 +119,59 @@ def test_attention_to_the_body_follows_the_strand(store, runs):
         and len(inside) > 100
     )
     assert (store.genes["strand"] == "-").any()
+
+
+@pytest.mark.parametrize("strand", ["+", "-"])
+def test_the_gene_body_is_measured_from_the_tss_to_the_3_prime_end(store, runs, strand):
+    opened = Store(store.path)
+    own = (opened.genes["strand"] == strand).to_numpy()
+    tss = opened.genes["tss"]
+    opened.genes["gene_start"] = tss - (15_000 if strand == "+" else 4999)  # a record of 20,000 bases
+    opened.genes["gene_end"] = opened.genes["gene_start"] + 20_000
+    last = opened.genes["gene_end"] - 1 if strand == "+" else opened.genes["gene_start"]  # the 3' end
+    found = tss_attention(runs, opened).genes
+    assert (found["length"] == (last - tss).abs() + 1)[own].all() and set(found["length"][own]) == {5000}
+    gene = found[own].iloc[[0]].assign(promoter_window=40_000)
+    weights = np.full(400, 0.75 / 360)  # bins of 100 bp
+    weights[210:250] = 0.25 / 40  # a quarter of the attention goes to 1 to 5 kb downstream
+    attention = TssAttention(gene, {100: weights[None, None]}, {100: np.ones((1, 400), bool)}, 40_000)
+    table = attention_by_part(attention).set_index("part")
+    assert np.isclose(table["enrichment"]["body"], 2.5)  # 1.18 if all 20,000 bases counted
+    outside = np.r_[weights[:190], weights[210:]]
+    assert np.isclose(body_preferences(table.reset_index()).iloc[0], 0.25 / outside.sum() / (40 / 380))
+    along = aligned(attention, ["all"], steps=5)
+    assert (
+        along.query("1 < place < 1.5")["enrichment"].max()
+        < 1
+        < along.query("0.4 < place < 1")["enrichment"].min()
+    )
+
+
+def test_a_tss_beyond_the_end_of_its_record_has_no_body():
+    record = {"gene_start": 1000, "gene_end": 2000}
+    tss_of = [("+", 5000), ("-", 500), ("+", 400), ("-", 2599)]  # the last two lie upstream of the record
+    genes = pd.DataFrame([record | {"strand": strand, "tss": tss} for strand, tss in tss_of])
+    assert transcribed_lengths(genes).tolist() == [1, 1, 1600, 1600]
+
+
+def test_places_of_bins_follow_the_padding_on_both_strands(store, tmp_path):
+    run = saved(tmp_path / "run", 1, bin_sizes=(1000, 100), promoter_window=3000)  # 3 of 4 bins of 1 kb
+    genes = held_out_genes(run, store)
+    attention = tss_attention(run, store, genes)
+    strands = set()
+    for place, gene_id in enumerate(attention.genes["gene_id"]):
+        explanation = explain_gene(run, store, gene_id)
+        tss, strand = explanation.gene["tss"], explanation.gene["strand"]
+        for size in attention.weights:
+            bins = explanation.promoter_bins(size)
+            middle = (bins["start"] + bins["end"]).to_numpy() / 2
+            expected = middle - tss if strand == "+" else tss - middle
+            assert (attention.middles(size)[place] == expected).all()
+        read = attention.middles(1000)[place][attention.real[1000][place]]
+        if attention.real[100][place].sum() == 30:  # the window does not leave the chromosome
+            assert read.tolist() == [-1000, 0, 1000]  # three bins around the TSS
+            strands.add(strand)
+    assert strands == {"+", "-"}
 
 
 def test_the_tss_row_of_a_whole_map_equals_the_tss_attention(store, runs):
@@ -485,3 +540,54 @@ def test_shuffled_labels_stay_with_their_expression_and_do_not_change_the_file(s
 def test_a_model_without_training_settings_cannot_be_trained_alike(runs):
     with pytest.raises(InputError, match="training settings of this model are missing"):
         settings_of(runs[0])
+
+
+def unrelated_effects(random, folds=4, pairs=25):
+    "Effects of pCREs shared by two genes; only the mean of the effects differs, from fold to fold."
+    shared = np.repeat(np.arange(folds * pairs), 2)
+    fold = 1 + shared // pairs
+    table = {"chrom": "chr1", "start": shared, "end": shared + 1, "fold": fold}
+    return pd.DataFrame(table).assign(effect=random.normal(fold, 1))
+
+
+def test_effects_of_shared_pcres_are_compared_with_chance_within_folds():
+    random = np.random.default_rng(0)
+    found = [shared_pcres(unrelated_effects(random), seed=seed) for seed in range(40)]
+    assert np.mean([one["r"] for one in found]) > 0.4  # the models differ, so all effects correlate
+    assert np.mean([one["r"] > one["r_chance_high"] for one in found]) <= 0.1  # but not more than by chance
+    pooled = [shared_pcres(unrelated_effects(random).assign(fold=1), seed=seed) for seed in range(10)]
+    assert all(one["r"] > one["r_chance_high"] for one in pooled)
+    related = unrelated_effects(random)
+    related["effect"] = related["fold"] + np.repeat(random.normal(0, 1, 100), 2)
+    assert shared_pcres(related)["r"] > shared_pcres(related)["r_chance_high"]
+    with pytest.raises(InputError, match="no column 'fold'"):
+        shared_pcres(related.drop(columns="fold"))
+
+
+def test_withheld_pcres_name_the_fold_of_their_gene(store, runs):
+    effects = withhold_each(runs, store)
+    assert (effects["fold"] == effects["gene_id"].map(store.genes.set_index("gene_id")["fold"])).all()
+    assert effects["held_out"].all() and effects["fold"].nunique() == 4
+
+
+def test_only_labels_get_wilson_intervals():
+    random = np.random.default_rng(0)
+    score = np.sort(random.uniform(0, 8, 1000))
+    target = np.where(score < 1.6, 0.0, score + random.normal(0, 1, 1000))  # two groups are not expressed
+    table = pd.DataFrame({"gene_id": [f"g{i:04}" for i in range(1000)], "score": score, "target": target})
+    for found in (calibration(table), calibration(table, task="regression")):
+        for group, part in zip(found.itertuples(), np.split(target, 10), strict=True):
+            half = 1.96 * part.std(ddof=1) / 10
+            assert np.allclose([group.low, group.high], [part.mean() - half, part.mean() + half])
+    labels = table.assign(target=(target > 4) * 1.0, score=score / 8)
+    by_statsmodels = [0.0, 0.036994]  # proportion_confint(0, 100, method="wilson"), with z = 1.96
+    for found in (calibration(labels), calibration(labels, task="classification")):
+        assert np.allclose(found.iloc[0][["low", "high"]].astype(float), by_statsmodels, atol=1e-5)
+    binary = calibration(labels, task="regression")  # targets that happen to be 0 and 1
+    assert (binary.iloc[0][["low", "high"]] == 0).all()
+    part = labels["target"].to_numpy()[400:500]
+    assert np.isclose(binary["high"][4], part.mean() + 1.96 * part.std(ddof=1) / 10)
+    outside = labels.assign(score=score)  # predictions above 1 are no probabilities
+    assert (calibration(outside).iloc[0][["low", "high"]] == 0).all()
+    with pytest.raises(InputError, match="task 'labels' is unknown"):
+        calibration(labels, task="labels")
