@@ -246,6 +246,7 @@ def format_metrics(
 def calibration(
     predictions: pd.DataFrame,
     groups: int = 10,
+    task: str | None = None,
 ) -> pd.DataFrame:
     """Compare mean predictions and mean measurements in groups of genes with similar predictions.
 
@@ -255,42 +256,56 @@ def calibration(
         Columns `gene_id`, `target` and `score`. Rows without a target are left out.
     groups : int, default 10
         Number of groups, of equal size.
+    task : {"classification", "regression"}, optional
+        What the targets are: labels, or log2(RPKM + 1). By default labels if all targets of the table are 0
+        or 1 and all scores lie between 0 and 1.
 
     Returns
     -------
     DataFrame
         One row per group, lowest predictions first: `genes`, mean `predicted`, mean `measured`, and `low`
-        and `high`, the 95% interval of the mean measurement.
+        and `high`, the 95% interval of the mean measurement: Wilson's for labels, else the normal interval.
 
     Raises
     ------
     InputError
-        If no gene has a target.
+        If no gene has a target, or if the task is unknown.
     """
+    if task not in (None, "classification", "regression"):
+        raise InputError(f"task {task!r} is unknown", fix="choose classification or regression")
     table = predictions[predictions["target"].notna()].sort_values(["score", "gene_id"], kind="stable")
     if table.empty:
         raise InputError(
             "no gene has a target", place="predictions", fix="use predictions of genes with known expression"
         )
+    labels = task == "classification"
+    if task is None:
+        labels = table["target"].isin((0, 1)).all() and table["score"].between(0, 1).all()
+    interval_of_mean = _wilson_interval if labels else _normal_interval
     rows = []
     for part in np.array_split(np.arange(len(table)), min(groups, len(table))):
         predicted = table["score"].to_numpy()[part].mean()
         target = table["target"].to_numpy()[part]
-        low, high = _interval_of_mean(target)
+        low, high = interval_of_mean(target)
         rows.append((len(part), predicted, target.mean(), low, high))
     return pd.DataFrame(rows, columns=["genes", "predicted", "measured", "low", "high"])
 
 
-def _interval_of_mean(target: np.ndarray) -> tuple[float, float]:
-    "Return the 95% interval of a mean: Wilson's for labels (within 0 and 1), else the normal interval."
+def _wilson_interval(label: np.ndarray) -> tuple[float, float]:
+    "Return Wilson's 95% interval of the mean of labels, which lies within 0 and 1."
+    number = len(label)
+    mean = label.mean()
+    z = 1.96
+    middle = (mean + z**2 / (2 * number)) / (1 + z**2 / number)
+    half = z / (1 + z**2 / number) * np.sqrt(mean * (1 - mean) / number + z**2 / (4 * number**2))
+    return min(middle - half, mean), max(middle + half, mean)  # rounding must not exclude the mean
+
+
+def _normal_interval(target: np.ndarray) -> tuple[float, float]:
+    "Return the normal 95% interval of a mean; NaN for a single value."
     number = len(target)
     mean = target.mean()
-    z = 1.96
-    if np.isin(target, (0, 1)).all():
-        middle = (mean + z**2 / (2 * number)) / (1 + z**2 / number)
-        half = z / (1 + z**2 / number) * np.sqrt(mean * (1 - mean) / number + z**2 / (4 * number**2))
-        return min(middle - half, mean), max(middle + half, mean)  # rounding must not exclude the mean
-    half = z * target.std(ddof=1) / np.sqrt(number) if number > 1 else np.nan
+    half = 1.96 * target.std(ddof=1) / np.sqrt(number) if number > 1 else np.nan
     return mean - half, mean + half
 
 # %% ../nbs/metrics.ipynb #b40d2e98

@@ -24,11 +24,11 @@ from .networks import NetworkBaseline
 from ..data.batches import GeneDataset
 from ..data.build import channel_sums
 from ..data.contacts import READING, read_contacts
-from ..data.coolers import read_cool
+from ..data.coolers import bin_weights, median_counts, open_cooler, read_cool
 from ..data.manifest import Manifest, files_of, read_manifest
 from ..data.predicted_contacts import averaged
 from ..errors import InputError
-from ..genome import bare_name, read_chrom_sizes
+from ..genome import bare_name, match_chroms, read_chrom_sizes
 from ..training.predict import known_targets
 
 # %% ../../nbs/baselines/gcmerge.ipynb #62d0de12
@@ -97,7 +97,8 @@ def strongest(
     first, second : ndarray of int, shape (contacts,)
         Nodes of the two ends. A contact counts for both; contacts of a node with itself are left out.
     contact_score : ndarray, shape (contacts,)
-        Contact scores; of several contacts between two nodes the highest counts.
+        Contact scores; of several contacts between two nodes the highest counts, and of equal scores that of
+        the nearer node.
     nodes : int
         Number of nodes.
     neighbours : int
@@ -115,14 +116,18 @@ def strongest(
             "contact_score": np.r_[contact_score, contact_score],
         }
     )
-    table = table[table["node"] != table["other"]]
-    table = table.sort_values(["node", "contact_score", "other"], ascending=[True, False, True])
-    table = table.drop_duplicates(["node", "other"])
+    table = _strongest_first(table[table["node"] != table["other"]]).drop_duplicates(["node", "other"])
     table = table[table.groupby("node").cumcount() < neighbours]
     degree = table.groupby("node")["other"].transform("size")
     return sparse.csr_matrix(
         (1 / degree, (table["node"], table["other"])), shape=(nodes, nodes), dtype=np.float32
     )
+
+
+def _strongest_first(ends: pd.DataFrame) -> pd.DataFrame:
+    "Sort ends (node, other, contact_score) by node, strongest first; of equal scores the nearer comes first."
+    distance = (ends["node"] - ends["other"]).abs()
+    return ends.iloc[np.lexsort((ends["other"], distance, -ends["contact_score"], ends["node"]))]
 
 # %% ../../nbs/baselines/gcmerge.ipynb #70591508
 def nodes_of(manifest: Manifest, bin_size: int) -> Nodes:
@@ -226,18 +231,39 @@ def _read_edges(manifest: Manifest, nodes: Nodes, neighbours: int, hic: str | No
         options = {}
         if contacts.kind == "cool":
             options = {"balance": contacts.balance, "divisive": contacts.divisive}
-        return read_cool(
-            hic or str(contacts.path),
-            nodes.sizes,
-            nodes.bin_size,
-            transform="observed_over_expected",
-            best=lambda table: _strongest_rows(table, nodes, neighbours),
-            **options,
-        )
+        return _read_hic(hic or str(contacts.path), nodes, neighbours, options)
     if contacts.kind == "average":
         return averaged(contacts, nodes.sizes)
     options = {name: getattr(contacts, name) for name in READING[contacts.kind]}
     return read_contacts(contacts.kind, contacts.path, nodes.sizes, **options)
+
+
+def _read_hic(path: str, nodes: Nodes, neighbours: int, options: Mapping[str, Any]) -> pd.DataFrame:
+    "Read the strongest contacts of each bin from a cooler; scores are counts above the median."
+    medians = _diagonal_medians(path, nodes, **options)
+
+    def above_median(table: pd.DataFrame) -> pd.DataFrame:
+        first, second = _anchor_nodes(table, nodes)
+        median = medians[nodes.at(table["chrom"], 0) + second - first]
+        table = table.assign(score=table["score"] - median)
+        return table[table["score"] > 0]
+
+    def best(table: pd.DataFrame) -> pd.DataFrame:
+        return table.loc[_strongest_rows(above_median(table), nodes, neighbours).index]
+
+    return above_median(read_cool(path, nodes.sizes, nodes.bin_size, best=best, **options))
+
+
+def _diagonal_medians(path: str, nodes: Nodes, **options: Any) -> np.ndarray:
+    "Return the median count at each distance; a chromosome's distance of 0 is at its first node."
+    opened = open_cooler(path, nodes.bin_size)
+    weights = bin_weights(opened, **options)
+    medians = np.full(nodes.number, np.nan)
+    for name, chrom in match_chroms(opened.chromnames, nodes.sizes, file=path).items():
+        if opened.chromsizes[name] == nodes.sizes[chrom]:  # otherwise `read_cool` refuses the map
+            own = median_counts(opened, name, weights[slice(*opened.extent(name))])
+            medians[nodes.first[chrom] : nodes.first[chrom] + len(own)] = own
+    return medians
 
 
 def _anchor_nodes(table: pd.DataFrame, nodes: Nodes) -> tuple[np.ndarray, np.ndarray]:
@@ -254,11 +280,12 @@ def _strongest_rows(table: pd.DataFrame, nodes: Nodes, neighbours: int) -> pd.Da
     ends = pd.DataFrame(
         {
             "node": np.r_[first, second],
+            "other": np.r_[second, first],
             "contact_score": np.r_[table["score"], table["score"]],
             "row": np.tile(np.arange(len(table)), 2),
         }
     )
-    ends = ends[np.tile(first != second, 2)].sort_values("contact_score", ascending=False, kind="stable")
+    ends = _strongest_first(ends[np.tile(first != second, 2)])
     rows = ends.loc[ends.groupby("node").cumcount() < neighbours, "row"].unique()
     return table.iloc[np.sort(rows)]
 
@@ -392,8 +419,8 @@ class GCMERGE(NetworkBaseline):
     Differences from the authors' version:
 
     1. Edges come from the contacts that the manifest names; the authors use Hi-C at 10 kb. In a cooler,
-       neighbours are ranked by observed over expected count; the authors subtract the median of the
-       diagonal.
+       contacts are ranked by the count minus the median of the diagonal, as by the authors. Of equal ranks
+       the nearer counts.
     2. The neighbours of a bin are its own ten strongest contacts; the authors first make the edges mutual
        and then take ten.
     3. Every gene counts, also if its bin has no neighbour or holds several genes; the authors merge the

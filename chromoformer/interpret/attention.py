@@ -19,8 +19,9 @@ from sklearn.decomposition import PCA
 
 from ..data.batches import GeneDataset, loader
 from ..data.store import Store, open_store
+from ..data.whole_genes import transcribed_lengths
 from ..errors import InputError
-from .gene import models_of_genes
+from .gene import bin_offsets, models_of_genes
 from ..model.paper import PaperChromoformer
 from ..training.models import Models, dataset_for
 
@@ -113,7 +114,8 @@ class TssAttention:
     Attributes
     ----------
     genes : DataFrame
-        One row per gene: `gene_id`, `length` (of the gene, in bp) and `held_out`.
+        One row per gene: `gene_id`, `strand`, `length` (bases from the TSS to the 3' end), `promoter_window`
+        (width that the network reads, in bp) and `held_out`.
     weights : dict of int to ndarray, shape (genes, heads, N)
         For each bin size (bp): attention weights. They sum to 1 over the N bins.
     real : dict of int to ndarray of bool, shape (genes, N)
@@ -137,10 +139,13 @@ class TssAttention:
 
         Returns
         -------
-        ndarray, shape (N,)
-            Distance from the TSS in bp; negative upstream.
+        ndarray, shape (genes, N)
+            Distance from the TSS in bp; negative upstream. Genes differ if a network reads a narrower
+            promoter window, see `interpret.gene.bin_offsets`.
         """
-        return np.arange(0, self.window, bin_size) - self.window // 2 + bin_size / 2
+        minus = (self.genes["strand"] == "-").to_numpy()
+        read = self.genes["promoter_window"].to_numpy()
+        return bin_offsets(self.window, read, bin_size, minus) - self.window // 2 + bin_size / 2
 
     def enrichment(self, bin_size: int) -> np.ndarray:
         """Return attention as a multiple of equal attention.
@@ -198,7 +203,7 @@ def tss_attention(
         its fold, or if the channels of model and store differ.
     """
     store = open_store(store)
-    rows, held_out = [], []
+    rows, held_out, read = [], [], []
     weights: dict[int, list[np.ndarray]] = {}
     real: dict[int, list[np.ndarray]] = {}
     for name, model, mine, unseen in models_of_genes(models, store, genes, dtype):
@@ -210,6 +215,7 @@ def tss_attention(
             )
         rows.append(mine)
         held_out.append(unseen)
+        read.append(np.full(len(mine), model.config.promoter_window or store.window))
         model.to(device).eval()
         for batch in loader(dataset_for(model, store, device), mine, batch_size):
             with torch.inference_mode():
@@ -222,7 +228,9 @@ def tss_attention(
     table = store.genes.iloc[np.concatenate(rows)[order]]
     about = {
         "gene_id": table["gene_id"].to_numpy(),
-        "length": (table["gene_end"] - table["gene_start"]).to_numpy(),
+        "strand": table["strand"].to_numpy(),
+        "length": transcribed_lengths(table),
+        "promoter_window": np.concatenate(read)[order],
         "held_out": np.concatenate(held_out)[order],
     }
     return TssAttention(
@@ -259,7 +267,7 @@ def attention_by_part(
     gene_id = attention.genes["gene_id"].to_numpy()
     length = attention.genes["length"].to_numpy()[:, None]
     for size, weights in attention.weights.items():
-        middle = attention.middles(size)[None]
+        middle = attention.middles(size)
         real = attention.real[size]
         in_part = {
             "upstream": middle < -around,
@@ -316,7 +324,7 @@ def aligned(
     gene = np.arange(len(length))[:, None]
     for size in attention.weights:
         enrichment = attention.enrichment(size).mean(axis=1)  # (genes, N), mean over heads
-        place = _place_along_gene(attention.middles(size)[None], length, flank)
+        place = _place_along_gene(attention.middles(size), length, flank)
         used = np.isfinite(enrichment) & (place >= -1) & (place < 2)
         table = pd.DataFrame(
             {

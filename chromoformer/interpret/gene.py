@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PCRE_COLUMNS', 'CHANGE_COLUMNS', 'withhold', 'withhold_all', 'logit', 'compare_explanations', 'models_of_genes',
-           'withhold_each', 'GeneExplanation', 'explain_gene']
+           'withhold_each', 'bin_offsets', 'GeneExplanation', 'explain_gene']
 
 # %% ../../nbs/interpret/gene.ipynb #0e88d047
 from collections.abc import Sequence
@@ -222,7 +222,7 @@ def withhold_each(
         One row per pCRE, by gene and rank: `gene_id`, `rank` (1 is the strongest contact), `chrom`,
         `start`, `end` (0-based, half-open), `distance` (bp from the TSS to the middle of the pCRE), `contact`
         (contact score), the columns of `compare_explanations` for the gene with all pCREs against the gene
-        without this one, and `held_out`.
+        without this one, the gene's `fold`, and `held_out`.
 
     Raises
     ------
@@ -240,7 +240,7 @@ def withhold_each(
             for table in _withhold_each_rank(model, batch):
                 parts.append(_pcre_columns(store, table).assign(held_out=table["row"].map(held_out_of_row)))
     if not parts:
-        return pd.DataFrame(columns=[*PCRE_COLUMNS, *CHANGE_COLUMNS, "held_out"])
+        return pd.DataFrame(columns=[*PCRE_COLUMNS, *CHANGE_COLUMNS, "fold", "held_out"])
     return pd.concat(parts).sort_values(["row", "rank"], ignore_index=True).drop(columns="row")
 
 
@@ -272,7 +272,35 @@ def _pcre_columns(store: Store, table: pd.DataFrame) -> pd.DataFrame:
         "distance": middle - gene["tss"].to_numpy(),
         "contact": contact["score"].to_numpy(),
     }
-    return pd.DataFrame(columns).join(table.drop(columns="rank"))
+    return pd.DataFrame(columns).join(table.drop(columns="rank")).assign(fold=gene["fold"].to_numpy())
+
+# %% ../../nbs/interpret/gene.ipynb #7c1e0b82
+def bin_offsets(
+    window: int, promoter_window: int | np.ndarray, bin_size: int, minus: bool | np.ndarray
+) -> np.ndarray:
+    """Return the starts of promoter bins, counted from the 5' end of the store's window.
+
+    Parameters
+    ----------
+    window : int
+        Width of the store's window in bp.
+    promoter_window : int or ndarray of int, shape (genes,)
+        Width that the network reads, in bp.
+    bin_size : int
+        Bin size in bp.
+    minus : bool or ndarray of bool, shape (genes,)
+        Whether a gene is on the minus strand.
+
+    Returns
+    -------
+    ndarray of int, shape (N,) or (genes, N)
+        Offset of each of the window / bin_size bins in the direction of transcription.
+    """
+    margin = window - np.asarray(promoter_window)
+    missing = margin // bin_size
+    before = np.where(minus, missing // 2, -(-missing // 2))  # as in `Batch.promoter_features`
+    shift = margin // 2 - before * bin_size
+    return np.arange(0, window, bin_size) + shift[..., None]
 
 # %% ../../nbs/interpret/gene.ipynb #7dacc689
 @dataclass
@@ -356,11 +384,7 @@ class GeneExplanation:
             `promoter_attention`.
         """
         minus = self.gene["strand"] == "-"
-        margin = self.window.length - self.promoter_window
-        missing = margin // bin_size
-        before = missing // 2 if minus else -(-missing // 2)
-        shift = margin // 2 - before * bin_size  # half a bin if `missing` is odd
-        offset = np.arange(0, self.window.length, bin_size) + shift
+        offset = bin_offsets(self.window.length, self.promoter_window, bin_size, minus)
         start = self.window.end - offset - bin_size if minus else self.window.start + offset
         return pd.DataFrame({"chrom": self.window.chrom, "start": start, "end": start + bin_size})
 

@@ -414,9 +414,9 @@ def shared_pcres(
     Parameters
     ----------
     effects : DataFrame
-        Effects from `withhold_each`.
+        Effects from `withhold_each`; the columns chrom, start, end, effect and fold are read.
     draws : int, default 200
-        Number of shufflings of the effects.
+        Number of shufflings of the effects within folds.
     seed : int, default 0
         Seed of the shuffling.
 
@@ -425,8 +425,19 @@ def shared_pcres(
     dict of str to float
         `pairs`, the number of pairs of genes with a common pCRE and, with three or more, `agree` (the share
         of pairs with the same sign), `r` (Pearson correlation of the two effects) and `r_chance_high`
-        (97.5% quantile of `r` with shuffled effects).
+        (97.5% quantile of `r` with effects shuffled within folds).
+
+    Raises
+    ------
+    InputError
+        If the effects have no column fold.
     """
+    if "fold" not in effects:
+        raise InputError(
+            "the effects have no column 'fold'",
+            place="effects",
+            fix="use a table from withhold_each, or add the fold of each gene",
+        )
     place = ["chrom", "start", "end"]
     numbered = effects[place].assign(number=np.arange(len(effects)))
     pairs = numbered.merge(numbered, on=place, suffixes=("_a", "_b"))
@@ -437,7 +448,8 @@ def shared_pcres(
     both_orders = np.r_[both_orders, both_orders[:, ::-1]].T  # the order of a pair means nothing
     value = effects["effect"].to_numpy(np.float64)
     random = np.random.default_rng(seed)
-    by_chance = [_correlation(random.permutation(value)[both_orders]) for _ in range(draws)]
+    fold = effects["fold"].to_numpy()
+    by_chance = [_correlation(_shuffled_within(value, fold, random)[both_orders]) for _ in range(draws)]
     first, second = np.sign(value[both_orders])
     return {
         "pairs": len(pairs),
@@ -445,6 +457,13 @@ def shared_pcres(
         "r": _correlation(value[both_orders]),
         "r_chance_high": float(np.quantile(by_chance, 0.975)),
     }
+
+
+def _shuffled_within(value: np.ndarray, group: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    "Return the values in random order within each group."
+    shuffled = np.empty_like(value)
+    shuffled[np.argsort(group, kind="stable")] = value[np.lexsort((random.random(len(value)), group))]
+    return shuffled
 
 
 def _correlation(pairs: np.ndarray) -> float:
