@@ -12,7 +12,7 @@ from helpers import MARKS, write_toy_store
 from scipy import stats
 
 from chromoformer.data.build import build_store
-from chromoformer.data.manifest import read_manifest
+from chromoformer.data.manifest import Contacts, read_manifest
 from chromoformer.data.store import Store
 from chromoformer.errors import InputError
 from chromoformer.experiments.comparison import (
@@ -255,7 +255,7 @@ def plain_store(toy, tmp_path_factory):
         update={
             "channels": [manifest.channels[i] for i in (0, 2, 4, 5)],
             "bin_sizes": [500],
-            "contacts": manifest.contacts.model_copy(update={"kind": "none"}),
+            "contacts": Contacts(kind="none"),
         }
     )
     out = tmp_path_factory.mktemp("plain") / "plain.h5"

@@ -267,7 +267,7 @@ def test_contacts_between_chromosomes_are_left_out_with_one_warning_that_counts_
         UserWarning, match="pairs.tsv: 2 of 3 contacts join two chromosomes and are left out"
     ) as caught:
         assert len(read_contacts("pairs", written(tmp_path, text), SIZES)) == 1
-    assert len(caught) == 1
+    assert sum("join two chromosomes" in str(warning.message) for warning in caught) == 1
 
 
 def test_chromosomes_the_genome_lacks_are_skipped_with_one_warning(tmp_path):

@@ -474,7 +474,7 @@ def test_a_manifest_without_divisive_leaves_the_decision_to_the_file(
 ):
     path = map_of(tmp_path / "m.cool", program, column, attributes)
     entry = {"kind": "cool", "path": "m.cool", "balance": column}
-    scores = build_with(tmp_path, entry if kind == "cool" else {"kind": "average", "of": [entry, entry]})
+    scores = build_with(tmp_path, entry if kind == "cool" else {"kind": "average", "of": [entry]})
     row = cooler.Cooler(str(path)).matrix(balance=column, divisive_weights=divides)[:][4]
     expected = {i * 1000: row[i] for i in range(20) if np.isfinite(row[i]) and not 2 <= i <= 6}
     assert scores.keys() == expected.keys()

@@ -186,7 +186,7 @@ def test_models_without_a_record_and_few_genes_raise_no_warning(runs, tmp_path):
 
 
 def test_a_network_that_is_saved_again_keeps_the_record(runs, tmp_path):
-    checkpoint.save(checkpoint.load(runs[0]), tmp_path / "again", [1])
+    checkpoint.save(checkpoint.load(runs[0]), tmp_path / "again", [1], checkpoint.read_folds(runs[0]))
     assert (tmp_path / "again" / "config.json").read_bytes() == (runs[0] / "config.json").read_bytes()
 
 

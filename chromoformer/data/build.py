@@ -364,7 +364,23 @@ def read_signal(
         bar = tqdm(columns, desc="tracks", unit="track", total=len(channels), disable=not progress)
         for column, sums in enumerate(bar):
             signal[:, column] = sums
+    _note_silent_tracks(signal, bins.to_numpy(), [channel.name for channel in channels])
     return signal
+
+
+def _note_silent_tracks(signal: np.ndarray, bins: np.ndarray, channels: Sequence[str]) -> None:
+    "Note tracks that are 0 in nearly all regions, as those of a test run or of another genome are."
+    if not len(bins):
+        return
+    first = np.cumsum(bins) - bins
+    with_signal = (np.maximum.reduceat(signal, first, axis=0) > 0).mean(0)
+    for channel, share in zip(channels, with_signal):
+        if share < 0.01:
+            warnings.warn(
+                f"{channel} has no depth in {1 - share:.1%} of the regions; check that its file is complete and "
+                "of this genome",
+                stacklevel=3,
+            )
 
 
 def _in_order(jobs: Sequence[tuple], processes: int) -> Iterator[np.ndarray]:
