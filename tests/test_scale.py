@@ -91,7 +91,7 @@ def warned(call) -> list[str]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         call()
-    return [str(one.message) for one in caught if "another scale" in str(one.message)]
+    return [str(one.message) for one in caught if "different scale" in str(one.message)]
 
 
 def test_the_scale_equals_that_of_plain_numpy(store):

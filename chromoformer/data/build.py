@@ -375,10 +375,10 @@ def _note_silent_tracks(signal: np.ndarray, bins: np.ndarray, channels: Sequence
     first = np.cumsum(bins) - bins
     with_signal = (np.maximum.reduceat(signal, first, axis=0) > 0).mean(0)
     for channel, share in zip(channels, with_signal):
-        if share < 0.01:
+        if share < 0.05:
             warnings.warn(
-                f"{channel} has no depth in {1 - share:.1%} of the regions; check that its file is complete and "
-                "of this genome",
+                f"{channel} has no depth in {1 - share:.1%} of the regions; check that its file is "
+                "complete and of this genome",
                 stacklevel=3,
             )
 

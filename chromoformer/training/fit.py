@@ -516,7 +516,7 @@ def _prepare(model, stores, held_out, validation, recipe, device, in_memory) -> 
 
 
 def _training_signal(data: GeneDataset, rows: np.ndarray) -> dict[str, Any]:
-    "Return the scale of each training store; warn if a store is on another scale than the first."
+    "Return the scale of each training store; warn if a store is on a different scale from the first."
     scales: dict[str, Any] = {}
     first = 0
     for number, store in enumerate(data.stores):

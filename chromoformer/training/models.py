@@ -267,7 +267,7 @@ def check_channels(model_channels: Sequence[str], store_channels: Sequence[str],
 
 
 def compare_scales(model: Chromoformer, stores: Sequence[Store]) -> None:
-    """Warn if channels of stores are on another scale than in a model's training data.
+    """Warn if channels of stores are on a different scale from a model's training data.
 
     Parameters
     ----------
@@ -317,7 +317,7 @@ def dataset_for(
     Warns
     -----
     UserWarning
-        If channels of a store are on another scale than in the model's training data.
+        If channels of a store are on a different scale from the model's training data.
     """
     config = model.config
     stores = open_stores(stores)
