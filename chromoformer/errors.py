@@ -218,8 +218,8 @@ def read_yaml(path: str | Path, *, what: str, fix: str) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If the file is missing, is not valid YAML, does not contain keys or gives a key twice; the error then
-        names the line.
+        If the file is missing, is not valid YAML, does not contain keys, gives a key twice or has a number
+        that begins with 0; the error then names the line.
     """
     import yaml
 
@@ -228,7 +228,7 @@ def read_yaml(path: str | Path, *, what: str, fix: str) -> dict[str, Any]:
         raise InputError(f"no such {what}", file=path, fix=fix)
     try:
         text = path.read_text(encoding="utf-8-sig")
-        _refuse_repeated_keys(yaml.compose(text, Loader=yaml.SafeLoader), path)
+        _check_nodes(yaml.compose(text, Loader=yaml.SafeLoader), path)
         content = yaml.safe_load(text)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(
@@ -239,14 +239,16 @@ def read_yaml(path: str | Path, *, what: str, fix: str) -> dict[str, Any]:
     return content or {}
 
 
-def _refuse_repeated_keys(root: Any, path: Path) -> None:
-    "Raise `InputError` if a mapping below a node of a YAML file has a key twice; 1 and '1' are one key."
+def _check_nodes(root: Any, path: Path) -> None:
+    "Raise `InputError` if a YAML file has a key twice (1 and '1' are one key), or an octal number."
     import yaml
 
     nodes = [root]
     seen: set[int] = set()
     while nodes:
         node = nodes.pop()
+        if isinstance(node, yaml.ScalarNode):
+            _refuse_octal(node, path)
         if id(node) in seen or not isinstance(node, yaml.CollectionNode):
             continue
         seen.add(id(node))
@@ -267,6 +269,17 @@ def _refuse_repeated_keys(root: Any, path: Path) -> None:
                     fix="remove one of the two, or join their values under one key",
                 )
             lines[key.value] = line
+
+
+def _refuse_octal(node: Any, path: Path) -> None:
+    "Raise `InputError` if a number begins with 0, because YAML reads it as octal."
+    if node.tag == "tag:yaml.org,2002:int" and re.fullmatch(r"[-+]?0[0-7_]+", node.value):
+        raise InputError(
+            f"YAML reads {node.value} as the octal number {int(node.value.replace('_', ''), 8)}",
+            file=path,
+            place=f"line {node.start_mark.line + 1}",
+            fix="remove the leading 0 or, if this is text, put it in quotes",
+        )
 
 # %% ../nbs/errors.ipynb #87a13cda
 def as_input_error(error: Any, path: str | Path, whole: str) -> InputError:

@@ -1256,6 +1256,12 @@ def a_key_given_twice(data, random):
     data.manifest = data.manifest.replace("window: 8000\nwindow: 4000", "window: 4000\nwindow: 8000")
 
 
+@mistake("octal")
+def a_number_that_begins_with_0(data, random):
+    "The window is written with a leading 0, which makes it an octal number in YAML."
+    _edited(data, "window: 4000\n", "window: 04000\n")
+
+
 @mistake("path|twice|duplicate", tracks="bigwig")
 def a_nested_key_given_twice(data, random):
     "A channel has two paths; YAML would keep the last."

@@ -752,7 +752,7 @@ def test_the_median_can_be_taken_over_training_genes_only():
 
 def test_genes_without_annotation_or_rpkm_are_left_out_with_one_warning_that_counts_them():
     with pytest.warns(
-        UserWarning, match="1 genes are used; 1 of the annotation have no RPKM and 2 with"
+        UserWarning, match="1 gene is used; 1 of the annotation have no RPKM and 2 with"
     ) as caught:
         labelled = label_genes(gene_frame(), pd.Series({"A": 1.0, "Y": 0.0, "Z": 5.0}))
     assert labelled.gene_id.tolist() == ["A"] and len(caught) == 1

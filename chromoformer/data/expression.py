@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .tables import numbers, open_text, place_of, read_table
-from ..errors import InputError, some
+from ..errors import InputError, counted, some
 from ..genome import bare_name, chromosome_fold, match_chroms
 
 # %% ../../nbs/data/expression.ipynb #696de371
@@ -1004,8 +1004,9 @@ def _with_expression(genes: pd.DataFrame, expression: pd.Series, unit: str) -> p
     unplaced = len(expression) - len(used)
     if unmeasured or unplaced:
         warnings.warn(
-            f"{len(used)} genes are used; {unmeasured} of the annotation have no {unit} and {unplaced} with "
-            f"an {unit} are not in the annotation: these are left out" + _examples_of_ids(genes, expression),
+            f"{counted(len(used), 'gene is', 'genes are')} used; {unmeasured} of the annotation have no {unit} "
+            f"and {unplaced} with an {unit} are not in the annotation: these are left out"
+            + _examples_of_ids(genes, expression),
             stacklevel=3,
         )
     return used.assign(expression=used.gene_id.map(expression))

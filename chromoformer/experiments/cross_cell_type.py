@@ -222,6 +222,11 @@ def similarity(
     DataFrame
         One row per ordered pair: `first`, `second`, `genes` (common genes or pairs of orthologues),
         `expression` and `marks` (Pearson correlations).
+
+    Raises
+    ------
+    InputError
+        If two stores share no gene.
     """
     opened = {name: open_store(store) for name, store in stores.items()}
     marks = {name: pd.DataFrame(tss_marks(store), columns=store.channels) for name, store in opened.items()}
@@ -232,6 +237,12 @@ def similarity(
             if one.genome != other.genome and orthologs is None:
                 continue
             here, there = _common_genes(one, other, orthologs)
+            if not len(here):
+                raise InputError(
+                    f"{first} and {second} share no gene (for example {some(one.genes['gene_id'], 3)} and "
+                    f"{some(other.genes['gene_id'], 3)})",
+                    fix="build both stores with gene ids of the same kind, or give a table of orthologues",
+                )
             correlations = [
                 np.corrcoef(marks[first][mark].to_numpy()[here], marks[second][mark].to_numpy()[there])[0, 1]
                 for mark in one.channels

@@ -7,7 +7,8 @@ __all__ = ['RegulatoryEmbeddings', 'regulatory_embeddings', 'read_gmt', 'specifi
            'gene_set_enrichment', 'gene_map', 'shared_pcres']
 
 # %% ../../nbs/interpret/regulation.ipynb #4e9e0a03
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -235,6 +236,7 @@ def compare_sets(
     InputError
         If no set has enough genes of the table.
     """
+    _note_unknown_members(sets, {*table["gene_name"], *table["gene_id"]})
     moved = table[table["pcres"] > 0]
     values = moved[column].to_numpy()
     rows = []
@@ -266,6 +268,18 @@ def compare_sets(
         )
     found = pd.DataFrame(rows)
     return found.assign(fdr=false_discovery_control(found["p"]))
+
+
+def _note_unknown_members(sets: Mapping[str, Sequence[str]], known: Collection[str]) -> None:
+    "Warn of sets of which fewer than half of the genes are in a table of genes."
+    for name, members in sets.items():
+        found = sum(member in known for member in members)
+        if 2 * found < len(members):
+            warnings.warn(
+                f"gene set {name}: only {found} of {len(members)} genes are known; use gene names (symbols) "
+                "or ids of the store's annotation",
+                stacklevel=3,
+            )
 
 # %% ../../nbs/interpret/regulation.ipynb #4e9e0a24
 def beyond_promoter(
@@ -332,6 +346,7 @@ def gene_set_enrichment(
     """
     import gseapy
 
+    _note_unknown_members(sets, set(table["gene_name"]))
     moved = table[table["pcres"] > 0].drop_duplicates("gene_name")
     ranking = moved.set_index("gene_name")[column].sort_values(ascending=False)
     known = {name: [gene for gene in members if gene in ranking.index] for name, members in sets.items()}
