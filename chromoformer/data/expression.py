@@ -1004,8 +1004,8 @@ def _with_expression(genes: pd.DataFrame, expression: pd.Series, unit: str) -> p
     unplaced = len(expression) - len(used)
     if unmeasured or unplaced:
         warnings.warn(
-            f"{counted(len(used), 'gene is', 'genes are')} used; {unmeasured} of the annotation have no {unit} "
-            f"and {unplaced} with an {unit} are not in the annotation: these are left out"
+            f"{counted(len(used), 'gene is', 'genes are')} used; {unmeasured} of the annotation have no "
+            f"{unit} and {unplaced} with an {unit} are not in the annotation: these are left out"
             + _examples_of_ids(genes, expression),
             stacklevel=3,
         )
