@@ -44,6 +44,7 @@ def test_reads_and_bedtools_agree_on_every_base_and_both_are_timed(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_the_store_of_a_cell_type_is_built_measured_and_read(tmp_path):
     printed = run(
         "store.py",
@@ -69,6 +70,7 @@ def test_the_store_of_a_cell_type_is_built_measured_and_read(tmp_path):
     assert (tmp_path / "cell" / "cellA.yaml").exists()
 
 
+@pytest.mark.slow
 def test_windows_arithmetic_and_several_models_are_measured(tmp_path):
     run(
         "window.py",

@@ -160,6 +160,7 @@ def test_thousands_of_scaffolds_read_back(tmp_path):
     assert_reads_back(write_bigwig(tmp_path / "x.bigWig", sizes, intervals), sizes, intervals)
 
 
+@pytest.mark.slow
 def test_seventy_thousand_scaffolds_read_back(tmp_path):
     sizes = {f"scaffold_{number}": 100 + number for number in range(70_000)}
     used = ["scaffold_0", "scaffold_40000", "scaffold_69999"]

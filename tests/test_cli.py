@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -394,7 +395,8 @@ def test_stopped_command_prints_that_it_can_continue(toy_store, tiny, tmp_path):
     config.write_text(tiny.read_text().replace("epochs: 2", "epochs: 1000"))
     arguments = command("train", toy_store, "--out", tmp_path / "run", "--config", config, "--threads", 1)
     streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(arguments, **streams) as training:
+    listen = partial(signal.signal, signal.SIGINT, signal.default_int_handler)  # also below `nohup`
+    with subprocess.Popen(arguments, preexec_fn=listen, **streams) as training:
         waiting = time.monotonic() + 60
         while not (tmp_path / "run" / "state.pt").exists() and time.monotonic() < waiting:
             time.sleep(0.02)
@@ -513,11 +515,8 @@ def test_process_exits_with_0_or_2_and_writes_errors_to_stderr(tmp_path):
 def test_progress_in_a_log_takes_a_few_lines(tmp_path):
     write_toy_store(tmp_path / "toy.h5")
     (tmp_path / "tiny.yaml").write_text(TINY.replace("epochs: 2", "epochs: 30"))
-    done = subprocess.run(
-        command("train", tmp_path / "toy.h5", "--config", tmp_path / "tiny.yaml", "--out", tmp_path / "run"),
-        capture_output=True,
-        text=True,
-    )
+    options = ("--config", tmp_path / "tiny.yaml", "--out", tmp_path / "run", "--threads", 1)
+    done = subprocess.run(command("train", tmp_path / "toy.h5", *options), capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.rstrip().splitlines()[-1].startswith("Next: ")
     assert 1 <= done.stderr.replace("\r", "\n").strip().count("\n") + 1 <= 6, done.stderr  # 30 epochs
 
