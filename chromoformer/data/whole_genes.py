@@ -346,14 +346,13 @@ def _gene_coordinates(
     from_left = region[["inside_start", "inside_end"]].sub(region["start"], axis=0)
     from_right = -region[["inside_end", "inside_start"]].sub(region["end"], axis=0)
     first, last = np.where(minus[:, None], from_right, from_left).T
-    length = np.where(minus, genes["tss"] + 1 - genes["gene_start"], genes["gene_end"] - genes["tss"])
     columns = {
         "first_bin": region["first_bin"] + bins_before,
         "bins": region["bins"],
         "start": region["start"],
         "first": first,
         "last": last,
-        "length": length.clip(min=1),
+        "length": transcribed_lengths(genes),
         "own_strand": plus_strand + minus * _APART,
         "other_strand": plus_strand + ~minus * _APART,
         "body_start": genes["gene_start"].to_numpy(),
