@@ -290,7 +290,7 @@ def _table(
 ) -> pd.DataFrame:
     "Return the table of predictions; the output of a shallow model is its prediction."
     predicted = output[:, 0] if isinstance(baseline, Shallow) else baseline.predicted_values(output, task)
-    columns = [name for name in ("gene_id", "chrom", "fold", "store") if name in prepared.genes]
+    columns = [name for name in ("gene_id", "chrom", "tss", "fold", "store") if name in prepared.genes]
     return predictions_of(
         prepared.genes[columns],
         held_out,

@@ -17,7 +17,7 @@ from ..data.store import Store, open_store
 from ..data.tables import read_table
 from ..errors import InputError, some
 from ..interpret.attention import tss_marks
-from ..metrics import MAIN_METRIC, evaluate_scores
+from ..metrics import MAIN_METRIC, blocks_of, evaluate_scores
 from ..training.models import dataset_for, open_models
 from ..training.predict import outputs_of, prediction_table
 
@@ -161,7 +161,7 @@ def transfer_matrix(
     predictions: pd.DataFrame,
     draws: int = 200,
 ) -> pd.DataFrame:
-    """Return the main metric of each pair of a trained and a tested cell type.
+    """Return the main metric of each pair of a trained and a tested cell type, as the mean over folds.
 
     Parameters
     ----------
@@ -174,8 +174,8 @@ def transfer_matrix(
     -------
     DataFrame
         One row per pair: `trained`, `tested`, `metric`, `genes` (those that count for all models of the
-        tested cell type), `value`, `low` and `high` (95% interval over genes), and `relative`, the value
-        divided by that of the models trained in the tested cell type.
+        tested cell type), `value`, `low` and `high` (95% interval over genes, not over trainings), and
+        `relative`, the value divided by that of the models trained in the tested cell type.
 
     Raises
     ------
@@ -190,7 +190,8 @@ def transfer_matrix(
         for trained, part in here[here["gene_id"].isin(common)].groupby("trained", sort=False):
             task = part["task"].iloc[0]
             metric = MAIN_METRIC[task]
-            found = evaluate_scores(part["target"].to_numpy(), part["score"].to_numpy(), task, draws)[metric]
+            target, score, fold = (part[name].to_numpy() for name in ("target", "score", "fold"))
+            found = evaluate_scores(target, score, task, draws, blocks=blocks_of(part), fold=fold)[metric]
             about = {"trained": trained, "tested": tested, "metric": metric, "genes": len(part)}
             rows.append(about | found)
     if not rows:

@@ -18,7 +18,7 @@ import torch
 from ..data.batches import GeneDataset, loader
 from ..data.store import Store, open_stores
 from ..errors import InputError, naming_file, some
-from ..metrics import evaluate_scores
+from ..metrics import blocks_of, evaluate_scores
 from ..model import checkpoint
 from ..model.network import Chromoformer, predicted_values
 from chromoformer.training.models import (
@@ -93,7 +93,7 @@ def predictions_of(
     Parameters
     ----------
     genes : DataFrame
-        Columns that say which gene a row is: gene_id, chrom, fold, and store if there are several.
+        Columns that say which gene a row is: gene_id, chrom, tss, fold, and store if there are several.
     held_out : ndarray of bool, shape (genes,)
         True if the model never saw the gene's fold.
     target : ndarray, shape (genes,)
@@ -127,10 +127,10 @@ def prediction_table(data: GeneDataset, output: np.ndarray, held_out: np.ndarray
     Returns
     -------
     DataFrame
-        One row per gene: gene_id, chrom, fold, held_out, target, score, output_0 (and output_1); for
-        several stores also store.
+        One row per gene: gene_id, chrom, tss (bp), fold, held_out, target, score, output_0 (and output_1);
+        for several stores also store.
     """
-    genes = data.genes[["gene_id", "chrom", "fold"]].astype({"fold": int})
+    genes = data.genes[["gene_id", "chrom", "tss", "fold"]].astype({"fold": int})
     predicted = predicted_values(torch.from_numpy(output)).numpy()
     table = predictions_of(genes, held_out, known_targets(data), predicted, output)
     return table.assign(store=data.genes["store"]) if len(data.stores) > 1 else table
@@ -308,9 +308,9 @@ def evaluate(
     Returns
     -------
     DataFrame
-        One row per run and metric: run, fold, task, genes, metric, value, low, high (95% interval). If
-        several runs of one task hold out different genes, the last rows are those of all their genes
-        together, with the run "all folds".
+        One row per run and metric: run, fold, task, genes, metric, value, low, high (95% interval over
+        genes, not over trainings). If several runs of one task hold out different genes, the last rows,
+        with the run "all folds", are the means over the runs.
 
     Raises
     ------
@@ -325,9 +325,9 @@ def evaluate(
         table = read_predictions(folder)
         config, held_out = checkpoint.read_config(folder)
         table = table[table["target"].notna() & (table["held_out"] | everything)]
-        tables.append(table)
+        tables.append(table.assign(run=len(tables)))
         tasks.add(config.task)
-        rows += _metric_rows(folder.name, ",".join(map(str, held_out)), config.task, table, draws)
+        rows += _metric_rows(folder.name, ",".join(map(str, held_out)), config.task, tables[-1], draws)
     if len(folders) > 1 and len(tasks) == 1:
         together = pd.concat(tables)
         keys = [key for key in ("gene_id", "store") if key in together]
@@ -337,8 +337,10 @@ def evaluate(
 
 
 def _metric_rows(run: str, fold: str, task: str, table: pd.DataFrame, draws: int) -> list[dict[str, Any]]:
-    "Return one row per metric."
-    metrics = evaluate_scores(table["target"].to_numpy(), table["score"].to_numpy(), task, draws)
+    "Return one row per metric; of several runs, the mean."
+    target, score = table["target"].to_numpy(), table["score"].to_numpy()
+    blocks = blocks_of(table) if draws else None
+    metrics = evaluate_scores(target, score, task, draws, blocks=blocks, fold=table["run"].to_numpy())
     genes = metrics.pop("genes")["value"]
     about = {"run": run, "fold": fold, "task": task, "genes": genes}
     return [about | {"metric": metric} | entry for metric, entry in metrics.items()]

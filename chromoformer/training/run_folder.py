@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RUN_FILES', 'is_complete', 'is_interrupted', 'refuse_occupied', 'clear', 'save_state', 'load_state', 'settings_of',
-           'write_history', 'write_results', 'read_metrics', 'read_predictions']
+           'write_history', 'write_results', 'seed_of', 'read_metrics', 'read_predictions']
 
 # %% ../../nbs/training/run_folder.ipynb #ada97711
 import json
@@ -17,7 +17,7 @@ import torch
 
 from ..data.store import Store, store_names
 from ..errors import InputError, some
-from ..metrics import evaluate_scores
+from ..metrics import blocks_of, evaluate_scores
 from ..provenance import Stopwatch, atomic_path, record, write_json
 
 # %% ../../nbs/training/run_folder.ipynb #2bfc25c8
@@ -256,7 +256,8 @@ def write_results(
     known = predictions[predictions["held_out"] & predictions["target"].notna()]
     metrics = dict(about)
     if len(known):
-        metrics |= evaluate_scores(known["target"].to_numpy(), known["score"].to_numpy(), about["task"])
+        target, score = known["target"].to_numpy(), known["score"].to_numpy()
+        metrics |= evaluate_scores(target, score, about["task"], blocks=blocks_of(known))
     results = ("config.json", "model.safetensors", "history.csv", "predictions.parquet")
     record(
         out / "provenance.json",
@@ -270,6 +271,32 @@ def write_results(
     return metrics
 
 # %% ../../nbs/training/run_folder.ipynb #a1815444
+def seed_of(run: str | Path) -> int:
+    """Return the seed that a run was trained with.
+
+    Parameters
+    ----------
+    run : path
+        Complete run folder of Chromoformer or of a baseline.
+
+    Returns
+    -------
+    int
+        The seed in the run's record; 0 if the record names none.
+
+    Raises
+    ------
+    InputError
+        If the run has no record, `provenance.json`.
+    """
+    file = Path(run) / "provenance.json"
+    if not file.exists():
+        raise InputError(
+            "this run has no record of its seed", file=file, fix="name the folder of a complete run"
+        )
+    return int(json.loads(file.read_text()).get("parameters", {}).get("seed") or 0)
+
+
 def read_metrics(run: str | Path) -> dict[str, Any]:
     """Read the metrics of a complete run.
 
