@@ -22,6 +22,7 @@ def train_alike(
     run: str | Path,
     store: str | Path | Store,
     out: str | Path,
+    seed: int | None = None,
     **network: Any,
 ) -> Path:
     """Train again with the settings of an existing run.
@@ -31,11 +32,13 @@ def train_alike(
     Parameters
     ----------
     run : str or Path
-        Run folder. Its settings, seed, held-out fold and validation fold are used.
+        Run folder. Its settings, held-out fold and validation fold are used.
     store : str, Path or Store
         Store to train on. It may have other channels or labels than the store of `run`.
     out : str or Path
         Run folder to write.
+    seed : int, optional
+        Seed of the training; that of `run` by default.
     **network : Any
         Network settings that differ from those of `run`.
 
@@ -60,7 +63,7 @@ def train_alike(
             ChromoformerConfig(**settings["network"] | {"channels": store.channels} | network),
             Recipe(**settings["recipe"]),
             validation=settings["validation"],
-            seed=settings["seed"],
+            seed=settings["seed"] if seed is None else seed,
             measure=False,
             progress=False,
         )

@@ -38,8 +38,6 @@ class Variant:
         Marks to read; None reads all.
     shuffle_contacts : bool
         Whether to shuffle the contact scores among all contacts.
-    seed : int
-        Seed of the training and of the shuffling.
     store : str or None
         Store to train on instead of the study's store.
     """
@@ -49,7 +47,6 @@ class Variant:
     network: dict[str, Any] = field(default_factory=dict)
     channels: tuple[str, ...] | None = None
     shuffle_contacts: bool = False
-    seed: int = 0
     store: str | None = None
 
 
@@ -61,6 +58,7 @@ def train_variant(
     network: Mapping[str, Any],
     recipe: Mapping[str, Any],
     task: str,
+    seed: int = 0,
 ) -> None:
     """Train one variant with one fold held out.
 
@@ -80,15 +78,17 @@ def train_variant(
         Settings of the training.
     task : str
         "classification" or "regression".
+    seed : int, default 0
+        Seed of the training, and of the shuffling of contact scores.
     """
     opened = Store(variant.store or store, channels=variant.channels)
     if variant.shuffle_contacts:
         contact_scores = opened.pcres["score"].to_numpy()
-        shuffled = np.random.default_rng(variant.seed).permutation(contact_scores)
+        shuffled = np.random.default_rng(seed).permutation(contact_scores)
         opened = opened.replace(pcres=opened.pcres.assign(score=shuffled))
     settings = {**network, **variant.network, "task": task}
     config, checked_recipe = network_and_recipe(opened, settings, dict(recipe))
-    fit(opened, out, fold, config, checked_recipe, seed=variant.seed, measure=False, progress=False)
+    fit(opened, out, fold, config, checked_recipe, seed=seed, measure=False, progress=False)
 
 # %% ../../nbs/experiments/variants.ipynb #93f6f918
 def resolution_name(sizes: Sequence[int]) -> str:
@@ -112,9 +112,7 @@ Variants = tuple[list[Variant], dict[str, str]]  # variants to train; what is no
 
 def ablations(
     store: Store,
-    seeds: int = 3,
     network: Mapping[str, Any] | None = None,
-    seed: int = 0,
 ) -> Variants:
     """Return every ablation that a store allows.
 
@@ -122,72 +120,63 @@ def ablations(
     ----------
     store : Store
         Store to train on.
-    seeds : int, default 3
-        Number of trainings of the full network. Those with other seeds show the spread between equal
-        trainings.
     network : mapping, optional
         Settings of the full network; the default network if None.
-    seed : int, default 0
-        Seed of the full network and of all ablations.
 
     Returns
     -------
     variants : list of Variant
-        The full network, its repetitions with other seeds, then the ablations.
+        The full network, then the ablations.
     refused : dict of str to str
         Ablations that are not possible, with the reason.
     """
     network = network or {}
-    found = [Variant("full", "full", seed=seed)]
-    found += [Variant(f"seed {seed + i}", "seed", seed=seed + i) for i in range(1, seeds)]
+    found = [Variant("full", "full")]
     refused: dict[str, str] = {}
     if len(store.pcres) == 0:
         refused["without pCREs; without contact scores"] = "no gene has a pCRE in this store"
     elif network.get("max_pcres") == 0:
         refused["without pCREs; without contact scores"] = "the network reads no pCREs"
     else:
-        found += _distal_ablations(seed)
+        found += _distal_ablations()
     sizes = tuple(network.get("bin_sizes", store.bin_sizes))
     if len(sizes) == 1:
         refused["fewer resolutions"] = f"there is only one, {resolution_name(sizes)}"
     else:
-        found += _resolution_ablations(sizes, seed)
+        found += _resolution_ablations(sizes)
     channels = tuple(network.get("channels", store.channels))
     if len(channels) == 1:
         refused["each mark out, each mark alone"] = f"there is only one, {channels[0]}"
     else:
-        found += _mark_ablations(channels, seed)
+        found += _mark_ablations(channels)
     return found, refused
 
 
-def _distal_ablations(seed: int) -> list[Variant]:
+def _distal_ablations() -> list[Variant]:
     "Return the ablations of pCREs and their contact scores."
     return [
-        Variant("no pCREs", "distal", {"max_pcres": 0}, seed=seed),
-        Variant("no contact scores", "distal", {"contacts": False}, seed=seed),
-        Variant("shuffled contact scores", "distal", shuffle_contacts=True, seed=seed),
+        Variant("no pCREs", "distal", {"max_pcres": 0}),
+        Variant("no contact scores", "distal", {"contacts": False}),
+        Variant("shuffled contact scores", "distal", shuffle_contacts=True),
     ]
 
 
-def _resolution_ablations(sizes: tuple[int, ...], seed: int) -> list[Variant]:
+def _resolution_ablations(sizes: tuple[int, ...]) -> list[Variant]:
     "Return each resolution alone and, of three or more, all but each."
     kept = [(size,) for size in sizes]
     if len(sizes) > 2:
         kept += [tuple(other for other in sizes if other != size) for size in sizes]
-    return [
-        Variant(f"{resolution_name(part)} only", "resolution", {"bin_sizes": part}, seed=seed)
-        for part in kept
-    ]
+    return [Variant(f"{resolution_name(part)} only", "resolution", {"bin_sizes": part}) for part in kept]
 
 
-def _mark_ablations(channels: tuple[str, ...], seed: int) -> list[Variant]:
+def _mark_ablations(channels: tuple[str, ...]) -> list[Variant]:
     "Return the variants without each mark and, of three or more, with each mark alone."
     found = []
     for mark in channels:
         others = tuple(channel for channel in channels if channel != mark)
-        found.append(Variant(f"without {mark}", "mark out", channels=others, seed=seed))
+        found.append(Variant(f"without {mark}", "mark out", channels=others))
     if len(channels) > 2:
-        found += [Variant(f"{mark} alone", "mark alone", channels=(mark,), seed=seed) for mark in channels]
+        found += [Variant(f"{mark} alone", "mark alone", channels=(mark,)) for mark in channels]
     return found
 
 # %% ../../nbs/experiments/variants.ipynb #cd2b9f60
@@ -195,7 +184,6 @@ def windows(
     store: Store,
     widths: Sequence[int],
     network: Mapping[str, Any] | None = None,
-    seed: int = 0,
 ) -> Variants:
     """Return variants that read narrower promoter windows.
 
@@ -209,8 +197,6 @@ def windows(
         Widths of the promoter window in bp.
     network : mapping, optional
         Settings of the full network; the default network if None.
-    seed : int, default 0
-        Seed of the training.
 
     Returns
     -------
@@ -233,7 +219,7 @@ def windows(
             refused[name] = f"it would cut through bins of {resolution_name([store.bin_size])}"
         else:
             promoter_window = None if width == store.window else width
-            found.append(Variant(name, "window", {"promoter_window": promoter_window}, seed=seed))
+            found.append(Variant(name, "window", {"promoter_window": promoter_window}))
     return found, refused
 
 # %% ../../nbs/experiments/variants.ipynb #2ec4c5f8
@@ -248,8 +234,9 @@ def variant_jobs(
     network: Mapping[str, Any],
     recipe: Mapping[str, Any],
     task: str,
+    seeds: Sequence[int] = (0,),
 ) -> tuple[Jobs, dict[str, list[Path]]]:
-    """Return the jobs that train all variants with each fold held out.
+    """Return the jobs that train all variants with each fold held out, once for each seed.
 
     Parameters
     ----------
@@ -258,7 +245,7 @@ def variant_jobs(
     store : str or Path
         The study's store.
     out : str or Path
-        Folder for the run folders, ``VARIANT/foldK``.
+        Folder for the run folders, ``VARIANT/seedS/foldK``.
     folds : sequence of int
         Held-out folds.
     network : mapping
@@ -267,23 +254,27 @@ def variant_jobs(
         Settings of the training.
     task : str
         "classification" or "regression".
+    seeds : sequence of int, default (0,)
+        Seeds of the trainings.
 
     Returns
     -------
     jobs : dict of Path to callable
         For each run folder the function that writes it, for `run_jobs`.
     folders : dict of str to list of Path
-        For each variant its run folders, in the order of `folds`.
+        For each variant its run folders, seed by seed, in the order of `folds`.
     """
     jobs: dict[str | Path, Callable[[], Any]] = {}
     folders: dict[str, list[Path]] = {}
     for variant in variants:
         place = Path(out) / variant.name.replace(" ", "_").replace("+", "and")
-        folders[variant.name] = [place / f"fold{fold}" for fold in folds]
-        for fold, folder in zip(folds, folders[variant.name]):
-            jobs[folder] = partial(
-                train_variant, variant, str(store), str(folder), fold, dict(network), dict(recipe), task
-            )
+        folders[variant.name] = []
+        for seed in seeds:
+            for fold in folds:
+                folder = place / f"seed{seed}" / f"fold{fold}"
+                folders[variant.name].append(folder)
+                settings = (dict(network), dict(recipe), task, seed)
+                jobs[folder] = partial(train_variant, variant, str(store), str(folder), fold, *settings)
     return jobs, folders
 
 # %% ../../nbs/experiments/variants.ipynb #05311ee0
