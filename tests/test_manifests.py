@@ -66,7 +66,26 @@ def test_every_promised_manifest_exists():
     assert len(list((FOLDER / "templates").glob("*.yaml"))) >= 3
 
 
-@pytest.mark.parametrize("name", ["E116", "gm12878_10kb_local"])
+CELLS = {"GM12878": "E116", "K562": "E123", "HeLa-S3": "E117"}
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_manifests_of_encode_cells_name_the_public_files(cell, real_data):
+    manifest = read_manifest(FOLDER / f"encode_{cell}.yaml")
+    assert [channel.name for channel in manifest.channels] == list(PUBLISHED_MARKS)
+    assert manifest.expression.column == CELLS[cell] and manifest.window == 40_000
+    public = pd.read_csv(real_data / "cells" / "sources.tsv", sep="\t").set_index("file")
+    used = [*manifest.channels, manifest.contacts, manifest.contacts.otherwise, *manifest.extra.values()]
+    names = set()
+    for source in used:
+        file = str(Path(source.path).relative_to(FOLDER / "cells"))
+        names.add(file)
+        row = public.loc[file]
+        assert (source.url, source.size, source.sha256) == (row["url"], row["bytes"], row["sha256"])
+    assert names == {name for name in public.index if name.startswith(f"{cell}/")}
+
+
+@pytest.mark.parametrize("name", ["E116", "gm12878_10kb_local", *(f"encode_{cell}" for cell in CELLS)])
 def test_ctcf_is_found_next_to_the_manifest_of_its_cell_type(name):
     assert channel_beside(FOLDER / f"{name}.yaml", "CTCF").name == "CTCF"
     plain, more = (read_manifest(FOLDER / f"{name}{kind}.yaml") for kind in ("", ".ctcf"))
