@@ -135,9 +135,9 @@ def _runs_of(
         names = match_chroms(list(file.chroms()), chrom_sizes, file=path)
         own = {known: name for name, known in names.items()}
         for chrom, rows in genes.groupby("chrom").indices.items():
-            runs = file.intervals(own[str(chrom)]) if str(chrom) in own else None
-            if runs:
-                yield rows, np.array(runs).T
+            runs = np.array(list(file.records(own[str(chrom)]))) if str(chrom) in own else np.empty((0, 3))
+            if len(runs):
+                yield rows, runs.T
 
 
 def _sum_before(runs: _Runs, position: np.ndarray) -> np.ndarray:
