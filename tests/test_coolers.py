@@ -80,7 +80,7 @@ def test_the_name_of_the_weights_decides_whether_they_divide_unless_divisive_is_
     with pytest.warns(UserWarning, match="although weights with the name weight multiply"):
         assert np.allclose(bin_weights(opened, "weight", divisive=True), 1 / weights, equal_nan=True)
     assert (bin_weights(opened, False) == 1).all()
-    with pytest.raises(InputError, match="no column 'VC' of weights; there are: KR, weight"):
+    with pytest.raises(InputError, match="no weight column 'VC'; other columns: KR, weight"):
         bin_weights(opened, "VC")
 
 
