@@ -781,5 +781,5 @@ def test_the_real_map_gives_pcres_on_every_chromosome(roadmap_genes):
     pcres = select_pcres(genes, contacts, **selecting)
     assert set(pcres.chrom) == set(sizes)
     assert pcres.groupby("gene_id").size().max() == 8 and (pcres.score > 1.5).all()
-    with pytest.raises(InputError, match="no column 'weight' of weights; there are: KR, VC, VC_SQRT"):
+    with pytest.raises(InputError, match="no weight column 'weight'; other columns: KR, VC, VC_SQRT"):
         read_contacts("cool", path, sizes)

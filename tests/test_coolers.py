@@ -80,7 +80,7 @@ def test_the_name_of_the_weights_decides_whether_they_divide_unless_divisive_is_
     with pytest.warns(UserWarning, match="although weights with the name weight multiply"):
         assert np.allclose(bin_weights(opened, "weight", divisive=True), 1 / weights, equal_nan=True)
     assert (bin_weights(opened, False) == 1).all()
-    with pytest.raises(InputError, match="no column 'VC' of weights; there are: KR, weight"):
+    with pytest.raises(InputError, match="no weight column 'VC'; other columns: KR, weight"):
         bin_weights(opened, "VC")
 
 
@@ -389,7 +389,7 @@ def test_the_refusal_shows_which_reading_balances_the_map(tmp_path, right):
     )
     with pytest.raises(InputError) as caught:
         bin_weights(open_cooler(path), "mine")
-    spread = dict(re.findall(r"(\d+)% if they (\w+)", str(caught.value)))
+    spread = dict(re.findall(r"(\d+)% if the weights (\w+)", str(caught.value)))
     assert min(spread, key=int) == "0" and spread["0"] == right and len(spread) == 3
 
 
@@ -402,7 +402,7 @@ def test_weights_that_are_all_missing_are_refused(tmp_path, values):
 
 def test_values_below_0_are_not_weights_and_a_weight_of_0_is_missing(tmp_path):
     path = map_of(tmp_path / "m.cool", "cooler-0.11", "E1", {}, np.linspace(-1, 1, 20))
-    with pytest.raises(InputError, match="column E1 are below 0"):
+    with pytest.raises(InputError, match="column E1 include numbers below 0"):
         read_cool(path, {"chr1": 20_000}, balance="E1", divisive=False)
     for column in ("weight", "KR"):
         path = map_of(tmp_path / f"{column}.cool", "cooler-0.11", column, {}, np.append(0, np.ones(19)))

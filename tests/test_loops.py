@@ -294,7 +294,7 @@ def fithic(loops, quantity="q-value"):
 @pytest.mark.parametrize("quantity", ["q-value", "q_value"])
 def test_midpoints_of_fithic_become_the_bins_they_are_the_middles_of(loops, quantity, tmp_path):
     path = written(fithic(loops, quantity), tmp_path / "fithic.txt")
-    with pytest.warns(UserWarning, match="midpoints listed are taken as those of bins of 5,000 bp"):
+    with pytest.warns(UserWarning, match="midpoints, apparently of bins of 5,000 bp"):
         found = read_contacts("bedpe", path, SIZES)
     assert (found[SIDES].to_numpy() == loops[["a", "a_end", "b", "b_end"]].to_numpy()).all()
     np.testing.assert_allclose(found.score, -np.log10(loops.q))
@@ -308,7 +308,7 @@ def test_midpoints_of_fithic_become_the_bins_they_are_the_middles_of(loops, quan
 def test_midpoints_of_irregular_fragments_need_a_resolution(loops, tmp_path):
     table = fithic(loops).assign(fragmentMid1=lambda table: table.fragmentMid1 + np.arange(len(table)) % 7)
     path = written(table, tmp_path / "fithic.txt")
-    with pytest.raises(InputError, match="do not show the size of their bins\n.*resolution: N"):
+    with pytest.raises(InputError, match="the bin size cannot be inferred from them\n.*resolution: N"):
         read_contacts("bedpe", path, SIZES)
     assert len(read_contacts("bedpe", path, SIZES, resolution=4000)) == 40
 

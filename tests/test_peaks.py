@@ -229,7 +229,7 @@ def test_a_value_that_the_file_lacks_is_refused(tmp_path):
     with pytest.raises(InputError, match="no signalValue\n.*value: 1.*or `value: score`"):
         depth_of(path, "signalValue")
     assert depth_of(path, "score")["chr1"][5] == 700
-    with pytest.raises(InputError, match="only peaks have a choice of values"):
+    with pytest.raises(InputError, match="`value` applies only to peaks"):
         coverage(path, SIZES, tmp_path / "out.bigWig", kind="bed", progress=False, value="score")
 
 
@@ -276,7 +276,9 @@ def test_a_bed_that_may_hold_peaks_is_read_as_reads_with_a_warning(tmp_path):
     with pytest.warns(UserWarning, match="widths from .* unusual for reads"):
         list(read_coverage(wide, size, progress=False))
     apart = "".join(f"chr1\t{start}\t{start + 150}\n" for start in range(0, 1_000_000, 1000))
-    with pytest.warns(UserWarning, match="no two records overlap, where reads would 150 times"):
+    with pytest.warns(
+        UserWarning, match="no two records overlap, but about 150 overlaps are expected of reads"
+    ):
         list(read_coverage(write_text(tmp_path / "apart.bed", apart), size, progress=False))
     reads = write_text(tmp_path / "reads.bed", random_lines(0, [30, 36, 50, 75, 100], 2000, 900_000))
     with warnings.catch_warnings():

@@ -418,7 +418,7 @@ def test_a_given_kind_overrides_the_file_name(tmp_path):
 
 def test_a_bam_of_another_assembly_or_cut_short_or_with_reads_past_the_end_is_refused(tmp_path):
     path = write_bam(tmp_path / "reads.bam", ALIGNMENTS)
-    with pytest.raises(InputError, match="chr10 is 400 bp long here, but chr10 has 401 bp"):
+    with pytest.raises(InputError, match="chr10 is 400 bp long in this file, but chr10 has 401 bp"):
         list(read_coverage(path, SIZES | {"chr10": 401}, progress=False))
     whole = path.read_bytes()
     for size in (20, len(whole) // 2, len(whole) - 28):
@@ -779,7 +779,7 @@ def test_a_track_that_lacks_a_chromosome_lists_both_sides(tmp_path):
 
 
 def test_a_track_of_another_assembly_is_refused(signal_file):
-    with pytest.raises(InputError, match="chr2 is 60 bp long here, but chr2 has 61 bp"):
+    with pytest.raises(InputError, match="chr2 is 60 bp long in this file, but chr2 has 61 bp"):
         bin_sums(signal_file, region_table(("chr1", 0, 10)), 10, SIZES | {"chr2": 61})
     with pytest.raises(InputError, match="no chromosome matches"):
         bin_sums(signal_file, region_table(("scaffold_1", 0, 10)), 10, {"scaffold_1": 100})
