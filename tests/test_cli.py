@@ -239,7 +239,10 @@ def test_each_gene_is_predicted_by_the_run_that_held_it_out(toy_runs, toy_store,
     result = succeed("predict", *toy_runs, toy_store, "--out", tmp_path / "all.parquet")
     assert "60 genes, 60 of them held out" in result.out
     table = pd.read_parquet(tmp_path / "all.parquet")
-    assert list(table) == ["gene_id", "chrom", "fold", "held_out", "target", "score", "output_0", "output_1"]
+    assert list(table) == [
+        *("gene_id", "chrom", "tss", "fold", "held_out", "target", "score"),
+        *("output_0", "output_1"),
+    ]
     assert table["gene_id"].is_unique and table["held_out"].all()
     own = pd.concat([pd.read_parquet(run / "predictions.parquet").query("held_out") for run in toy_runs])
     own = own.set_index("gene_id").loc[table["gene_id"]]
