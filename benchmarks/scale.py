@@ -13,6 +13,7 @@ import gzip
 import itertools
 import os
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -38,13 +39,15 @@ def main() -> None:
     parser.add_argument("--genes", type=int, default=3000, help="of a cell line")
     parser.add_argument("--draws", type=int, default=3, help="samples of each size")
     parser.add_argument("--toy-genes", type=int, default=1000)
+    parser.add_argument("--folder", type=Path, help="keep the stores here, and use those that are here")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     result = {}
-    with tempfile.TemporaryDirectory() as folder:
-        result["toy"] = toys(Path(folder), options.toy_genes)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.folder or Path(temporary)
+        result["toy"] = toys(folder, options.toy_genes)
         if options.data:
-            stores = [cell_line(cell, Path(options.data), Path(folder), options.genes) for cell in CELLS]
+            stores = [cell_line(cell, Path(options.data), folder, options.genes) for cell in CELLS]
             result["cells"] = cell_lines(stores, options.draws)
     for name, found in result.items():
         print(f"{name}: {found['comparisons']} comparisons of two stores, {found['channels']} channels")
@@ -75,8 +78,14 @@ def cell_line(cell: str, data: Path, folder: Path, genes: int) -> Store:
         f"name: {cell}\ngenome: hg19\nchrom_sizes: {{path: {data}/hg19.chrom.sizes}}\nchannels:\n{channels}"
         f"annotation: {{kind: gtf, path: {annotation}}}\nbin_sizes: [100]\n"
     )
-    build_store(manifest, folder / f"{cell}.h5", progress=False)
-    return Store(folder / f"{cell}.h5")
+    return built(manifest, folder / f"{cell}.h5")
+
+
+def built(manifest: Path, path: Path) -> Store:
+    "Return the store of a manifest, built if it is not there."
+    if not path.exists():
+        build_store(manifest, path, progress=False)
+    return Store(path)
 
 
 def cell_lines(stores: list[Store], draws: int) -> dict:
@@ -91,14 +100,17 @@ def cell_lines(stores: list[Store], draws: int) -> dict:
                     for store in (trained, other)
                 ]
                 pairs.append((size, *scales))
-    found = {"genes": len(stores[0].genes), "draws": draws} | reports([pair[1:] for pair in pairs])
-    found["by_size"] = {size: reports([pair[1:] for pair in pairs if pair[0] == size]) for size in SIZES}
+    by_size = {size: reports([scales for of, *scales in pairs if of == size]) for size in SIZES}
+    found = {"genes": len(stores[0].genes), "draws": draws} | total(list(by_size.values()))
+    found["by_size"] = by_size
     everything = [mean_depths(store) for store in stores]
     samples = [scales for size, *scales in pairs if size == 256]
     found["largest_ratio"] = {
         name: {
             "all": max(ratio(one[name], other[name]) for one, other in itertools.combinations(everything, 2)),
-            "256": max(ratio(*(scale["channels"][name]["mean"] for scale in pair)) for pair in samples),
+            "256": float(
+                np.nanmax([ratio(*(scale["channels"][name]["mean"] for scale in pair)) for pair in samples])
+            ),
         }
         for name in stores[0].channels
     }
@@ -117,18 +129,19 @@ def mean_depths(store: Store) -> dict[str, float]:
 
 
 def ratio(one: float, other: float) -> float:
-    "Return the ratio of two depths, at least 1."
-    return max(one, other) / min(one, other)
+    "Return the ratio of two depths, at least 1; NaN if a sample has no signal."
+    return max(one, other) / min(one, other) if min(one, other) > 0 else float("nan")
 
 
 def toys(folder: Path, genes: int) -> dict:
     "Compare the two cell types and the other species of the toy epigenome with each other."
-    simulate(folder / "toy", genes, marks=MARKS, tagalign=(), hic=False, progress=False)
-    scales = {}
-    for cell in ("cellA", "cellB", "other"):
-        build_store(folder / "toy" / f"{cell}.yaml", folder / f"{cell}.h5", progress=False)
-        scales[cell] = channel_scale(Store(folder / f"{cell}.h5"))
-    return {"genes": genes} | reports(list(itertools.permutations(scales.values(), 2)))
+    if not (folder / "toy").exists():
+        simulate(folder / "toy", genes, marks=MARKS, tagalign=(), hic=False, progress=False)
+    scales = [
+        channel_scale(built(folder / "toy" / f"{cell}.yaml", folder / f"{cell}.h5"))
+        for cell in ("cellA", "cellB", "other")
+    ]
+    return {"genes": genes} | reports(list(itertools.permutations(scales, 2)))
 
 
 def reports(pairs: list[tuple[dict, dict]]) -> dict:
@@ -141,11 +154,11 @@ def reports(pairs: list[tuple[dict, dict]]) -> dict:
         for name in names
         for factor in FACTORS
     ]
-    missed: dict[str, int] = {}
+    missed: Counter[str] = Counter()
     for trained, found in pairs:
         for one, other in itertools.combinations(names, 2):
             if not {one, other} & set(scale_differences(trained, exchanged(found, one, other))):
-                missed[f"{one} and {other}"] = missed.get(f"{one} and {other}", 0) + 1
+                missed[f"{one} and {other}"] += 1
     swaps = len(pairs) * len(names) * (len(names) - 1) // 2
     return {
         "comparisons": len(pairs),
@@ -153,8 +166,17 @@ def reports(pairs: list[tuple[dict, dict]]) -> dict:
         "unaltered": {"reported": sum(map(bool, unaltered)), "of": len(pairs)},
         "multiplied": {"reported": sum(multiplied), "of": len(multiplied)},
         "exchanged": {"reported": swaps - sum(missed.values()), "of": swaps},
-        "exchanged_missed": dict(sorted(missed.items(), key=lambda item: -item[1])),
+        "exchanged_missed": dict(missed.most_common()),
     }
+
+
+def total(parts: list[dict]) -> dict:
+    "Add up the counts of several groups of comparisons."
+    found = {"comparisons": sum(part["comparisons"] for part in parts), "channels": parts[0]["channels"]}
+    for key in ("unaltered", "multiplied", "exchanged"):
+        found[key] = {name: sum(part[key][name] for part in parts) for name in ("reported", "of")}
+    missed = sum((Counter(part["exchanged_missed"]) for part in parts), Counter())
+    return found | {"exchanged_missed": dict(missed.most_common())}
 
 
 def times(scale: dict, name: str, factor: float) -> dict:

@@ -16,7 +16,7 @@ import pyBigWig
 import pytest
 import torch
 from command_line import TINY, chromoformer, listing, refused, succeed
-from helpers import write_toy_store
+from helpers import toy_tables, write_toy_store
 
 from chromoformer.data.store import Store
 from chromoformer.provenance import verify
@@ -446,8 +446,10 @@ def outputs(toy, toy_store, toy_runs, tiny, published, tmp_path):
     (tmp_path / "sizes").write_text("chr1\t1000\n")
     (tmp_path / "reads.bed").write_text("chr1\t10\t20\n")
     succeed("export-weights", toy_runs[0], "--out", tmp_path / "there.pt")
+    store = Store(toy_store)
+    simple = store.genes["gene_id"].iloc[np.diff(store.pcre_start).argmin()]  # its figure is drawn fastest
     return {
-        "simulate": ("simulate", "--genes", 20, "--cell-type", "cellA"),
+        "simulate": ("simulate", "--genes", 8, "--cell-type", "cellA"),
         "coverage": ("coverage", tmp_path / "reads.bed", "--chrom-sizes", tmp_path / "sizes", "--out"),
         "build": ("build", toy / "cellA.yaml", "--processes", 1, "--out"),
         "import-regions": import_arguments(published, "")[:-1],
@@ -456,7 +458,7 @@ def outputs(toy, toy_store, toy_runs, tiny, published, tmp_path):
         "train": ("train", toy_store, "--config", tiny, "--out"),
         "predict": ("predict", toy_runs[0], toy_store, "--out"),
         "evaluate": ("evaluate", toy_runs[0], "--out"),
-        "explain": ("explain", toy_runs[0], toy_store, Store(toy_store).genes["gene_id"][0], "--out"),
+        "explain": ("explain", toy_runs[0], toy_store, simple, "--out"),
         "collect": ("collect", *toy_runs, "--out"),
     }
 
@@ -516,7 +518,8 @@ def test_process_exits_with_0_or_2_and_writes_errors_to_stderr(tmp_path):
 
 
 def test_progress_in_a_log_takes_a_few_lines(tmp_path):
-    write_toy_store(tmp_path / "toy.h5")
+    genes, pcres = toy_tables(per_chrom=6)
+    write_toy_store(tmp_path / "toy.h5", genes=genes, pcres=pcres)
     (tmp_path / "tiny.yaml").write_text(TINY.replace("epochs: 2", "epochs: 30"))
     options = ("--config", tmp_path / "tiny.yaml", "--out", tmp_path / "run", "--threads", 1)
     done = subprocess.run(command("train", tmp_path / "toy.h5", *options), capture_output=True, text=True)
