@@ -2,7 +2,7 @@
 
 The peaks of eleven marks and factors in three cell lines (DATA/cells; each cell line is compared with each
 of the others, in samples of several sizes), and the toy cell types. A channel is altered by multiplying its
-depth, or by exchanging it with another one. Without --data, only the toys are compared.
+depth, or by exchanging it with another one. Without DATA, only the toys are compared.
 
     python benchmarks/scale.py [--data DATA] [--genes 3000] [--draws 3] [--toy-genes 1000] [--out
     benchmarks/results/scale.json]
@@ -39,6 +39,7 @@ def main() -> None:
     parser.add_argument("--genes", type=int, default=3000, help="of a cell line")
     parser.add_argument("--draws", type=int, default=3, help="samples of each size")
     parser.add_argument("--toy-genes", type=int, default=1000)
+    parser.add_argument("--toys", action="store_true", help="compare only the toys")
     parser.add_argument("--folder", type=Path, help="keep the stores here, and use those that are here")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
@@ -46,7 +47,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         result["toy"] = toys(folder, options.toy_genes)
-        if options.data:
+        if options.data and not options.toys:
             stores = [cell_line(cell, Path(options.data), folder, options.genes) for cell in CELLS]
             result["cells"] = cell_lines(stores, options.draws)
     for name, found in result.items():
