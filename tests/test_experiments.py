@@ -205,7 +205,7 @@ def test_whole_maps_of_both_strands_have_the_tss_in_the_middle_with_odd_padding(
 def test_maps_of_models_with_different_promoter_windows_are_refused(store, tmp_path):
     runs = [saved(tmp_path / "a", 1), saved(tmp_path / "b", 2, promoter_window=2000)]
     with pytest.raises(InputError, match="promoter windows of .2000, 4000. bp"):
-        attention_maps(runs, store)
+        attention_maps(runs, store, store.genes["gene_id"][store.genes["fold"] <= 2].tolist())
 
 
 @pytest.mark.parametrize(
