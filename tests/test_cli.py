@@ -520,11 +520,11 @@ def test_process_exits_with_0_or_2_and_writes_errors_to_stderr(tmp_path):
 def test_progress_in_a_log_takes_a_few_lines(tmp_path):
     genes, pcres = toy_tables(per_chrom=6)
     write_toy_store(tmp_path / "toy.h5", genes=genes, pcres=pcres)
-    (tmp_path / "tiny.yaml").write_text(TINY.replace("epochs: 2", "epochs: 30"))
+    (tmp_path / "tiny.yaml").write_text(TINY.replace("epochs: 2", "epochs: 12"))
     options = ("--config", tmp_path / "tiny.yaml", "--out", tmp_path / "run", "--threads", 1)
     done = subprocess.run(command("train", tmp_path / "toy.h5", *options), capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.rstrip().splitlines()[-1].startswith("Next: ")
-    assert 1 <= done.stderr.replace("\r", "\n").strip().count("\n") + 1 <= 6, done.stderr  # 30 epochs
+    assert 1 <= done.stderr.replace("\r", "\n").strip().count("\n") + 1 <= 6, done.stderr  # 12 epochs
 
 
 def test_completion_is_offered_to_every_shell():
