@@ -74,7 +74,26 @@ def test_every_promised_manifest_exists():
     assert len(list((FOLDER / "templates").glob("*.yaml"))) >= 3
 
 
-@pytest.mark.parametrize("name", ["E116", "gm12878_10kb_local"])
+CELLS = {"GM12878": "E116", "K562": "E123", "HeLa-S3": "E117"}
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_manifests_of_encode_cells_name_the_public_files(cell, real_data):
+    manifest = read_manifest(FOLDER / f"encode_{cell}.yaml")
+    assert [channel.name for channel in manifest.channels] == list(PUBLISHED_MARKS)
+    assert manifest.expression.column == CELLS[cell] and manifest.window == 40_000
+    public = pd.read_csv(real_data / "cells" / "sources.tsv", sep="\t").set_index("file")
+    used = [*manifest.channels, manifest.contacts, manifest.contacts.otherwise, *manifest.extra.values()]
+    names = set()
+    for source in used:
+        file = str(Path(source.path).relative_to(FOLDER / "cells"))
+        names.add(file)
+        row = public.loc[file]
+        assert (source.url, source.size, source.sha256) == (row["url"], row["bytes"], row["sha256"])
+    assert names == {name for name in public.index if name.startswith(f"{cell}/")}
+
+
+@pytest.mark.parametrize("name", ["E116", "gm12878_10kb_local", *(f"encode_{cell}" for cell in CELLS)])
 def test_ctcf_is_found_next_to_the_manifest_of_its_cell_type(name):
     assert channel_beside(FOLDER / f"{name}.yaml", "CTCF").name == "CTCF"
     plain, more = (read_manifest(FOLDER / f"{name}{kind}.yaml") for kind in ("", ".ctcf"))
@@ -210,6 +229,7 @@ OTHER_VALUES = {  # of each option of contacts: a value that is not its default,
     "divisive": (True, "cool"),
     "transform": ("log1p", "cool"),
     "of": ([{"kind": "pairs", "path": "a"}], "average"),
+    "otherwise": ({"kind": "distance"}, "pickles pairs bedpe cool average"),
     "marks": (["M"], "activity distance"),
     "exponent": (2.0, "activity distance"),
     "max_distance": (500_000, "activity distance"),
@@ -251,6 +271,13 @@ def test_contacts_accept_an_option_only_if_their_kind_reads_it(kind, option):
         ({"kind": "activity", "path": "a", "enrichment": 2.0}, "enrichment: the elements of a file"),
         ({"kind": "distance", "path": "a", "marks": ["M"]}, "marks: the elements of a file"),
         ({"kind": "distance", "path": "a", "resolution": 100}, "resolution: the elements of a file"),
+        (
+            {
+                "kind": "average",
+                "of": [{"kind": "pairs", "path": "a", "otherwise": {"kind": "distance"}}],
+            },
+            "otherwise applies to the average",
+        ),
     ],
 )
 def test_an_option_that_another_one_replaces_is_refused(content, says):

@@ -486,6 +486,19 @@ def test_maps_and_lists_are_averaged_together_and_nothing_in_common_is_reported(
         ({"kind": "activity", "path": ["one.bed", "two.bed"]}, ["one file"]),
         ({"kind": "pairs", "path": "cellA/contacts.tsv.gz", "exponent": 2.0}, ["exponent", "kind pairs"]),
         ({"kind": "pairs"}, ["path is missing"]),
+        ({"kind": "activity", "otherwise": {"kind": "distance"}}, ["otherwise", "no genes to complete"]),
+        (
+            {"kind": "pairs", "path": "cellA/contacts.tsv.gz", "otherwise": {"kind": "pairs", "path": "x"}},
+            ["otherwise", "activity or distance"],
+        ),
+        (
+            {
+                "kind": "pairs",
+                "path": "cellA/contacts.tsv.gz",
+                "otherwise": {"kind": "activity", "marks": ["H3K79me2"]},
+            },
+            ["H3K79me2", "H3K27ac"],
+        ),
         ({"kind": "average"}, ["of:"]),
         ({"kind": "average", "of": [{"kind": "activity"}]}, ["of:", "measured"]),
         (
@@ -523,6 +536,35 @@ def test_without_enhancer_marks_the_manifest_must_name_marks(toy, toy_genes, toy
     assert len(pcres_of(manifest, toy_genes, toy_sizes)) > 100
 
 
+def test_genes_without_a_measured_contact_get_predicted_ones(toy, described, toy_genes, toy_sizes, tmp_path):
+    half = set(toy_genes["gene_id"][::2])
+    contacts = read_contacts("pairs", toy / "cellA" / "contacts.tsv.gz", toy_sizes)
+    every = select_pcres(toy_genes, contacts)
+    sites = toy_genes.set_index("gene_id")["tss"]
+    kept = every[every["gene_id"].isin(half)]
+    lines = ["fragment_a\tfragment_b\tscore"]
+    for row in kept.itertuples():
+        tss = sites[row.gene_id]
+        lines.append(f"{row.chrom}:{tss}-{tss + 1}\t{row.chrom}:{row.start}-{row.end}\t{row.score}")
+    (tmp_path / "half.tsv").write_text("\n".join(lines) + "\n")
+    measured = {"kind": "pairs", "path": str(tmp_path / "half.tsv")}
+    predicted = {"kind": "activity", "marks": KINDS, "top": 5}
+    alone = pcres_of(with_contacts(described, **measured), toy_genes, toy_sizes)
+    likely = pcres_of(with_contacts(described, **predicted), toy_genes, toy_sizes)
+    both = pcres_of(with_contacts(described, **measured, otherwise=predicted), toy_genes, toy_sizes)
+    columns = ["gene_id", "start", "end", "rank"]
+    of_measured = both["gene_id"].isin(alone["gene_id"])
+    pd.testing.assert_frame_equal(both[of_measured].reset_index(drop=True), alone)
+    added = both[~of_measured].reset_index(drop=True)
+    expected = likely[~likely["gene_id"].isin(alone["gene_id"])].reset_index(drop=True)
+    assert len(added) > 0 and added[columns].equals(expected[columns])
+    assert added["score"].iloc[np.argsort(expected["score"])].is_monotonic_increasing  # on another scale
+    assert alone["score"].min() <= added["score"].min() and added["score"].max() <= alone["score"].max()
+    assert abs(added["score"].median() - alone["score"].median()) < 0.05 * alone["score"].median()
+    order = toy_genes.reset_index().set_index("gene_id")["index"]
+    assert both["gene_id"].map(order).is_monotonic_increasing
+
+
 def test_a_store_of_predicted_contacts_records_all_its_inputs(toy, toy_store, tmp_path):
     content = yaml.safe_load((toy / "cellA.yaml").read_text())
     mine = tmp_path / "toy"
@@ -539,16 +581,22 @@ def test_a_store_of_predicted_contacts_records_all_its_inputs(toy, toy_store, tm
             "kind": "average",
             "of": [{"kind": "pairs", "path": "cellA/contacts.tsv.gz"}, {"kind": "pairs", "path": "B.tsv"}],
         },
+        "completed": {
+            "kind": "pairs",
+            "path": "cellA/contacts.tsv.gz",
+            "otherwise": {"kind": "distance", "path": "peaks.bed", "width": 2000},
+        },
     }
     for name, contacts in kinds.items():
         (mine / f"{name}.yaml").write_text(yaml.safe_dump(content | {"name": "cellA", "contacts": contacts}))
         succeed("build", mine / f"{name}.yaml", "--out", tmp_path / f"{name}.h5", "--processes", 1)
-    plain, (activity, distance, average) = (
+    plain, (activity, distance, average, completed) = (
         Store(toy_store),
         (Store(tmp_path / f"{name}.h5") for name in kinds),
     )
     assert activity.genes.equals(plain.genes) and set(activity.inputs) == set(plain.inputs) - {"contacts"}
     assert distance.inputs["contacts"]["sha256"] == sha256(mine / "peaks.bed")
+    assert completed.inputs["contacts.otherwise"]["sha256"] == sha256(mine / "peaks.bed")
     assert average.inputs["contacts.1"] == plain.inputs["contacts"] and average.inputs["contacts.2"][
         "sha256"
     ] == sha256(mine / "B.tsv")

@@ -44,7 +44,7 @@ from chromoformer.data.manifest import (
     sources_of,
     track_files,
 )
-from .predicted_contacts import contacts_of
+from .predicted_contacts import complete_pcres, contacts_of
 from .published import import_regions
 from .store import check_bodies, record_store, refuse_finished, write_store
 from .tracks import bedgraph_intervals, bin_sums, check_chromosomes, coverage
@@ -73,7 +73,7 @@ def genes_of(manifest: Manifest, chrom_sizes: Mapping[str, int]) -> pd.DataFrame
     """
     annotation, expression = manifest.annotation, manifest.expression
     annotation_file = files_of(annotation.path)[0]
-    options = {"gene_type": annotation.gene_type} if annotation.kind == "gtf" else {}
+    options = {"gene_type": annotation.gene_type, "tss": annotation.tss} if annotation.kind == "gtf" else {}
     genes = read_genes(annotation.kind, annotation_file, chrom_sizes, **options)
     if manifest.folds is None and not manifest.genome.lower().startswith(HUMAN_GENOMES):
         warnings.warn(
@@ -147,14 +147,20 @@ def pcres_of(manifest: Manifest, genes: pd.DataFrame, chrom_sizes: Mapping[str, 
         channels = [channel for channel in manifest.channels if channel.name in marks]
         tracks = {channel.name: files_of(channel.path) for channel in channels}
         found = contacts_of(contacts, genes, chrom_sizes, tracks)
+        more = contacts_of(contacts.otherwise, genes, chrom_sizes, tracks) if contacts.otherwise else None
     note_chroms_without_contacts(manifest, genes, found)
-    return select_pcres(genes, found, **{name: getattr(contacts, name) for name in SELECTING})
+    pcres = select_pcres(genes, found, **{name: getattr(contacts, name) for name in SELECTING})
+    if more is None:
+        return pcres
+    selecting = {name: getattr(contacts.otherwise, name) for name in SELECTING}
+    return complete_pcres(genes, pcres, select_pcres(genes, more, **selecting))
 
 
 def _marks_of_contacts(manifest: Manifest) -> set[str]:
     "Return the names of the channels that the contacts are predicted from."
-    kinds = kinds_of_marks(manifest.contacts, [channel.name for channel in manifest.channels])
-    return set().union(*kinds)
+    names = [channel.name for channel in manifest.channels]
+    described = filter(None, (manifest.contacts, manifest.contacts.otherwise))
+    return set().union(*(marks for contacts in described for marks in kinds_of_marks(contacts, names)))
 
 
 def _with_bigwigs(

@@ -298,7 +298,10 @@ def _add_types(genes: pd.DataFrame, transcripts: pd.DataFrame, path: Path) -> No
 
 # %% ../../nbs/data/expression.ipynb #1b4a97b2
 def read_gtf_genes(
-    path: str | Path, chrom_sizes: Mapping[str, int], gene_type: str | None = "protein_coding"
+    path: str | Path,
+    chrom_sizes: Mapping[str, int],
+    gene_type: str | None = "protein_coding",
+    tss: str = "transcript",
 ) -> pd.DataFrame:
     """Read genes and their TSSs from a GTF.
 
@@ -314,6 +317,8 @@ def read_gtf_genes(
         Chromosome lengths in bp by name.
     gene_type : str or None, default "protein_coding"
         The gene_type or gene_biotype to keep. None: all genes.
+    tss : {"transcript", "gene"}, default "transcript"
+        "gene": the TSS is the 5' end of the gene record, whatever the transcripts.
 
     Returns
     -------
@@ -341,6 +346,8 @@ def read_gtf_genes(
         }
     )
     table = check_genes(table, chrom_sizes, path)
+    if tss == "gene":
+        return table
     if len(transcripts):
         transcripts = transcripts.assign(chrom=transcripts.chrom.map(names))
         table["tss"] = _tss_of_transcripts(table, genes.gene_type, transcripts, path)
@@ -673,7 +680,7 @@ def read_genes(kind: str, path: str | Path, chrom_sizes: Mapping[str, int], **op
     chrom_sizes : mapping of str to int
         Chromosome lengths in bp by name.
     **options : Any
-        Of kind gtf, gene_type, as in `read_gtf_genes`.
+        Of kind gtf, gene_type and tss, as in `read_gtf_genes`.
 
     Returns
     -------
@@ -685,7 +692,7 @@ def read_genes(kind: str, path: str | Path, chrom_sizes: Mapping[str, int], **op
     InputError
         If the kind or an option is unknown, or if the annotation cannot be read.
     """
-    known = {"gtf": {"gene_type"}, "table": set()}
+    known = {"gtf": {"gene_type", "tss"}, "table": set()}
     if kind not in known:
         raise InputError(f"annotation kind {kind!r} is unknown", file=path, fix="choose gtf or table")
     unknown = set(options) - known[kind]

@@ -241,10 +241,13 @@ class Annotation(Source):
         "metadata" is the published CSV, which also gives expression, labels and contacts.
     gene_type : str or None, default "protein_coding"
         For a GTF: the genes to use. None (null in YAML): all genes.
+    tss : {"transcript", "gene"}, default "transcript"
+        For a GTF: the TSS is the 5' end of the longest transcript of the gene's type, or of the gene record.
     """
 
     kind: Literal["gtf", "table", "metadata"]
     gene_type: str | None = "protein_coding"
+    tss: Literal["transcript", "gene"] = "transcript"
 
     @model_validator(mode="after")
     def _type_of_a_gtf(self):
@@ -253,6 +256,10 @@ class Annotation(Source):
             raise ValueError(
                 f"gene_type: an annotation of kind {self.kind} does not have this option; "
                 "list only the genes to use"
+            )
+        if self.kind != "gtf" and self.tss == "gene":
+            raise ValueError(
+                f"tss: an annotation of kind {self.kind} has a TSS for each gene; leave this out"
             )
         return self
 
@@ -314,6 +321,9 @@ class Contacts(_Facts):
         For "activity" and "distance": enrichment of a mark in a peak over its surroundings, at least.
     clear_of_tss : int, default 2500
         For "activity" and "distance": peaks at most this far from any TSS (bp) are promoters, not elements.
+    otherwise : Contacts, optional
+        For measured contacts: predicted contacts ("activity" or "distance") for the genes without a measured
+        one. Their scores are put on the scale of the measured scores.
     """
 
     kind: Literal["pickles", "pairs", "bedpe", "cool", "none", "average", "activity", "distance"]
@@ -335,6 +345,7 @@ class Contacts(_Facts):
     width: int = Field(4000, ge=1)
     enrichment: float = Field(4.0, gt=1)
     clear_of_tss: int = Field(2500, ge=0)
+    otherwise: "Contacts | None" = None
 
     @model_validator(mode="before")
     @classmethod
@@ -358,11 +369,22 @@ class Contacts(_Facts):
             self._check_average()
         if self.kind in ("activity", "distance"):
             self._check_prediction()
+        if self.otherwise is not None:
+            self._check_otherwise()
         return self
 
     def _differs_from_default(self, name: str) -> bool:
         "Return whether an option has another value than its default."
         return getattr(self, name) != type(self).model_fields[name].default
+
+    def _check_otherwise(self) -> None:
+        "Check that measured contacts are completed by predicted ones."
+        if self.kind in ("none", *_PREDICTED):
+            raise ValueError(
+                f"otherwise: contacts of kind {self.kind} have no genes to complete; leave it out"
+            )
+        if self.otherwise is not None and self.otherwise.kind not in _PREDICTED:
+            raise ValueError(f"otherwise: choose predicted contacts, of kind {' or '.join(_PREDICTED)}")
 
     def _check_average(self) -> None:
         "Check the options of averaged contacts."
@@ -529,11 +551,15 @@ class Manifest(_Entry):
             return values
         contacts = values.get("contacts")
         window = values.get("window")
-        if not isinstance(contacts, dict) or not isinstance(window, int) or "max_length" in contacts:
+        if not isinstance(contacts, dict) or not isinstance(window, int):
             return values
-        if 1 <= window < Contacts.model_fields["max_length"].default:
-            return values | {"contacts": contacts | {"max_length": window}}
-        return values
+        if not 1 <= window < Contacts.model_fields["max_length"].default:
+            return values
+        fitting = {"max_length": window}
+        contacts = fitting | contacts
+        if isinstance(contacts.get("otherwise"), dict):
+            contacts["otherwise"] = fitting | contacts["otherwise"]
+        return values | {"contacts": contacts}
 
     @field_validator("folds", "leave_out", mode="before")
     @classmethod
@@ -591,15 +617,16 @@ class Manifest(_Entry):
                 f"bin_sizes: {self.bin_sizes} must be multiples of the smallest and "
                 f"divide the window of {self.window}"
             )
-        if self.contacts.kind != "none" and self.contacts.max_length > self.window:
-            raise ValueError(
-                f"contacts.max_length: {self.contacts.max_length} bp is longer than "
-                f"the window of {self.window} bp"
-            )
-        kinds = kinds_of_marks(self.contacts, names)
-        unknown = [mark for marks in kinds for mark in marks if mark not in names]
-        if unknown:
-            raise ValueError(f"contacts.marks: {unknown} are not among the channels {names}")
+        for contacts in filter(None, (self.contacts, self.contacts.otherwise)):
+            if contacts.kind != "none" and contacts.max_length > self.window:
+                raise ValueError(
+                    f"contacts.max_length: {contacts.max_length} bp is longer than "
+                    f"the window of {self.window} bp"
+                )
+            kinds = kinds_of_marks(contacts, names)
+            unknown = [mark for marks in kinds for mark in marks if mark not in names]
+            if unknown:
+                raise ValueError(f"contacts.marks: {unknown} are not among the channels {names}")
         return self
 
     @model_validator(mode="after")
@@ -752,6 +779,7 @@ def _entries(content: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
             found += [(channel.get("name"), channel), (channel.get("name"), channel.get("raw"))]
     if isinstance(contacts, dict):
         found += [("contacts", one) for one in contacts.get("of") or []]
+        found += [("contacts", contacts.get("otherwise"))]
     if isinstance(extra, dict):
         found += extra.items()
     return [(str(name), entry) for name, entry in found if isinstance(entry, dict)]
@@ -893,10 +921,11 @@ def sources_of(manifest: Manifest) -> dict[str, Source | Contacts]:
     -------
     dict
         Key -> entry: chrom_sizes, annotation, expression, contacts; averaged contacts are contacts.1,
-        contacts.2, ...
+        contacts.2, ..., and the predicted ones that complete them are contacts.otherwise.
     """
     sources = {key: getattr(manifest, key) for key in ("chrom_sizes", "annotation", "expression", "contacts")}
     sources |= {f"contacts.{number}": one for number, one in enumerate(manifest.contacts.of, 1)}
+    sources |= {"contacts.otherwise": manifest.contacts.otherwise}
     return {key: source for key, source in sources.items() if source is not None}
 
 # %% ../../nbs/data/manifest.ipynb #d6e3f85d

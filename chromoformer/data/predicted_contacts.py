@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SMOOTHED', 'SURROUNDINGS', 'DIGITS', 'NEAREST', 'relative_signal', 'find_elements', 'read_elements',
-           'element_contacts', 'average_contacts', 'contacts_of', 'averaged', 'recovered']
+           'element_contacts', 'average_contacts', 'contacts_of', 'averaged', 'complete_pcres', 'recovered']
 
 # %% ../../nbs/data/predicted_contacts.ipynb #c07a0243
 import warnings
@@ -458,6 +458,33 @@ def _contacts_at(
     tss = np.sort(genes["tss"].to_numpy())
     count = positions_within(tss, directed["start_a"] - tss_distance, directed["end_a"] + tss_distance)[1]
     return directed[count > 0].assign(one_way=True)
+
+# %% ../../nbs/data/predicted_contacts.ipynb #c07b0002
+def complete_pcres(genes: pd.DataFrame, measured: pd.DataFrame, predicted: pd.DataFrame) -> pd.DataFrame:
+    """Add predicted pCREs to the genes that have no measured one.
+
+    Parameters
+    ----------
+    genes : DataFrame
+        Gene table with the column gene_id.
+    measured : DataFrame
+        pCREs from measured contacts, from `select_pcres`: gene_id, chrom, start, end, score and rank.
+    predicted : DataFrame
+        pCREs from predicted contacts, of the same genes.
+
+    Returns
+    -------
+    DataFrame
+        The measured pCREs and those predicted for genes without a measured one, in the order of the genes.
+        Predicted scores have the distribution of the measured scores; if nothing was measured, they stay.
+    """
+    added = predicted[~predicted["gene_id"].isin(measured["gene_id"])]
+    if len(added) and len(measured):
+        share = (added["score"].rank() - 0.5) / len(added)
+        added = added.assign(score=np.quantile(measured["score"], share))
+    order = pd.Index(genes["gene_id"]).get_indexer
+    together = pd.concat([measured, added], ignore_index=True)
+    return together.iloc[np.lexsort((together["rank"], order(together["gene_id"])))].reset_index(drop=True)
 
 # %% ../../nbs/data/predicted_contacts.ipynb #c07a2603
 def recovered(pcres: pd.DataFrame, links: pd.DataFrame) -> dict[str, float]:
