@@ -62,10 +62,49 @@ def test_narrow_promoter_window_is_cut_around_tss_and_padded(store):
     narrow, padding = batch.promoter_features(100, promoter_window=1000)
     assert torch.equal(narrow[:, 15:25], whole[:, 15:25])
     assert padding[:, :15].all() and padding[:, 25:].all() and not padding[:, 15:25].any()
-    odd, padding = batch.promoter_features(500, promoter_window=500)  # one bin in a window of eight
+    odd, padding = batch.promoter_features(200, promoter_window=200)  # one bin in a window of twenty
     for gene, minus in enumerate(batch.minus.tolist()):
-        assert (~padding[gene]).nonzero().flatten().tolist() == [3 if minus else 4]
-    assert odd.shape == (2, 8, 2)
+        assert (~padding[gene]).nonzero().flatten().tolist() == [9 if minus else 10]
+    assert odd.shape == (2, 20, 2)
+
+
+@pytest.mark.parametrize(
+    ("bin_size", "width", "says"),
+    [
+        (100, 1100, "for example 1000 bp"),  # the window would begin within a bin of the store
+        (500, 1100, "for example 1000 bp"),
+        (500, 1250, "for example 1000 bp"),
+        (500, 500, "for example 1000 bp"),  # would begin in the middle of a bin of the store
+        (100, 4200, "for example 4000 bp"),
+        (100, -1000, "for example 200 bp"),
+        (150, None, "multiple of 100 bp"),
+        (50, None, "multiple of 100 bp"),
+    ],
+)
+def test_promoter_windows_that_are_not_whole_bins_are_refused_with_a_width_that_fits(
+    store, bin_size, width, says
+):
+    batch = GeneDataset(store).batch([40, 41])
+    with pytest.raises(InputError, match=says):
+        batch.promoter_features(bin_size, width)
+    if width:
+        batch.promoter_features(bin_size, int(says.split()[-2]))
+
+
+def test_every_accepted_width_reads_whole_bins_around_the_tss(store):
+    batch = GeneDataset(store).batch([40, 41])
+    whole = batch.promoter.double().numpy() / 100  # mean depth of bins of 100 bp
+    for size in (100, 500):
+        for width in range(100, 4100, 100):
+            try:
+                values, padding = batch.promoter_features(size, width)
+            except InputError:
+                continue
+            start = (4000 - width) // 200
+            mean = whole[:, start : start + width // 100].reshape(2, width // size, size // 100, -1).mean(2)
+            for gene in range(2):
+                found = values[gene][~padding[gene]].double().numpy()
+                np.testing.assert_allclose(found, np.log1p(mean[gene]), rtol=1e-5)
 
 
 def test_batches_from_disk_equal_batches_from_memory(store, tmp_path):

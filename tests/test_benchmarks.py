@@ -71,6 +71,18 @@ def test_the_store_of_a_cell_type_is_built_measured_and_read(tmp_path):
 
 
 @pytest.mark.slow
+def test_reports_of_altered_channels_are_counted_on_the_toys(tmp_path):
+    options = ("--toys", "--toy-genes", "60", "--out", tmp_path / "scale.json")
+    printed = run("scale.py", *options)
+    found = json.loads((tmp_path / "scale.json").read_text())
+    toy = found["toy"]
+    assert (toy["comparisons"], toy["channels"]) == (6, 7) and "cells" not in found
+    assert [toy[key]["of"] for key in ("unaltered", "multiplied", "exchanged")] == [6, 6 * 7 * 4, 6 * 21]
+    assert toy["exchanged"]["of"] - toy["exchanged"]["reported"] == sum(toy["exchanged_missed"].values())
+    assert f"{toy['multiplied']['reported']:,} of 168 reported" in printed and found["machine"]["cores"]
+
+
+@pytest.mark.slow
 def test_windows_arithmetic_and_several_models_are_measured(tmp_path):
     run(
         "window.py",

@@ -16,7 +16,7 @@ import pyBigWig
 import pytest
 import torch
 from command_line import TINY, chromoformer, listing, refused, succeed
-from helpers import write_toy_store
+from helpers import toy_tables, write_toy_store
 
 from chromoformer.data.store import Store
 from chromoformer.provenance import verify
@@ -239,7 +239,10 @@ def test_each_gene_is_predicted_by_the_run_that_held_it_out(toy_runs, toy_store,
     result = succeed("predict", *toy_runs, toy_store, "--out", tmp_path / "all.parquet")
     assert "60 genes, 60 of them held out" in result.out
     table = pd.read_parquet(tmp_path / "all.parquet")
-    assert list(table) == ["gene_id", "chrom", "fold", "held_out", "target", "score", "output_0", "output_1"]
+    assert list(table) == [
+        *("gene_id", "chrom", "tss", "fold", "held_out", "target", "score"),
+        *("output_0", "output_1"),
+    ]
     assert table["gene_id"].is_unique and table["held_out"].all()
     own = pd.concat([pd.read_parquet(run / "predictions.parquet").query("held_out") for run in toy_runs])
     own = own.set_index("gene_id").loc[table["gene_id"]]
@@ -443,8 +446,10 @@ def outputs(toy, toy_store, toy_runs, tiny, published, tmp_path):
     (tmp_path / "sizes").write_text("chr1\t1000\n")
     (tmp_path / "reads.bed").write_text("chr1\t10\t20\n")
     succeed("export-weights", toy_runs[0], "--out", tmp_path / "there.pt")
+    store = Store(toy_store)
+    simple = store.genes["gene_id"].iloc[np.diff(store.pcre_start).argmin()]  # its figure is drawn fastest
     return {
-        "simulate": ("simulate", "--genes", 20, "--cell-type", "cellA"),
+        "simulate": ("simulate", "--genes", 8, "--cell-type", "cellA"),
         "coverage": ("coverage", tmp_path / "reads.bed", "--chrom-sizes", tmp_path / "sizes", "--out"),
         "build": ("build", toy / "cellA.yaml", "--processes", 1, "--out"),
         "import-regions": import_arguments(published, "")[:-1],
@@ -453,7 +458,7 @@ def outputs(toy, toy_store, toy_runs, tiny, published, tmp_path):
         "train": ("train", toy_store, "--config", tiny, "--out"),
         "predict": ("predict", toy_runs[0], toy_store, "--out"),
         "evaluate": ("evaluate", toy_runs[0], "--out"),
-        "explain": ("explain", toy_runs[0], toy_store, Store(toy_store).genes["gene_id"][0], "--out"),
+        "explain": ("explain", toy_runs[0], toy_store, simple, "--out"),
         "collect": ("collect", *toy_runs, "--out"),
     }
 
@@ -513,12 +518,13 @@ def test_process_exits_with_0_or_2_and_writes_errors_to_stderr(tmp_path):
 
 
 def test_progress_in_a_log_takes_a_few_lines(tmp_path):
-    write_toy_store(tmp_path / "toy.h5")
-    (tmp_path / "tiny.yaml").write_text(TINY.replace("epochs: 2", "epochs: 30"))
+    genes, pcres = toy_tables(per_chrom=6)
+    write_toy_store(tmp_path / "toy.h5", genes=genes, pcres=pcres)
+    (tmp_path / "tiny.yaml").write_text(TINY.replace("epochs: 2", "epochs: 12"))
     options = ("--config", tmp_path / "tiny.yaml", "--out", tmp_path / "run", "--threads", 1)
     done = subprocess.run(command("train", tmp_path / "toy.h5", *options), capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.rstrip().splitlines()[-1].startswith("Next: ")
-    assert 1 <= done.stderr.replace("\r", "\n").strip().count("\n") + 1 <= 6, done.stderr  # 30 epochs
+    assert 1 <= done.stderr.replace("\r", "\n").strip().count("\n") + 1 <= 6, done.stderr  # 12 epochs
 
 
 def test_completion_is_offered_to_every_shell():

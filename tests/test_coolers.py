@@ -24,6 +24,7 @@ from chromoformer.data.build import build_store
 from chromoformer.data.coolers import bin_weights, expected_counts, open_cooler, read_cool, weights_divide
 from chromoformer.data.manifest import read_manifest, source_files
 from chromoformer.data.store import Store
+from chromoformer.describe import describe_store
 from chromoformer.errors import InputError
 from chromoformer.genome import read_chrom_sizes
 from chromoformer.studies.jobs import manifest_inputs
@@ -479,6 +480,38 @@ def test_a_manifest_without_divisive_leaves_the_decision_to_the_file(
     expected = {i * 1000: row[i] for i in range(20) if np.isfinite(row[i]) and not 2 <= i <= 6}
     assert scores.keys() == expected.keys()
     assert np.allclose([scores[start] for start in expected], list(expected.values()), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("program", "column", "options", "says"),
+    [
+        ("hic2cool-0.8.3", "KR", {}, "counts divided by the weights KR"),
+        ("hic2cool-0.4.0", "KR", {}, "counts multiplied by the weights KR"),
+        ("somebody", "ICE", {"divisive": True}, "counts divided by the weights ICE"),
+        ("cooler-0.11.0", "weight", {"balance": True}, "counts multiplied by the weights weight"),
+        ("hic2cool-0.8.3", "KR", {"balance": False}, "raw counts"),
+        (
+            "hic2cool-0.8.3",
+            "KR",
+            {"transform": "observed_over_expected"},
+            "counts divided by the weights KR, observed_over_expected",
+        ),
+    ],
+)
+def test_a_store_says_what_its_contact_score_is_and_what_is_averaged(
+    tmp_path, program, column, options, says
+):
+    for name in ("m.cool", "n.cool"):
+        with h5py.File(map_of(tmp_path / name, program, column, {}), "r+") as file:
+            file.attrs["name"] = name  # so that the files differ
+    entries = [{"kind": "cool", "path": name, "balance": column} | options for name in ("m.cool", "n.cool")]
+    build_with(tmp_path, entries[0])
+    assert Store(tmp_path / "s.h5").inputs["contacts"]["score"] == says
+    build_with(tmp_path, {"kind": "average", "of": entries})
+    mean = f"{says}; the mean over 2 cell types, 0 where a contact is absent"
+    inputs = Store(tmp_path / "s.h5").inputs
+    assert [inputs[name]["score"] for name in ("contacts.1", "contacts.2")] == [mean, mean]
+    assert describe_store(Store(tmp_path / "s.h5")).count(f"score: {mean}") == 2
 
 
 def test_the_graph_of_gc_merge_follows_the_same_rule(tmp_path):

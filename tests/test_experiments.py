@@ -182,6 +182,32 @@ def test_the_tss_row_of_a_whole_map_equals_the_tss_attention(store, runs):
         assert np.allclose(weights[:, weights.shape[1] // 2], rows.weights[size].mean(0), atol=1e-6)
 
 
+def test_whole_maps_of_both_strands_have_the_tss_in_the_middle_with_odd_padding(store, tmp_path):
+    run = saved(tmp_path / "run", 1, bin_sizes=(1000, 100), promoter_window=3000)  # 3 of 4 bins of 1 kb
+    attention = tss_attention(run, store, held_out_genes(run, store))
+    inside = np.flatnonzero(attention.real[100].sum(1) == 30)  # the window does not leave the chromosome
+    single = {}
+    for place in inside:
+        gene = attention.genes.iloc[place]
+        single[gene["gene_id"]] = maps = attention_maps(run, store, [gene["gene_id"]])
+        assert maps[1000].shape == (2, 3, 3) and maps[100].shape == (2, 40, 40)
+        real = attention.real[1000][place]
+        assert attention.middles(1000)[place][real].tolist() == [-1000, 0, 1000]  # the places of the keys
+        assert np.allclose(maps[1000].sum(-1), 1, atol=1e-5)
+        query = 2 if gene["strand"] == "-" else 1  # the bin in the middle of the padded window
+        expected = attention.weights[1000][place][:, real]
+        assert np.allclose(maps[1000][:, query], expected, atol=1e-6)
+    assert set(attention.genes["strand"].iloc[inside]) == {"+", "-"}
+    mean = np.mean([maps[1000] for maps in single.values()], axis=0)
+    assert np.allclose(attention_maps(run, store, list(single))[1000], mean, atol=1e-6)
+
+
+def test_maps_of_models_with_different_promoter_windows_are_refused(store, tmp_path):
+    runs = [saved(tmp_path / "a", 1), saved(tmp_path / "b", 2, promoter_window=2000)]
+    with pytest.raises(InputError, match="promoter windows of .2000, 4000. bp"):
+        attention_maps(runs, store, store.genes["gene_id"][store.genes["fold"] <= 2].tolist())
+
+
 @pytest.mark.parametrize(
     "changes", [{"max_pcres": 0}, {"bin_sizes": (500,)}, {"task": "regression"}, {"promoter_window": 2000}]
 )

@@ -663,7 +663,7 @@ def test_check_genes_orders_columns_fixes_types_and_resets_the_index():
     [
         ({"gene_id": ["A", "A"]}, "gene A is listed twice"),
         ({"strand": ["+", None]}, "is neither"),
-        ({"expression": [1, -2]}, "gene_id B: RPKM -2.0 is negative"),
+        ({"expression": [1, -2]}, "gene_id B: expression -2.0 is negative"),
         ({"expression": [1, np.nan]}, "gene_id B: expression 'nan' is not a finite number"),
         ({"label": [1, 2]}, "label 2 is neither 0 nor 1"),
         ({"chrom": ["chr1", "chr9"]}, "chromosome chr9 is not in the genome"),
@@ -793,7 +793,7 @@ def test_label_genes_refuses_ids_that_do_not_match_or_repeat():
         label_genes(gene_frame(), pd.Series({"A": 1.0, "p": 1.0, "q": 1.0, "r": 1.0, "s": 1.0}))
     with pytest.raises(InputError, match="listed twice in the expression: A"):
         label_genes(gene_frame(), pd.Series([1.0, 2.0], index=["A", "A"]))
-    with pytest.raises(InputError, match="gene_id B: RPKM -1.0 is negative"):
+    with pytest.raises(InputError, match="gene_id B: expression -1.0 is negative"):
         label_genes(gene_frame(), pd.Series({"A": 1.0, "B": -1.0}))
     with pytest.raises(InputError, match="gene A is listed twice"):
         label_genes(gene_frame(gene_id=["A", "A"]), pd.Series({"A": 1.0}))

@@ -15,13 +15,21 @@ import pandas as pd
 import pytest
 import yaml
 from command_line import TINY, chromoformer, succeed
+from pydantic import ValidationError
 from servers import Served, serving
 from test_fetch import QUICK, stores_agree
 
 from chromoformer.data.build import build_store
 from chromoformer.data.channels import channel_beside
 from chromoformer.data.fetch import disk_needed, fetch, fetch_plan
-from chromoformer.data.manifest import files_of, git_blob_sha1, read_manifest, source_files
+from chromoformer.data.manifest import (
+    Contacts,
+    _Facts,
+    files_of,
+    git_blob_sha1,
+    read_manifest,
+    source_files,
+)
 from chromoformer.data.store import PUBLISHED_MARKS, Store
 from chromoformer.errors import InputError
 
@@ -211,6 +219,70 @@ def test_errors_name_file_key_and_fix(tmp_path, change, says):
     with pytest.raises(InputError) as error:
         read_manifest(tmp_path / "x.yaml")
     assert all(text in str(error.value) for text in [str(tmp_path), "Fix", *says]), error.value
+
+
+FILES = {"pickles": ["a", "b"], "pairs": "a", "bedpe": "a", "cool": "a"}
+OTHER_VALUES = {  # of each option of contacts: a value that is not its default, and the kinds that read it
+    "score": ("o", "bedpe"),
+    "resolution": (5000, "bedpe cool activity distance"),
+    "balance": ("KR", "cool"),
+    "divisive": (True, "cool"),
+    "transform": ("log1p", "cool"),
+    "of": ([{"kind": "pairs", "path": "a"}], "average"),
+    "otherwise": ({"kind": "distance"}, "pickles pairs bedpe cool average"),
+    "marks": (["M"], "activity distance"),
+    "exponent": (2.0, "activity distance"),
+    "max_distance": (500_000, "activity distance"),
+    "width": (2000, "activity distance"),
+    "enrichment": (2.0, "activity distance"),
+    "clear_of_tss": (100, "activity distance"),
+    "min_score": (3.0, "pickles pairs bedpe cool average activity distance"),
+    "top": (3, "pickles pairs bedpe cool average activity distance"),
+    "max_length": (9000, "pickles pairs bedpe cool average activity distance"),
+    "tss_distance": (500, "pickles pairs bedpe cool average"),
+    "min_distance": (30_000, "pickles pairs bedpe cool average activity distance"),
+}
+
+
+def test_every_option_of_contacts_is_listed_here():
+    assert set(Contacts.model_fields) - set(_Facts.model_fields) - {"kind", "path"} == set(OTHER_VALUES)
+
+
+@pytest.mark.parametrize("option", OTHER_VALUES)
+@pytest.mark.parametrize(
+    "kind", ["pickles", "pairs", "bedpe", "cool", "none", "average", "activity", "distance"]
+)
+def test_contacts_accept_an_option_only_if_their_kind_reads_it(kind, option):
+    value, kinds = OTHER_VALUES[option]
+    content = {"kind": kind, option: value} | ({"path": FILES[kind]} if kind in FILES else {})
+    if kind == "average":
+        content["of"] = [{"kind": "pairs", "path": "a"}]
+    if kind in kinds.split():
+        assert getattr(Contacts(**content), option)
+    else:
+        with pytest.raises(ValidationError, match=option):
+            Contacts(**content)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ({"kind": "cool", "path": "a", "balance": False, "divisive": False}, "divisive: raw counts"),
+        ({"kind": "activity", "path": "a", "enrichment": 2.0}, "enrichment: the elements of a file"),
+        ({"kind": "distance", "path": "a", "marks": ["M"]}, "marks: the elements of a file"),
+        ({"kind": "distance", "path": "a", "resolution": 100}, "resolution: the elements of a file"),
+        (
+            {
+                "kind": "average",
+                "of": [{"kind": "pairs", "path": "a", "otherwise": {"kind": "distance"}}],
+            },
+            "otherwise applies to the average",
+        ),
+    ],
+)
+def test_an_option_that_another_one_replaces_is_refused(content, says):
+    with pytest.raises(ValidationError, match=says):
+        Contacts(**content)
 
 
 # --- real data and real formats, from a local server ---

@@ -1,9 +1,14 @@
 """Figures draw the values they are given, on the given axis, without overlapping texts."""
 
+import json
+from dataclasses import replace
+from pathlib import Path
+
 import matplotlib
 
 matplotlib.use("agg")
 
+import h5py
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -11,6 +16,7 @@ import pytest
 import torch
 from helpers import SMALL, write_toy_store
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from chromoformer import plots
 from chromoformer.data.store import Store
@@ -229,6 +235,29 @@ def test_gene_figure_shows_depth_contacts_attention_and_effects(store, model, nu
         assert np.isclose(sum(shares), 1)
     else:
         assert "arcs" not in [child.get_label() for child in ax.child_axes]
+
+
+def test_figures_of_a_store_in_tpm_name_its_unit(tmp_path):
+    path = write_toy_store(tmp_path / "tpm.h5")
+    with h5py.File(path, "r+") as file:
+        file.attrs["unit"] = "TPM"
+    store = Store(path)
+    torch.manual_seed(0)
+    network = Chromoformer(replace(SMALL, task="regression"))
+    figure = plots.gene(store, explain_gene(network, store, gene_with(store, 2, "+"))).figure
+    texts = " ".join(text.get_text() for text in figure.findobj(Text))
+    assert "log2(TPM + 1)" in texts and "Effect on\nlog2(TPM+1)" in texts and "RPKM" not in texts
+    ax = plots.scatter(predictions([0, 1, 2, 3.5], [0.5, 1, 2, 3]), unit=store.unit)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("Measured log2(TPM + 1)", "Predicted log2(TPM + 1)")
+
+
+def test_analyses_of_any_store_do_not_write_rpkm_on_figures():
+    for notebook in sorted((Path(__file__).parents[1] / "nbs" / "analyses").glob("*.ipynb")):
+        if notebook.stem == "gm12878":  # its expression is RPKM
+            continue
+        cells = json.loads(notebook.read_text())["cells"]
+        code = "".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+        assert "log2(RPKM" not in code, notebook
 
 
 def test_columns_of_the_gene_figure_follow_the_chromosome(store, model):

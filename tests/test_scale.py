@@ -1,7 +1,9 @@
 """The scale of a store's channels is compared with that of the training data; valid data raise no warning."""
 
+import importlib
 import json
 import warnings
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -111,6 +113,20 @@ def test_the_scale_equals_that_of_plain_numpy(store):
         edges = [round(share * 40) for share in SEGMENTS]
         parts = [here[:, first:end].sum() / here.sum() for first, end in zip(edges, edges[1:])]
         assert scale["profile"] == pytest.approx(parts, rel=1e-4)
+
+
+def test_the_benchmark_alters_a_record_as_measuring_an_altered_store_does(store, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[1] / "benchmarks")
+    benchmark = importlib.import_module("scale")
+    plain = channel_scale(store)
+    pairs = [
+        (benchmark.times(plain, "H3K4me3", 10), write(tmp_path / "ten.h5", (10, 1, 1))),
+        (benchmark.exchanged(plain, "H3K4me3", "H3K27me3"), write(tmp_path / "swapped.h5", order=(1, 0, 2))),
+    ]
+    for altered, measured in pairs:
+        for mark, scale in channel_scale(measured)["channels"].items():
+            for key, value in scale.items():
+                assert altered["channels"][mark][key] == pytest.approx(value, rel=1e-4)
 
 
 def test_only_the_given_genes_are_measured(store):

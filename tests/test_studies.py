@@ -209,6 +209,57 @@ def test_missing_files_that_the_study_names_are_listed_before_anything_starts(fo
     assert set(made.inputs) == {"parameter.files.1", "parameter.files.2", "parameter.more"}
 
 
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"data": "files"}, "data: this has no effect, because the data are simulated"),
+        ({"keep_reads": False}, "keep_reads: this has no effect, because the data are simulated"),
+        (
+            {"cell_types": {"cellA": "a.h5"}},
+            "simulate: this has no effect, because the cell types are stores",
+        ),
+        (
+            {"cell_types": {"cellA": "a.h5"}, "simulate": None, "data": "x", "keep_reads": False},
+            "data, keep_reads: this has no effect",
+        ),
+    ],
+)
+def test_study_keys_without_effect_are_refused(folder, changes, says):
+    with pytest.raises(InputError, match=says):
+        jobs(folder, **changes)
+
+
+@pytest.mark.parametrize(
+    ("notebook_name", "setting"),
+    [
+        ("compare", {"network": {"max_pcres": 0}}),
+        ("train", {"recipe": {"epochs": 2}}),
+        ("compare", {"seed": 0}),
+        ("compare", {"tasks": ["regression"]}),
+        ("raw", {"folds": [1]}),
+        ("report", {"cell_types": ["cellA"]}),
+    ],
+)
+def test_settings_of_an_analysis_that_its_notebook_does_not_read_are_refused(folder, notebook_name, setting):
+    analyses = {"train": {}, "other": {"notebook": notebook_name} | setting}
+    with pytest.raises(InputError, match="has no effect") as error:
+        jobs(folder, analyses=analyses)
+    assert f"analyses.other.{next(iter(setting))}" in str(error.value)
+
+
+def test_settings_that_a_notebook_reads_are_accepted(folder):
+    settings = {"cell_types": ["cellB"], "folds": [2], "tasks": ["regression"], "seed": 3}
+    analyses = {
+        "train": {},
+        "other": {"notebook": "train", "network": {"max_pcres": 0}} | settings,
+        "compare": {"cell_types": ["cellA"], "folds": [1]},
+        "cross": {"cell_types": ["cellA", "cellB"], "tasks": ["regression"]},
+    }
+    made = jobs(folder, analyses=analyses)
+    assert made["other/regression/cellB/fold2"].parameters["seed"] == 3
+    assert made["compare/cellA"].parameters["runs"] == ["train/classification/cellA/fold1"]
+
+
 def test_missing_or_invalid_study_file_is_named(tmp_path):
     (tmp_path / "broken.yaml").write_text("analyses: {train: [")
     refused(tmp_path, "plan", tmp_path / "broken.yaml", says=["broken.yaml", "not valid YAML"])

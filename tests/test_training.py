@@ -44,6 +44,20 @@ def weights(run):
     return (run / "model.safetensors").read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"plateau_factor": 0.5}, "plateau_factor is 0.5, but has no effect without plateau"),
+        ({"plateau": 3, "decay": 0.5}, "decay is 0.5, but has no effect with plateau"),
+    ],
+)
+def test_recipe_settings_without_effect_are_refused(settings, says):
+    with pytest.raises(InputError, match=says):
+        Recipe(**settings)
+    assert Recipe(plateau=3, plateau_factor=0.5).decay == Recipe().decay  # a default is accepted
+    assert Recipe(plateau=3, decay=1.0).plateau == 3
+
+
 def test_training_learns_a_learnable_label(runs):
     assert evaluate(runs[0]).set_index("metric").loc["auc", "value"] > 0.9
 

@@ -288,6 +288,7 @@ def test_silencing_beyond_the_promoter_window_changes_a_gene_that_reads_it(store
         ({"span": "genes"}, "Input should be .window. or .gene."),
         ({"positions": ["tss", "distance"]}, "unknown positions distance"),
         ({"span": "gene", "promoter_window": 2000}, "has no promoter window"),
+        ({"positions": ["tss"]}, "positions have no effect on a network of promoter windows"),
         ({"base": "whole-genes"}, "no network"),
     ],
 )
