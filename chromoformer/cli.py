@@ -30,7 +30,7 @@ app = typer.Typer(
 
 
 class Task(StrEnum):
-    """What is predicted: high or low expression, or log2(RPKM + 1)."""
+    """What is predicted: high or low expression, or log2(expression + 1)."""
 
     classification = "classification"
     regression = "regression"

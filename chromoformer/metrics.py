@@ -194,9 +194,9 @@ def resampled(
     Parameters
     ----------
     target : ndarray, shape (genes,)
-        Labels 0 and 1, or measured log2(RPKM + 1).
+        Labels 0 and 1, or measured log2(expression + 1).
     score : ndarray, shape (genes,)
-        Predicted probabilities of label 1, or predicted log2(RPKM + 1).
+        Predicted probabilities of label 1, or predicted log2(expression + 1).
     task : str
         "classification" or "regression".
     draws : int, default 500
@@ -317,9 +317,9 @@ def evaluate_scores(
     Parameters
     ----------
     target : ndarray, shape (genes,)
-        Labels 0 and 1, or measured log2(RPKM + 1).
+        Labels 0 and 1, or measured log2(expression + 1).
     score : ndarray, shape (genes,)
-        Predicted probabilities of label 1, or predicted log2(RPKM + 1).
+        Predicted probabilities of label 1, or predicted log2(expression + 1).
     task : str
         "classification" or "regression".
     draws : int, default 500
@@ -417,8 +417,8 @@ def calibration(
     groups : int, default 10
         Number of groups, of equal size.
     task : {"classification", "regression"}, optional
-        What the targets are: labels, or log2(RPKM + 1). By default labels if all targets of the table are 0
-        or 1 and all scores lie between 0 and 1.
+        What the targets are: labels, or log2(expression + 1). By default labels if all targets of the table
+        are 0 or 1 and all scores lie between 0 and 1.
 
     Returns
     -------

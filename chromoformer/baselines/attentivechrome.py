@@ -115,8 +115,8 @@ class AttentiveChrome(PromoterBaseline, NetworkBaseline):
     1. A bin's value is its mean depth, not the number of reads that overlap it.
     2. Bins run 5' to 3' of the gene on both strands.
     3. Validation genes are a chromosome group of the training folds, not a third of all genes.
-    4. The regressor, which the authors do not have, minimises the mean squared error of log2(RPKM + 1) and
-       keeps the epoch with the best Pearson r.
+    4. The regressor, which the authors do not have, minimises the mean squared error of log2(expression + 1)
+       and keeps the epoch with the best Pearson r.
     """
 
     name = "AttentiveChrome"

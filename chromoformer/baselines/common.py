@@ -85,7 +85,7 @@ class Prepared:
     genes : DataFrame
         One row per gene: gene_id, chrom, fold; for several stores also store.
     target : ndarray, shape (genes,), float64
-        Label, log2(RPKM + 1) or log2 fold change; NaN if it is unknown.
+        Label, log2(expression + 1) or log2 fold change; NaN if it is unknown.
     inputs : object
         `inputs[rows]` is what the model reads of some genes.
     channels : tuple of str

@@ -69,7 +69,7 @@ class DeepChrome(PromoterBaseline, NetworkBaseline):
     3. Validation genes are a chromosome group of the training folds, not a third of all genes.
     4. Initial weights are PyTorch's, not Torch7's.
     5. The regressor, which the authors do not have, has one output, minimises the mean squared error of
-       log2(RPKM + 1) and keeps the epoch with the best Pearson r.
+       log2(expression + 1) and keeps the epoch with the best Pearson r.
     """
 
     name = "DeepChrome"

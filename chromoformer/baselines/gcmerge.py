@@ -426,7 +426,7 @@ class GCMERGE(NetworkBaseline):
     3. Every gene counts, also if its bin has no neighbour or holds several genes; the authors merge the
        labels of genes in one bin.
     4. Only what affects a prediction is computed; outputs and gradients equal those of the whole graph.
-    5. The regressor's target is log2(RPKM + 1).
+    5. The regressor's target is log2(expression + 1).
     6. The held-out genes are whole chromosomes; the authors split genes at random.
     """
 

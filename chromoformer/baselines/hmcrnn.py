@@ -101,8 +101,8 @@ class HMCRNN(PromoterBaseline, NetworkBaseline):
     3. Validation genes are a chromosome group of the training folds.
     4. A two-dimensional convolution over all marks leaves one row; it is written as a convolution over
        bins, with the same weights.
-    5. The regressor, which the authors do not have, minimises the mean squared error of log2(RPKM + 1) and
-       keeps the epoch with the best Pearson r.
+    5. The regressor, which the authors do not have, minimises the mean squared error of log2(expression + 1)
+       and keeps the epoch with the best Pearson r.
     """
 
     name = "HM-CRNN"

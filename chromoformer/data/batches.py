@@ -165,7 +165,7 @@ class Batch:
     score : Tensor, shape (P,), float32
         Contact scores.
     target : Tensor, shape (B,)
-        The label (int64), or log2(RPKM + 1) (float32).
+        The label (int64), or log2(expression + 1) (float32).
     rows : Tensor, shape (B,)
         The rows of the genes in the dataset.
     bin_size : int
@@ -238,15 +238,45 @@ class Batch:
             ln(mean depth + 1), with N = window / bin_size bins.
         padding : Tensor, shape (B, N), bool
             True in bins without data.
+
+        Raises
+        ------
+        InputError
+            If the bins are not made of whole bins of the store, or if the promoter window is not made of
+            whole bins around the TSS.
         """
         sums = self.promoter
         span = self.promoter_span
+        self._check_widths(bin_size, promoter_window or self.window)
         if promoter_window not in (None, self.window):
             cut = (self.window - promoter_window) // 2
             sums = sums[:, cut // self.bin_size : sums.shape[1] - cut // self.bin_size]
             span = (span - cut).clamp(0, promoter_window)
         values, bases = bin_features(sums, span[:, 0], span[:, 1], self.bin_size, bin_size)
         return self._centred(values, bases == 0, self.window // bin_size)
+
+    def _check_widths(self, bin_size: int, read: int) -> None:
+        "Raise `InputError` if a window of `read` bp around the TSS is not made of whole bins."
+        if bin_size < 1 or bin_size % self.bin_size:
+            raise InputError(
+                f"bins of {bin_size} bp are not made of the store's bins of {self.bin_size} bp",
+                place="bin_sizes",
+                fix=f"choose a multiple of {self.bin_size} bp, or build the store with finer bins",
+            )
+
+        def fits(width: int) -> bool:
+            return width % bin_size == 0 and (self.window - width) % (2 * self.bin_size) == 0
+
+        if not 0 < read <= self.window or not fits(read):
+            nearest = min(
+                filter(fits, range(bin_size, self.window + 1, bin_size)), key=lambda w: abs(w - read)
+            )
+            raise InputError(
+                f"{read} bp around the TSS, in a window of {self.window} bp, are not made of whole bins of "
+                f"{bin_size} bp that begin at a bin of the store ({self.bin_size} bp)",
+                place="promoter_window",
+                fix=f"choose another width, for example {nearest} bp",
+            )
 
     def _centred(self, values: Tensor, padding: Tensor, width: int) -> tuple[Tensor, Tensor]:
         "Return promoter bins in the middle of a window of `width` bins."
@@ -349,7 +379,7 @@ class GeneDataset:
     stores : Store, path, or sequence of them
         Stores with the same channels, bin size and window.
     task : "classification" or "regression", default "classification"
-        Whether the target is the label or log2(RPKM + 1).
+        Whether the target is the label or log2(expression + 1).
     max_pcres : int, optional
         Use at most this many pCREs of each gene, the best; 0 uses none, None uses all.
     in_memory : bool, default True
@@ -550,7 +580,7 @@ def _joined(indices: Sequence[np.ndarray | pd.Series], sizes: Sequence[int]) -> 
 
 
 def _targets(genes: pd.DataFrame, task: str) -> np.ndarray:
-    "Return the label (int64) or log2(RPKM + 1) (float32) of each gene."
+    "Return the label (int64) or log2(expression + 1) (float32) of each gene."
     if task == "classification":
         return genes["label"].to_numpy(np.int64)
     return np.log2(genes["expression"].to_numpy(np.float64) + 1).astype(np.float32)

@@ -506,7 +506,8 @@ def _with_scores(records: Mapping[str, dict], manifest: Manifest) -> dict[str, d
         if not isinstance(source, Contacts) or source.kind not in READING or source.path is None:
             continue
         options = {option: getattr(source, option) for option in READING[source.kind]}
-        score = describe_contact_score(source.kind, source.path, **options)
+        averaged = 0 if name == "contacts" else len(manifest.contacts.of)
+        score = describe_contact_score(source.kind, source.path, averaged, **options)
         for key in numbered(name, source_files(name, source)):
             described[key] = records[key] | {"score": score}
     return described

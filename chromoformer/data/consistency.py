@@ -27,7 +27,7 @@ def check_single_files(manifest: Manifest) -> None:
     Parameters
     ----------
     manifest : Manifest
-        What `read_manifest` returns.
+        The manifest, from `read_manifest`.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def check_single_files(manifest: Manifest) -> None:
             continue
         if len(files) > 1:
             raise InputError(
-                f"{len(files)} files are given ({some(files)}), but one is read",
+                f"{len(files)} files are given ({some(files)}), but only one is read",
                 place=f"{name}.path in manifest {manifest.name}",
                 fix="join the files into one, or name one of them",
             )
@@ -60,7 +60,7 @@ def check_averages(manifest: Manifest, records: Mapping[str, Mapping[str, Any]])
     Parameters
     ----------
     manifest : Manifest
-        What `read_manifest` returns.
+        The manifest, from `read_manifest`.
     records : mapping of str to mapping
         The record of each input by name, with its sha256, as in the store.
 
@@ -137,7 +137,7 @@ def note_names(manifest: Manifest) -> None:
     Parameters
     ----------
     manifest : Manifest
-        What `read_manifest` returns, with existing files.
+        The manifest, from `read_manifest`; its files exist.
     """
     own = assemblies_in(manifest.genome)
     marks = [channel.name for channel in manifest.channels]
@@ -154,7 +154,7 @@ def note_names(manifest: Manifest) -> None:
             found = assemblies_in(_header_of(file)) or found
         if own and found and not own & found:
             warnings.warn(
-                f"{file}: this file seems to be of {some(sorted(found))}, the manifest says genome: "
+                f"{file}: this file seems to use {some(sorted(found))}, but the manifest says genome: "
                 f"{manifest.genome}; use files of one assembly",
                 stacklevel=3,
             )
@@ -179,11 +179,11 @@ def note_chroms_without_contacts(manifest: Manifest, genes: pd.DataFrame, contac
     Parameters
     ----------
     manifest : Manifest
-        What `read_manifest` returns.
+        The manifest, from `read_manifest`.
     genes : DataFrame
         Gene table.
     contacts : DataFrame
-        What `contacts_of` returns.
+        The contacts, from `contacts_of`.
     """
     if manifest.contacts.kind == "none" or contacts.empty:
         return
@@ -192,14 +192,14 @@ def note_chroms_without_contacts(manifest: Manifest, genes: pd.DataFrame, contac
         number = int(genes["chrom"].isin(lacking).sum())
         files = files_of(manifest.contacts.path) or [f"manifest {manifest.name}"]
         warnings.warn(
-            f"{some(files)}: there is no contact on {some(lacking)}, where {number} of the genes lie: they "
-            "get no pCRE; if the file should cover the whole genome, make or download it again",
+            f"{some(files)}: no contacts on {some(lacking)}, so that the genes there ({number}) have no "
+            "pCREs; if the file should cover the whole genome, make or download it again",
             stacklevel=3,
         )
 
 # %% ../../nbs/data/consistency.ipynb #c0515011
 def note_counts(expression: pd.Series, file: str | Path) -> None:
-    """Warn if an expression consists of whole numbers.
+    """Warn if all expression values are whole numbers.
 
     Parameters
     ----------
@@ -215,10 +215,10 @@ def note_counts(expression: pd.Series, file: str | Path) -> None:
         and values.max() > _DISTINCT
     ):
         warnings.warn(
-            f"{file}: all values are whole numbers, as counts of reads are; divide counts by the length of "
+            f"{file}: all values are whole numbers, like read counts; divide counts by the length of "
             "the gene and the number of reads (RPKM or TPM), so that genes can be compared",
             stacklevel=3,
         )
 
 
-_DISTINCT = 12  # values; fewer whole numbers may be rounded
+_DISTINCT = 12  # distinct values; fewer may be rounded RPKM or TPM

@@ -21,7 +21,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .coolers import CONTACT, NO_CONTACTS, positions_within, read_cool
+from chromoformer.data.coolers import (
+    CONTACT,
+    NO_CONTACTS,
+    open_cooler,
+    positions_within,
+    read_cool,
+    weights_divide,
+)
 from .loops import check_width, describe_loop_score, read_loops
 from .tables import numbers, place_of, read_table
 from ..errors import InputError, some
@@ -590,7 +597,7 @@ def chosen_contacts(
     return contacts.iloc[np.unique(chosen["contact"].to_numpy())]
 
 # %% ../../nbs/data/contacts.ipynb #10060002
-def describe_contact_score(kind: str, path: Any, **options: Any) -> str:
+def describe_contact_score(kind: str, path: Any, averaged: int = 0, **options: Any) -> str:
     """Describe what the contact score of a source is.
 
     Parameters
@@ -599,19 +606,44 @@ def describe_contact_score(kind: str, path: Any, **options: Any) -> str:
         The kind of source.
     path : str or Path or sequence or mapping
         The file or files.
+    averaged : int, default 0
+        Number of sources whose scores are averaged, if this is one of them (kind average).
     **options : Any
         Options for reading, as in `read_contacts`.
 
     Returns
     -------
     str
-        For example "o (HiCCUPS)" or "counts balanced by KR".
+        For example "o (HiCCUPS)", "counts divided by the weights KR" or "column score; the mean over 2 cell
+        types, 0 where a contact is absent".
+
+    Raises
+    ------
+    InputError
+        If a cooler does not say whether its weights divide, and `divisive` is missing.
     """
     if kind == "bedpe":
-        return describe_loop_score(path, options.get("score"))
-    if kind == "cool":
-        balance = options.get("balance", "weight")
-        transform = options.get("transform", "none")
-        counts = f"counts balanced by {balance}" if balance else "raw counts"
-        return counts if transform == "none" else f"{counts}, {transform}"
-    return {"pairs": "column score", "pickles": "pair2score"}[kind]
+        score = describe_loop_score(path, options.get("score"))
+    elif kind == "cool":
+        score = _describe_map(path, **options)
+    else:
+        score = {"pairs": "column score", "pickles": "pair2score"}[kind]
+    mean = f"; the mean over {averaged} cell types, 0 where a contact is absent" if averaged else ""
+    return score + mean
+
+
+def _describe_map(
+    path: Any,
+    resolution: int | None = None,
+    balance: str | bool | None = "weight",
+    divisive: bool | None = None,
+    transform: str = "none",
+) -> str:
+    "Describe the contact score of a cooler: how its counts are balanced, and the transform."
+    counts = "raw counts"
+    if balance:
+        weights = "weight" if balance is True else balance
+        if divisive is None:
+            divisive = weights_divide(open_cooler(path, resolution), weights)
+        counts = f"counts {'divided' if divisive else 'multiplied'} by the weights {weights}"
+    return counts if transform == "none" else f"{counts}, {transform}"

@@ -32,7 +32,7 @@ def open_cooler(path: str | Path, resolution: int | None = None) -> "Cooler":
     path : str or Path
         A `.cool` file, an `.mcool` file, or `FILE::GROUP`.
     resolution : int, optional
-        Bin width in bp. A file of several maps needs it; of a single map it is checked.
+        Bin width in bp. Required if the file holds several maps; for a single map, it is only checked.
 
     Returns
     -------
@@ -227,8 +227,8 @@ def weights_divide(opened: "Cooler", balance: str, divisive: bool | None = None)
     balance : str
         Column of the weights.
     divisive : bool, optional
-        The user's word. By default the column's attributes, the program that wrote the file and the column's
-        name decide.
+        The user's choice. By default, it is inferred from the column's attributes, the program that wrote the
+        file and the column's name.
 
     Returns
     -------
@@ -238,7 +238,7 @@ def weights_divide(opened: "Cooler", balance: str, divisive: bool | None = None)
     Raises
     ------
     InputError
-        If neither the file nor the user says which.
+        If `divisive` is not given and cannot be inferred from the file.
 
     Warns
     -----
@@ -247,7 +247,7 @@ def weights_divide(opened: "Cooler", balance: str, divisive: bool | None = None)
     """
     found, reason = _stored_direction(opened, balance)
     if divisive is None and found is None:
-        fix = "write divisive: true or divisive: false, or balance: false for the counts as they are"
+        fix = "write divisive: true or divisive: false, or balance: false for raw counts"
         raise InputError(
             f"it is unknown whether the weights {balance} divide or multiply: {reason}",
             file=opened.filename,
@@ -319,8 +319,8 @@ def _evenness(opened: "Cooler", balance: str) -> str:
     if usable[name] < 5 or not sums["multiply"].any():
         return ""
     rows = {reading: total[np.isfinite(own)] for reading, total in sums.items()}
-    spread = [f"{total.std() / total.mean():.0%} if they {reading}" for reading, total in rows.items()]
-    return f". Balanced rows have even sums; those of {name} vary by {', '.join(spread)}"
+    spread = [f"{total.std() / total.mean():.0%} if the weights {reading}" for reading, total in rows.items()]
+    return f". Balancing makes row sums similar; those of {name} vary by {', '.join(spread)}"
 
 # %% ../../nbs/data/coolers.ipynb #c001a006
 def bin_weights(
@@ -340,7 +340,7 @@ def bin_weights(
     Returns
     -------
     ndarray, shape (bins,), float64
-        What counts are multiplied by. Bins to leave out, whose stored weight is NaN, infinite or 0, are NaN.
+        Factors by which counts are multiplied; NaN for bins to leave out (stored weight NaN, infinite or 0).
 
     Raises
     ------
@@ -356,12 +356,16 @@ def bin_weights(
     fix = "name one of these as balance, write balance: false, or run cooler balance"
     if column not in bins:
         raise InputError(
-            f"no column {column!r} of weights; there are: {others}", file=opened.filename, fix=fix
+            f"no weight column {column!r}; other columns: {others}", file=opened.filename, fix=fix
         )
     weights = pd.to_numeric(bins[column], errors="coerce").to_numpy(dtype=np.float64)
     usable = np.isfinite(weights) & (weights > 0)
     if (weights < 0).any() or not usable.any():
-        what = "are below 0, which no weight is" if (weights < 0).any() else "are all missing (NaN or 0)"
+        what = (
+            "include numbers below 0, but weights are positive"
+            if (weights < 0).any()
+            else "are all missing (NaN or 0)"
+        )
         raise InputError(
             f"the values of the column {column} {what}; other columns: {others}",
             file=opened.filename,
@@ -396,7 +400,7 @@ def expected_counts(opened: "Cooler", name: str, weights: np.ndarray) -> np.ndar
         value = np.nan_to_num(count * weights[first] * weights[second], nan=0.0)
         np.add.at(
             total, second - first, value
-        )  # adds in order, so the size of the pieces does not change a bit
+        )  # adds in order, so the result does not depend on the size of the pieces
     pairs = _usable_pairs(weights)
     return np.divide(total, pairs, out=np.full(size, np.nan), where=(pairs > 0) & (total > 0))
 
@@ -559,7 +563,7 @@ def warn_unweighted(chroms: Collection[str], balance: str | bool | None, path: s
     Parameters
     ----------
     chroms : collection of str
-        The chromosomes; if there is none, nothing is said.
+        The chromosomes; no warning if there are none.
     balance : str or bool or None
         Column of the weights.
     path : str or Path
@@ -614,7 +618,7 @@ def read_cool(
     tss_distance : int, default 0
         A TSS this close to a bin, in bp, counts as in it.
     best : callable, optional
-        A function from a table of contacts to those worth keeping, applied after each piece.
+        A function that takes a table of contacts and returns those to keep; applied after each piece.
 
     Returns
     -------

@@ -93,7 +93,11 @@ def _gene_problems(
     wrong_body = (genes.gene_start < 0) | (genes.gene_end <= genes.gene_start)
     yield wrong_body, body, "give 0 <= gene_start < gene_end"
     if "expression" in genes:
-        yield genes.expression < 0, "RPKM {expression} is negative", "give RPKM, not its logarithm"
+        yield (
+            genes.expression < 0,
+            "expression {expression} is negative",
+            "give it as measured, not its logarithm",
+        )
     if "label" in genes:
         yield (
             ~genes.label.isin([0, 1]),
@@ -772,7 +776,7 @@ def _note_unusual(values: np.ndarray, where: str, unit: str) -> None:
 
 # %% ../../nbs/data/expression.ipynb #65a0de6f
 def median_expression(genes: pd.DataFrame, train_folds: Iterable[int] | None = None) -> float:
-    """Return the RPKM at and above which a gene has label 1.
+    """Return the expression at and above which a gene has label 1.
 
     Parameters
     ----------
@@ -784,7 +788,7 @@ def median_expression(genes: pd.DataFrame, train_folds: Iterable[int] | None = N
     Returns
     -------
     float
-        The median RPKM.
+        The median expression.
 
     Raises
     ------

@@ -41,7 +41,7 @@ class LoopFormat:
     score: str | None
 
 
-FORMATS = (  # a table has the first format whose columns it has
+FORMATS = (  # the first format whose columns are all in a table applies
     LoopFormat("Mustache", ("fdr", "detection_scale"), "-log10(FDR)"),
     LoopFormat("cooltools dots", ("count", "la_exp.donut.value"), "count / la_exp.donut.value"),
     LoopFormat("cooltools dots", ("obs.raw", "la_exp.donut.value"), "obs.raw / la_exp.donut.value"),
@@ -129,7 +129,7 @@ def parse_score(
     Raises
     ------
     InputError
-        If there is no such column, or if the name occurs twice.
+        If a column does not exist, or if its name occurs twice.
     """
     text = str(text).strip()
     logarithm = re.fullmatch(r"-\s*log10\s*\((.+)\)", text)
@@ -238,7 +238,7 @@ _ANCHORS = (  # names of the columns of the two anchors: chromosome, start and e
     ("sourcechrom", "sourcestart", "sourceend", "targetchrom", "targetstart", "targetend"),
 )
 _MIDPOINTS = ("chr1", "fragmentmid1", "chr2", "fragmentmid2")  # of FitHiC
-_SAMPLE = 1000  # rows that are read to tell what the columns are
+_SAMPLE = 1000  # rows that are read to identify the columns
 
 
 @dataclass(frozen=True)
@@ -444,7 +444,7 @@ def _score_without_header(path: str | Path, head: _Head) -> LoopScore:
         if head.width < 3:
             fix = "separate the columns by tabs, commas or spaces"
         elif head.width == 6 and not _number(head.rows[0][3]) and head.numeric(4) and head.numeric(5):
-            fix = "give two anchors, a name and a score; of CHiCAGO's exports, give interBed (*.ibed)"
+            fix = "give two anchors, a name and a score; from CHiCAGO, give the interBed export (*.ibed)"
         raise InputError(
             f"expected 8 fields, found {head.width}", file=path, place=f"line {head.lines[0]}", fix=fix
         )
@@ -567,7 +567,7 @@ def check_width(table: pd.DataFrame, file: str | Path, tss_distance: int = 0) ->
     if median >= NARROW:
         return
     size = find_bin_size(_midpoints(table))
-    bins = f" They are the middles of bins of {size:,} bp." if size else ""
+    bins = f" They are the midpoints of bins of {size:,} bp." if size else ""
     both = f"resolution: {size} or" if size else "resolution: N (the bin size in bp) or"
     fix = f"write {both} tss_distance: {size // 2 if size else 'N'} in the manifest's contacts"
     held = "hold a TSS" if tss_distance < NARROW else "hold the marks of a pCRE"
@@ -595,7 +595,7 @@ def read_loops(
         Chromosome lengths in bp by name.
     score : str or int, optional
         The score: a column's name or number (from 1), `-log10(COLUMN)` or `COLUMN / COLUMN`. By default, that
-        of the table's format; of other tables, column 8.
+        of the table's format, or column 8 of a table without a header.
     resolution : int, optional
         Bin size in bp. Shorter anchors are widened to it, around their midpoints.
 
@@ -703,13 +703,13 @@ def _inferred(table: pd.DataFrame, path: str | Path) -> int:
     size = find_bin_size(np.concatenate([table["mid_a"], table["mid_b"]]))
     if size is None:
         raise InputError(
-            "this table lists midpoints, and they do not show the size of their bins",
+            "this table lists midpoints, but the bin size cannot be inferred from them",
             file=path,
             fix="write resolution: N, the bin size in bp, in the manifest's contacts",
         )
     warnings.warn(
-        f"{path}: the midpoints listed are taken as those of bins of {size:,} bp; if that is wrong, write "
-        "resolution: N, the bin size in bp",
+        f"{path}: the table lists midpoints, apparently of bins of {size:,} bp; if that is wrong, "
+        "write resolution: N, the bin size in bp",
         stacklevel=4,
     )
     return size
@@ -718,7 +718,7 @@ def _inferred(table: pd.DataFrame, path: str | Path) -> int:
 def _cut_at_ends(
     table: pd.DataFrame, chrom_sizes: Mapping[str, int], path: str | Path, resolution: int | None
 ) -> pd.DataFrame:
-    "Cut bins at the ends of their chromosome; other anchors that extend beyond it are left to be refused."
+    "Cut bins at the ends of their chromosome; other anchors that extend beyond it are rejected later."
     names = match_chroms(pd.concat([table.chrom_a, table.chrom_b]).unique(), chrom_sizes, path, warn=False)
     cut = 0
     for side in ("a", "b"):

@@ -14,6 +14,7 @@ import json
 import math
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -264,15 +265,16 @@ class Annotation(Source):
         return self
 
 # %% ../../nbs/data/manifest.ipynb #623dd775
-_OF_MAPS = {"balance", "divisive", "transform"}  # options of kind cool, which other kinds refuse
-_OPTIONS_OF = {  # options that other kinds of contacts refuse
-    "bedpe": {"score"},
-    "average": {"of"},
-    "activity": {"marks", "exponent", "max_distance", "width", "enrichment", "clear_of_tss"},
-    "distance": {"marks", "exponent", "max_distance", "width", "enrichment", "clear_of_tss"},
-}
-
 _PREDICTED = ("activity", "distance")
+_SELECTING = ("min_score", "top", "max_length", "tss_distance", "min_distance")
+_KINDS_WITH: dict[str, tuple[str, ...]] = {  # option -> the kinds of contacts that it has an effect on
+    "score": ("bedpe",),
+    "resolution": ("bedpe", "cool", *_PREDICTED),
+    **dict.fromkeys(("balance", "divisive", "transform"), ("cool",)),
+    "of": ("average",),
+    **dict.fromkeys(("marks", "exponent", "max_distance", "width", "enrichment", "clear_of_tss"), _PREDICTED),
+    **dict.fromkeys(_SELECTING, ("pickles", "pairs", "bedpe", "cool", "average", *_PREDICTED)),
+}
 
 
 class Contacts(_Facts):
@@ -300,7 +302,8 @@ class Contacts(_Facts):
         `COLUMN / COLUMN`. By default, that of the loop caller, or column 8.
     resolution : int, optional
         For "cool": the resolution of an .mcool file, in bp. For "bedpe": the bin size, in bp, if anchors are
-        listed by their midpoints.
+        listed by their midpoints. For "activity" and "distance": the width of the bins in which peaks are
+        found, in bp; by default 200.
     balance : str or bool, default "weight"
         For "cool": the column of balancing weights, or false for raw counts.
     divisive : bool, optional
@@ -360,11 +363,12 @@ class Contacts(_Facts):
         "Check the options against the kind."
         if self.kind in ("pickles", "pairs", "bedpe", "cool") and self.path is None:
             raise ValueError("path is missing")
-        elsewhere = set().union(*_OPTIONS_OF.values()) - _OPTIONS_OF.get(self.kind, set())
-        elsewhere |= set() if self.kind == "cool" else _OF_MAPS
-        foreign = sorted(name for name in elsewhere if self._differs_from_default(name))
-        if foreign:
-            raise ValueError(f"{', '.join(foreign)}: contacts of kind {self.kind} do not have this option")
+        self._refuse_without_effect(
+            [name for name, kinds in _KINDS_WITH.items() if self.kind not in kinds],
+            f"contacts of kind {self.kind} do not have this option",
+        )
+        if not self.balance:
+            self._refuse_without_effect(["divisive"], "raw counts (balance: false) have no weights")
         if self.kind == "average":
             self._check_average()
         if self.kind in ("activity", "distance"):
@@ -372,6 +376,12 @@ class Contacts(_Facts):
         if self.otherwise is not None:
             self._check_otherwise()
         return self
+
+    def _refuse_without_effect(self, names: Iterable[str], reason: str) -> None:
+        "Raise an error for options that have another value than their default, although none is read."
+        given = sorted(name for name in names if self._differs_from_default(name))
+        if given:
+            raise ValueError(f"{', '.join(given)}: {reason}")
 
     def _differs_from_default(self, name: str) -> bool:
         "Return whether an option has another value than its default."
@@ -397,7 +407,7 @@ class Contacts(_Facts):
                 "of: name the measured contacts of one or more cell types, each with kind and path, "
                 "instead of a path"
             )
-        for name in ("min_score", "top", "max_length", "tss_distance", "min_distance"):
+        for name in (*_SELECTING, "otherwise"):
             if any(one._differs_from_default(name) for one in self.of):
                 raise ValueError(
                     f"of: {name} applies to the average, not to the contacts averaged: write it next to `of`"
@@ -411,6 +421,9 @@ class Contacts(_Facts):
             )
         if len(files_of(self.path)) > 1:
             raise ValueError("path: the elements are one file (BED); merge several")
+        if self.path:
+            known = ["enrichment", *(("marks", "resolution") if self.kind == "distance" else ())]
+            self._refuse_without_effect(known, "the elements of a file (path) are not found in the marks")
         if self.width > self.max_length:
             raise ValueError(
                 f"width: elements of {self.width} bp are longer than max_length, {self.max_length} bp"
@@ -553,7 +566,7 @@ class Manifest(_Entry):
         window = values.get("window")
         if not isinstance(contacts, dict) or not isinstance(window, int):
             return values
-        if not 1 <= window < Contacts.model_fields["max_length"].default:
+        if contacts.get("kind") == "none" or not 1 <= window < Contacts.model_fields["max_length"].default:
             return values
         fitting = {"max_length": window}
         contacts = fitting | contacts

@@ -80,7 +80,7 @@ _COMMENT = re.compile(rb"^(?:#|track\b|browser\b)[^\n]*\n?", re.MULTILINE)
 
 
 def _is_gzip(path: Path) -> bool:
-    "Return whether a file starts as gzip files do."
+    "Return whether the first two bytes of a file are those of gzip."
     with open(path, "rb") as file:
         return file.read(2) == b"\x1f\x8b"
 
@@ -181,7 +181,7 @@ def _line_problem(fields: list[str], layout: _Layout, sizes: Mapping[str, int]) 
     if size is None:
         return None
     if start < 0:
-        return f"start {start} is before the chromosome", "count from 0: the first base is 0"
+        return f"start {start} is before the chromosome's start", "count from 0: the first base is 0"
     if end <= start:
         return (
             f"end {end} is not after start {start}",
@@ -268,7 +268,7 @@ def _is_thick(row: list[str]) -> bool:
 
 
 def _named_peaks(path: Path) -> str | None:
-    "Return narrowPeak, broadPeak or gappedPeak, if the name of a file ends so."
+    "Return narrowPeak, broadPeak or gappedPeak, if the name of a file has that ending."
     name = path.name.lower().removesuffix(".gz").removesuffix(".bgz")
     return next(
         (peaks for peaks in _PEAK_COLUMNS if peaks != "BED" and name.endswith(f".{peaks.lower()}")), None
@@ -304,7 +304,7 @@ def _is_bedgraph(rows: _Rows) -> bool:
 
 
 def _other_table(rows: _Rows) -> tuple[str, str] | None:
-    "Return the format of a table that is no track at all, and what to do with it."
+    "Return the format of a table that is not a track, and the fix."
     first = rows[0]
     if first[0] in ("fixedStep", "variableStep"):
         return "a wiggle file", "convert it with wigToBigWig, and write `kind: bigwig`"
@@ -331,7 +331,7 @@ def _other_table(rows: _Rows) -> tuple[str, str] | None:
 
 
 def _other_kind(path: Path, kind: str, rows: _Rows) -> tuple[str, str] | None:
-    "Return what a table of intervals evidently is, and the fix, if it is not of its kind."
+    "Return the format of a table of intervals, and the fix, if it differs from the given kind."
     name = path.name.lower().removesuffix(".gz").removesuffix(".bgz")
     peaks = _named_peaks(path) or _measured_peaks(rows)
     if peaks and kind != "peaks":
@@ -350,7 +350,7 @@ def _other_kind(path: Path, kind: str, rows: _Rows) -> tuple[str, str] | None:
 
 
 def _check_format(path: Path, kind: str) -> None:
-    "Raise `InputError` if a text file is evidently of another format than its kind; warn if it may be."
+    "Raise `InputError` if a text file is not in the format of its kind; warn if it may not be."
     found = known_format(path)
     rows = [] if found else _sample(path)
     if rows:
@@ -509,7 +509,7 @@ def _check_lengths(
         # hg19 and GRCh37 differ only in chromosome M (16,571 and 16,569 bp), which has no gene used here
         if found[name] != sizes[chrom] and bare_name(name) != "M":
             raise InputError(
-                f"{name} is {found[name]:,} bp long here, but {chrom} has {sizes[chrom]:,} bp "
+                f"{name} is {found[name]:,} bp long in this file, but {chrom} has {sizes[chrom]:,} bp "
                 "in the genome in use",
                 file=path,
                 fix="use files of one genome assembly",
@@ -620,7 +620,7 @@ def _records(
 
 def _by_chromosome(
     chroms: list[str | None],  # of the genome; None: not in the genome
-    numbers: np.ndarray,  # (records,), place in `chroms`
+    numbers: np.ndarray,  # (records,), index into `chroms`
     counts: np.ndarray,  # records of each chromosome
     starts: np.ndarray,
     ends: np.ndarray,
@@ -696,7 +696,7 @@ def check_chromosomes(file: str | Path, held: Iterable[str], required: Iterable[
             file=file,
             fix="use a track of the whole genome, or leave out the genes of these chromosomes: write "
             f"`leave_out: [{some(refused, 30)}]` in the manifest. If the mark is known to be absent there, "
-            "an interval of value 0 (bedGraph, peaks) says so",
+            "add an interval of value 0 (bedGraph, peaks)",
         )
     if missing:
         warnings.warn(
@@ -792,7 +792,7 @@ def read_coverage(
             _warn_if_peaks(path, np.concatenate(widths))
     _check_files(held, sizes, required)
     deepest = 0
-    overlaps = 0.0  # that reads at random places would have
+    overlaps = 0.0  # expected of reads at random positions
     for chrom, size in sizes.items():
         parts = edges.pop(chrom)
         if parts:
@@ -803,8 +803,8 @@ def read_coverage(
             yield chrom, starts, ends, depth
     if deepest == 1 and overlaps > 30:
         warnings.warn(
-            f"{some([path for path, _ in held])}: no two records overlap, where reads would "
-            f"{overlaps:,.0f} times; for peaks, write `kind: peaks`",
+            f"{some([path for path, _ in held])}: no two records overlap, but about "
+            f"{overlaps:,.0f} overlaps are expected of reads; for peaks, write `kind: peaks`",
             stacklevel=2,
         )
 
@@ -930,7 +930,7 @@ def _note_counts_from_1(path: Path, gaps: np.ndarray) -> None:
 def _without_zeros(
     starts: np.ndarray, ends: np.ndarray, values: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    "Return intervals without those of value 0; if there are no others, all of them: 0 is data, too."
+    "Return intervals with a value above 0; if all values are 0, return all intervals, because 0 is data."
     signal = values > 0
     return (starts[signal], ends[signal], values[signal]) if signal.any() else (starts, ends, values)
 
@@ -1104,7 +1104,7 @@ def coverage(
     if set(kinds) == {"peaks"}:
         return write_bigwig(out, sizes, _added_peaks(paths, sizes, value, progress, required))
     if value is not None:
-        raise InputError("only peaks have a choice of values", file=paths[0], fix="leave out `value`")
+        raise InputError("`value` applies only to peaks", file=paths[0], fix="leave out `value`")
     if kinds == ["bedgraph"]:
         return write_bigwig(out, sizes, bedgraph_intervals(paths[0], sizes, progress, required))
     return write_bigwig(out, sizes, read_coverage(paths, sizes, kind, progress, required))
@@ -1159,8 +1159,8 @@ def bases_on_chromosome(
     Parameters
     ----------
     regions : DataFrame
-        Columns chrom (named as in `chrom_sizes`), start and end; 0-based, half-open. Regions may leave their
-        chromosome.
+        Columns chrom (named as in `chrom_sizes`), start and end; 0-based, half-open. Regions may extend
+        beyond their chromosome.
     bin_size : int
         The bin size, in bp.
     chrom_sizes : mapping or str or Path
@@ -1277,8 +1277,8 @@ def bin_sums(
     path : str or Path
         A bigWig of read depth or counts.
     regions : DataFrame
-        Columns chrom (named as in `chrom_sizes`), start and end; 0-based, half-open. Regions may leave their
-        chromosome.
+        Columns chrom (named as in `chrom_sizes`), start and end; 0-based, half-open. Regions may extend
+        beyond their chromosome.
     bin_size : int
         The bin size, in bp.
     chrom_sizes : mapping or str or Path
@@ -1287,7 +1287,7 @@ def bin_sums(
         Chromosomes on which the track must have data; by default, all of the regions. chrY may lack it.
         Regions on other chromosomes without data are 0.
     file : str or Path, optional
-        The file to name in messages, if the bigWig was made of it; by default, the bigWig.
+        The file to name in messages, if the bigWig was made from another file; by default, the bigWig.
 
     Returns
     -------
@@ -1299,8 +1299,8 @@ def bin_sums(
     ------
     InputError
         If the file is missing, damaged, of another assembly or has no data on a required chromosome; if the
-        signal in a region is negative, infinite or not a number; or if a region or the bin size makes no
-        sense.
+        signal in a region is negative, infinite or not a number; or if a region or the bin size is
+        invalid.
 
     Warns
     -----

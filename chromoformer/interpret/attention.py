@@ -379,27 +379,45 @@ def attention_maps(
     Returns
     -------
     dict of int to ndarray, shape (heads, N queries, N keys)
-        For each bin size (bp) the mean over genes, 5' to 3'.
+        For each bin size (bp) the mean over genes, 5' to 3', with the TSS in the middle. N is the number of
+        bins of the store's window, or one less if a narrower `promoter_window` leaves an odd number to pad.
 
     Raises
     ------
     InputError
-        If a gene is unknown, if not exactly one of several models held out its fold, or if the channels of
-        model and store differ.
+        If a gene is unknown, if not exactly one of several models held out its fold, if the channels of model
+        and store differ, or if the models read promoter windows of different widths.
     """
     store = open_store(store)
     total: dict[int, torch.Tensor] = {}
     number = 0
-    for _, model, rows, _ in models_of_genes(models, store, genes, dtype):
+    widths = set()
+    for name, model, rows, _ in models_of_genes(models, store, genes, dtype):
         number += len(rows)
+        widths.add(model.config.promoter_window or store.window)
+        if len(widths) > 1:
+            raise InputError(
+                f"the models read promoter windows of {sorted(widths)} bp, which have no common bins",
+                file=name,
+                fix="map models of one width at a time",
+            )
         paper = PaperChromoformer.from_model(model).to(device).eval()
         for batch in loader(dataset_for(model, store, device), rows, batch_size):
             for size in model.config.bin_sizes:
                 features, padding = batch.promoter_features(size, model.config.promoter_window)
                 with torch.inference_mode():
                     weights = paper.embedding[str(size)](features.to(dtype), padding)[1][-1]
+                missing = (store.window - max(widths)) // size
+                if missing % 2:
+                    weights = _around_tss(weights, batch.minus)
                 total[size] = total.get(size, 0) + weights.sum(0)
     return {size: (weights / number).cpu().numpy() for size, weights in total.items()}
+
+
+def _around_tss(weights: torch.Tensor, minus: torch.Tensor) -> torch.Tensor:
+    "Return maps, (genes, heads, N, N), without the unpaired bin of padding: the first, or on minus the last."
+    on_minus = minus[:, None, None, None]
+    return torch.where(on_minus, weights[..., :-1, :-1], weights[..., 1:, 1:])
 
 # %% ../../nbs/interpret/attention.ipynb #a77e0a21
 def body_preferences(

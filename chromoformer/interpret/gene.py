@@ -104,7 +104,7 @@ def logit(
     Returns
     -------
     Tensor, shape (B,)
-        Log-odds of high expression (natural logarithm), or predicted log2(RPKM + 1).
+        Log-odds of high expression (natural logarithm), or predicted log2(expression + 1).
     """
     return output[:, 1] - output[:, 0] if output.shape[-1] == 2 else output[:, 0]
 
@@ -128,8 +128,8 @@ def compare_explanations(
     Returns
     -------
     DataFrame
-        One row per gene: `score` and `score_without` (probability or predicted log2(RPKM + 1)),
-        `score_change`, `effect` (change of the log-odds or of log2(RPKM + 1)), and `euclidean` and
+        One row per gene: `score` and `score_without` (probability or predicted log2(expression + 1)),
+        `score_change`, `effect` (change of the log-odds or of log2(expression + 1)), and `euclidean` and
         `cosine`, the distances of the two regulatory embeddings.
     """
     embedding = explanation.embedding[genes].double()
@@ -324,11 +324,11 @@ class GeneExplanation:
     output : ndarray, shape (outputs,)
         Outputs of the network.
     score : float
-        Prediction with all pCREs: the probability of high expression, or log2(RPKM + 1).
+        Prediction with all pCREs: the probability of high expression, or log2(expression + 1).
     score_without : float
         Prediction without any pCREs.
     effect : float
-        Effect of all pCREs together: the change of the log-odds, or of log2(RPKM + 1).
+        Effect of all pCREs together: the change of the log-odds, or of log2(expression + 1).
     embedding : ndarray, shape (resolutions * width,)
         Regulatory embedding with all pCREs.
     embedding_without : ndarray, shape (resolutions * width,)

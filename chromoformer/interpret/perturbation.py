@@ -265,8 +265,8 @@ def perturb(
     -------
     DataFrame
         One row per gene, the strongest effect first: `gene_id`, `score` and `score_silenced` (probability
-        or predicted log2(RPKM + 1)), `score_change`, `effect` (change of the log-odds or of log2(RPKM + 1))
-        and `held_out`.
+        or predicted log2(expression + 1)), `score_change`, `effect` (change of the log-odds or of
+        log2(expression + 1)) and `held_out`.
 
     Raises
     ------
@@ -334,7 +334,7 @@ def scan(
     DataFrame
         One row per stretch and mark: `chrom`, `start`, `end` (0-based, half-open), `rank` (0 for the
         promoter window, else the rank of the pCRE), `mark`, `effect` (change of the log-odds or of
-        log2(RPKM + 1)) and `held_out`.
+        log2(expression + 1)) and `held_out`.
 
     Raises
     ------

@@ -166,8 +166,8 @@ def specific_genes(
     Parameters
     ----------
     matrix : str or Path
-        Tab-separated expression matrix with genes as rows and at least three cell types as columns, in
-        RPKM.
+        Tab-separated expression matrix with genes as rows and at least three cell types as columns; not
+        logarithms.
     column : str
         Name of the cell type's column.
     number : int, default 500
@@ -298,7 +298,7 @@ def beyond_promoter(
     Returns
     -------
     Series of float, shape (genes,)
-        Change of the log-odds or of log2(RPKM + 1); NaN for genes without pCREs.
+        Change of the log-odds or of log2(expression + 1); NaN for genes without pCREs.
     """
     moved = table[table["pcres"] > 0]
     by_model = moved.groupby("model")["score_without"]

@@ -94,7 +94,7 @@ class ChromoformerConfig:
     contacts : bool
         Add contact scores to the attention scores of Regulation.
     task : {"classification", "regression"}
-        What is predicted: high or low expression, or log2(RPKM + 1).
+        What is predicted: high or low expression, or log2(expression + 1).
     embedding, pairwise, regulation : BlockConfig
         Sizes of the three blocks; a dict of the sizes is accepted.
     head_width : int
@@ -121,6 +121,8 @@ class ChromoformerConfig:
         if unknown:
             known = some(list(POSITION_FEATURES), 9)
             raise _wrong(f"unknown positions {some(unknown)}; known are {known}", "positions")
+        if self.span == "window" and self.positions != type(self).__dataclass_fields__["positions"].default:
+            raise _wrong("positions have no effect on a network of promoter windows (span)", "positions")
         widths = {block.width for block in (self.embedding, self.pairwise, self.regulation)}
         if len(widths) > 1:
             raise _wrong(f"the blocks have widths {some(sorted(widths))}; they must be equal", "width")

@@ -40,8 +40,7 @@ class Explanation:
         The regulatory embedding, as it enters the head.
     promoter : list of Tensor, each of shape (B, heads, N)
         By resolution: attention of the TSS bin over the promoter bins, 5' to 3'. For whole genes, N is the
-        number of bins of the
-        longest gene, and weights are 0 past a gene's end.
+        number of bins of the longest gene, and weights are 0 past a gene's end.
     pairwise : list of list of Tensor, each of shape (P, heads, L)
         By resolution and layer: attention of the TSS bin over the bins of each pCRE.
     pairwise_start : list of int
@@ -96,7 +95,7 @@ class Chromoformer(nn.Module):
             self.register_buffer(f"positions_{size}", positions, persistent=False)
 
     def _embedding_block(self) -> nn.Module:
-        "A block that reads the promoter window, or the whole gene."
+        "Return a block that reads the promoter window, or the whole gene."
         config = self.config
         if config.span == "gene":
             return GeneTransformer(len(config.channels), config.positions, config.embedding)
@@ -113,7 +112,7 @@ class Chromoformer(nn.Module):
         Returns
         -------
         Tensor, shape (B, 2) or (B, 1)
-            Two logits for the classifier, or the predicted log2(RPKM + 1). See `predicted_values`.
+            Two logits for the classifier, or the predicted log2(expression + 1). See `predicted_values`.
 
         Raises
         ------
@@ -143,14 +142,14 @@ class Chromoformer(nn.Module):
         return self._compute(batch, attention=True)
 
     def standardise(self, batch: Batch) -> None:
-        """Set the scale of the marks of whole genes to that of these training genes.
+        """Set the mean and standard deviation by which marks of whole genes are scaled.
 
-        A network that reads promoter windows has no such scale and is left as it is.
+        A network that reads promoter windows does not scale its marks and is not changed.
 
         Parameters
         ----------
         batch : Batch
-            Training genes.
+            Training genes, from which mean and standard deviation are computed.
         """
         if self.config.span == "gene":
             for size in self.config.bin_sizes:
@@ -158,7 +157,7 @@ class Chromoformer(nn.Module):
                 self.embedding[str(size)].standardise(features[pooled.bases > 0])
 
     def _compute(self, batch: Batch, attention: bool) -> Explanation:
-        "Outputs, and the attention weights where they are asked for."
+        "Return the outputs and embeddings and, if requested, the attention weights."
         self.config.check(batch)
         scores = batch.score.to(self.head[0].weight.dtype) * self.config.contacts
         packed = PackedTokens(len(batch), batch.gene, scores)
@@ -180,7 +179,7 @@ class Chromoformer(nn.Module):
         return explanation
 
     def _promoter_inputs(self, batch: Batch, size: int) -> tuple[Tensor, Any, Any]:
-        "The inputs of this resolution's Embedding block."
+        "Return the inputs of the Embedding block of one resolution."
         if self.config.span == "gene":
             features, pooled = batch.gene_features(size)
             return self.embedding[str(size)].bins(features, pooled), pooled, batch.window // size // 2
@@ -189,7 +188,7 @@ class Chromoformer(nn.Module):
         return features.to(positions.dtype), padding, positions
 
     def _pcre_inputs(self, batch: Batch, size: int) -> tuple[Windows, int]:
-        "The bins of all pCREs, and the index in the window of N bins at which they begin."
+        "Return the bins of all pCREs, and the index in the window of N bins at which they begin."
         ((features, padding, first_bin),) = batch.pcre_features(size)  # (P, L, channels), (P, L)
         positions = self.get_buffer(f"positions_{size}")
         positions = positions[first_bin : first_bin + features.shape[1]]  # (L, width)
@@ -204,7 +203,7 @@ def random_batch(genes: int = 6, config: ChromoformerConfig | None = None, seed:
     genes : int, default 6
         Number of genes, B.
     config : ChromoformerConfig, optional
-        Decides channels, window, bins and pCREs; the published settings by default.
+        Sets the channels, the window, the bins and the number of pCREs; the published settings by default.
     seed : int, default 0
         Seed of the random numbers.
 
@@ -250,7 +249,7 @@ def random_batch(genes: int = 6, config: ChromoformerConfig | None = None, seed:
 
 
 def _random_whole_genes(genes: int, config: ChromoformerConfig, integers) -> WholeGeneBatch:
-    "Stretches of one to four windows; the first begins outside its chromosome, as its promoter window does."
+    "Return genes as long as one to four windows; the first begins outside its chromosome."
     finest, channels = min(config.bin_sizes), len(config.channels)
     bins = integers(config.window // finest, 4 * config.window // finest, (genes,))
     span = torch.stack([torch.zeros(genes, dtype=torch.long), bins * finest], 1)
@@ -275,6 +274,6 @@ def predicted_values(output: Tensor) -> Tensor:
     -------
     Tensor, shape (B,)
         Probability of high expression (softmax, second entry) for two outputs; for one, the predicted
-        log2(RPKM + 1).
+        log2(expression + 1).
     """
     return output.softmax(-1)[:, 1] if output.shape[-1] == 2 else output[:, 0]

@@ -123,7 +123,7 @@ class FeedForward(nn.Module):
         Parameters
         ----------
         x : Tensor, shape (..., width)
-            The stream.
+            The residual stream.
 
         Returns
         -------
@@ -161,9 +161,9 @@ class AttentionLayer(nn.Module):
         Parameters
         ----------
         x : Tensor, shape (..., n, width)
-            The stream; makes the queries (and the gate).
+            The residual stream, from which the queries (and the gate) are computed.
         source : Tensor, shape (..., m, width)
-            Makes the keys and values.
+            Vectors from which the keys and values are computed.
         padding : Tensor, bool
             True for keys to ignore; broadcasts to (..., heads, n, m).
         bias : Tensor or float, default 0
@@ -456,7 +456,7 @@ class PaperChromoformer(nn.Module):
         Returns
         -------
         Tensor, shape (B, 2) or (B, 1)
-            Two logits for the classifier, or the predicted log2(RPKM + 1).
+            Two logits for the classifier, or the predicted log2(expression + 1).
 
         Raises
         ------

@@ -26,7 +26,7 @@ def attention_map(weights: np.ndarray, window: int, ax: Axes | None = None, titl
     weights : ndarray, shape (N, N)
         Weights of one head: attending bins in rows, attended bins in columns; each row sums to 1.
     window : int
-        Length of the promoter window, bp.
+        Width that the map covers around the TSS, bp: N bins.
     ax : Axes, optional
         The axis to draw on; default a new figure.
     title : str, optional

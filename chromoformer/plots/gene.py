@@ -358,7 +358,7 @@ def gene(
     """Draw contacts, marks, genes, attention and the effect of each pCRE of one gene.
 
     Everything refers to one gene and one model; there are no intervals. Effects are changes of the log-odds
-    of high expression, or of log2(RPKM + 1), when a pCRE is withheld.
+    of high expression, or of log2(expression + 1), when a pCRE is withheld.
 
     Parameters
     ----------

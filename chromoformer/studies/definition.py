@@ -174,6 +174,23 @@ class Study(_Entry):
         return self
 
     @model_validator(mode="after")
+    def _refuse_without_effect(self):
+        "Refuse keys for data that the study neither simulates, downloads nor builds."
+        only_stores = all(path.endswith(".h5") for path in self.cell_types.values())
+        reason = "the cell types are stores, which are used as they are" if only_stores else ""
+        if self.simulate and not only_stores:
+            reason = "the data are simulated, in the study's own folder"
+        given = {
+            "simulate": only_stores and self.simulate,
+            "data": self.data,
+            "keep_reads": not self.keep_reads,
+        }
+        names = [name for name, value in given.items() if value] if reason else []
+        if names:
+            raise ValueError(f"{', '.join(names)}: this has no effect, because {reason}; leave it out")
+        return self
+
+    @model_validator(mode="after")
     def _check_selections(self):
         "Refuse an analysis of cell types, folds or tasks that the study lacks."
         for name, analysis in self.analyses.items():

@@ -228,6 +228,14 @@ class _Jobs:
 DATA_PARAMETERS = {"out", "cell_type", "store", "manifest", "stores", "manifests", "truth", "study"}
 MODEL_PARAMETERS = {"task", "fold", "runs", "all_runs", "network", "recipe", "seed"}
 FILLED = DATA_PARAMETERS | MODEL_PARAMETERS  # the study fills these in
+_READ_BY = {  # key of an analysis -> the parameters of a notebook on which it has an effect
+    "network": {"network"},
+    "recipe": {"recipe"},
+    "seed": {"seed"},
+    "tasks": {"task"},
+    "folds": {"fold", "runs", "all_runs"},
+    "cell_types": {"cell_type", "store", "manifest", "stores", "manifests", "runs", "all_runs"},
+}
 GIVEN = "parameter."  # prefix of input files that the study itself names, in a notebook's own parameters
 
 
@@ -451,9 +459,13 @@ class _AnalysisJobs:
                 raise self.unknown_parameter(name, own)
             if not own[name].fits(value):
                 raise self.wrong_type(own[name], value)
-        for name in ("network", "recipe"):
-            if getattr(self.entry, name) and name not in self.asked:
-                raise self.error(f"the notebook has no parameter {name}", name, fix="leave it out")
+        for name, parameters in _READ_BY.items():
+            if getattr(self.entry, name) not in (None, {}, []) and not parameters & set(self.asked):
+                raise self.error(
+                    f"the notebook has no parameter {' or '.join(sorted(parameters))}, so this has no effect",
+                    name,
+                    fix="leave it out",
+                )
         return {name: _placed(value, self.jobs.here) for name, value in self.entry.parameters.items()}
 
     def unknown_parameter(self, name: str, own: Mapping[str, Parameter]) -> InputError:

@@ -106,7 +106,7 @@ def check_targets(data: GeneDataset, rows: np.ndarray, task: str, batch_size: in
     rows : ndarray of int
         Rows of the training genes.
     task : {"classification", "regression"}
-        Decides whether the target is the label or log2(RPKM + 1).
+        Decides whether the target is the label or log2(expression + 1).
     batch_size : int
         Smallest number of training genes.
 
@@ -183,7 +183,7 @@ def mean_loss(output: Tensor, target: Tensor) -> Tensor:
     output : Tensor, shape (B, 2) or (B, 1)
         Outputs of the classifier (2) or the regressor (1).
     target : Tensor, shape (B,)
-        Labels 0 and 1 (int64), or log2(RPKM + 1).
+        Labels 0 and 1 (int64), or log2(expression + 1).
 
     Returns
     -------

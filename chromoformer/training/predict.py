@@ -79,7 +79,7 @@ def known_targets(data: GeneDataset) -> np.ndarray:
     Returns
     -------
     ndarray, shape (genes,), float64
-        Label, or log2(RPKM + 1); NaN if it is unknown.
+        Label, or log2(expression + 1); NaN if it is unknown.
     """
     target = data.target.cpu().numpy().astype(np.float64)
     return np.where(target < 0, np.nan, target) if data.target.dtype == torch.int64 else target
@@ -97,9 +97,9 @@ def predictions_of(
     held_out : ndarray of bool, shape (genes,)
         True if the model never saw the gene's fold.
     target : ndarray, shape (genes,)
-        Label, or log2(RPKM + 1); NaN if it is unknown.
+        Label, or log2(expression + 1); NaN if it is unknown.
     predicted : ndarray, shape (genes,)
-        Probability of high expression, or predicted log2(RPKM + 1).
+        Probability of high expression, or predicted log2(expression + 1).
     output : ndarray, shape (genes, outputs)
         Outputs of the model.
 

@@ -60,6 +60,21 @@ class Recipe:
     patience: NonNegativeInt | None = None
     training_median: bool = False
 
+    def __post_init__(self):
+        default = type(self).__dataclass_fields__
+        if self.plateau is None and self.plateau_factor != default["plateau_factor"].default:
+            raise InputError(
+                f"plateau_factor is {self.plateau_factor:g}, but has no effect without plateau",
+                place="recipe, plateau_factor",
+                fix="give plateau, in epochs, or leave out plateau_factor",
+            )
+        if self.plateau is not None and self.decay not in (1, default["decay"].default):
+            raise InputError(
+                f"decay is {self.decay:g}, but has no effect with plateau, which replaces it",
+                place="recipe, decay",
+                fix="leave out decay or plateau",
+            )
+
     @property
     def needs_validation(self) -> bool:
         """Return whether the recipe decides by the loss of validation genes.
