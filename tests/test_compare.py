@@ -2,6 +2,7 @@
 
 import json
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import papermill
 import pytest
 from helpers import MARKS, write_toy_store
 from scipy import stats
+from sklearn.metrics import roc_auc_score
 
 from chromoformer.data.build import build_store
 from chromoformer.data.manifest import Contacts, read_manifest
@@ -20,12 +22,15 @@ from chromoformer.experiments.comparison import (
     fold_scores,
     gain,
     held_out_predictions,
+    in_words,
     mean_scores,
-    paired_test,
+    verdict,
 )
 from chromoformer.experiments.variants import Variant, ablations, run_jobs, train_variant, windows
 from chromoformer.metrics import evaluate_scores, format_metrics, resampled
 from chromoformer.model.checkpoint import read_config
+from chromoformer.training.fit import fit
+from chromoformer.training.recipe import network_and_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCK = {"layers": 1, "heads": 2, "width": 8, "attention_width": 8, "feed_forward_width": 8}
@@ -49,6 +54,7 @@ def predictions(**scores):
                     "fold": np.repeat([1, 2, 3], 100),
                     "gene_id": np.arange(300),
                     "chrom": "chr1",
+                    "tss": 50_000 * np.arange(300),
                     "target": label,
                     "score": score(label, random),
                 }
@@ -71,11 +77,8 @@ def test_means_over_folds_and_differences_equal_those_computed_by_hand():
     assert (means["low"] < means["value"]).all() and (means["value"] < means["high"]).all()
     found = differences(table, "classification", "one", draws=200).iloc[0]
     gaps = [by_hand["two", fold] - by_hand["one", fold] for fold in (1, 2, 3)]
-    assert (
-        np.isclose(found["value"], np.mean(gaps))
-        and found["folds_below"] == sum(gap < 0 for gap in gaps)
-        and found["high"] < 0
-    )
+    assert np.isclose(found["value"], np.mean(gaps))
+    assert found["verdict"] == "not tested" and np.isnan(found["low"])  # each was trained once
     assert np.isclose(
         fold_scores(table, "classification", draws=0)
         .query("metric == 'auc' and model == 'two' and fold == 2")["value"]
@@ -86,10 +89,11 @@ def test_means_over_folds_and_differences_equal_those_computed_by_hand():
 
 def test_a_model_does_not_differ_from_itself_in_any_resampling():
     score = np.random.default_rng(5).normal(size=300)
-    found = differences(
-        predictions(one=lambda y, r: score, same=lambda y, r: score), "classification", "one", draws=50
-    ).iloc[0]
-    assert found["value"] == found["low"] == found["high"] == 0 and np.isnan(found["p_t"])
+    table = predictions(one=lambda y, r: score, same=lambda y, r: score)
+    twice = pd.concat([table.assign(seed=0), table.assign(seed=1)])
+    found = differences(twice, "classification", "one", draws=50).iloc[0]
+    assert found["value"] == found["low"] == found["high"] == 0 and found["p"] == 1
+    assert found["verdict"] == "no difference detected"
 
 
 def test_the_order_of_rows_does_not_matter_and_different_genes_are_an_error():
@@ -112,31 +116,51 @@ def test_the_gain_is_the_mean_of_the_folds_and_does_not_pool_them():
     one, two = (table[table["model"] == model] for model in ("one", "two"))
     found = gain(one, two, "classification", draws=100)
     assert found["fold"].tolist() == ["1", "2", "3", "all"] and found["genes"].tolist() == [100] * 3 + [300]
-    assert found.columns.tolist() == ["fold", "genes", "metric", "with", "without", "gain", "low", "high"]
+    columns = ["fold", "genes", "metric", "with", "without", "gain", "low", "high", "verdict"]
+    assert found.columns.tolist() == columns
     folds, mean = found.iloc[:3], found.iloc[3]
     for column in ("with", "without", "gain"):
         assert np.isclose(mean[column], folds[column].mean())
-    assert (found["low"] < found["gain"]).all() and (found["gain"] < found["high"]).all()
+    assert found["low"].isna().all() and mean["verdict"] == "not tested"  # each was trained once
     shifted = one.assign(score=one["score"] + 10 * one["fold"])  # another scale in each fold
     assert gain(shifted, two, "classification", draws=100).equals(found)
 
 
+def trained(number, **scores):
+    "Return the predictions of models that were trained several times."
+    table = predictions(
+        **{f"{model} {seed}": score for model, score in scores.items() for seed in range(number)}
+    )
+    parts = table["model"].str.rsplit(" ", n=1, expand=True)
+    return table.assign(model=parts[0], seed=parts[1].astype(int), held_out=True)
+
+
 @pytest.mark.parametrize("task", ["classification", "regression"])
 def test_gain_and_differences_are_the_same_computation(task):
-    table = predictions(one=lambda y, r: y + r.normal(size=300), two=lambda y, r: y + 2 * r.normal(size=300))
-    table["held_out"] = True
+    table = trained(2, one=lambda y, r: y + r.normal(size=300), two=lambda y, r: y + 2 * r.normal(size=300))
     one, two = (table[table["model"] == model] for model in ("one", "two"))
     mean = gain(one, two, task, draws=100).iloc[-1]
     found = differences(table, task, "two", draws=100).iloc[0]
     assert (mean["gain"], mean["low"], mean["high"]) == (found["value"], found["low"], found["high"])
+    assert mean["low"] < mean["gain"] < mean["high"] and mean["verdict"] == found["verdict"] == "higher"
 
 
 def test_genes_are_resampled_within_folds():
-    "A gain that differs between folds but not between genes has no interval."
+    "A gain that differs between folds but not between genes or trainings has no interval."
     label = np.tile([0, 1], 100)
-    genes = {"gene_id": np.arange(200), "fold": np.repeat([1, 2], 100), "held_out": True, "target": label}
-    right, wrong = pd.DataFrame(genes | {"score": label}), pd.DataFrame(genes | {"score": 1 - label})
-    mixed = right.assign(score=np.where(right["fold"] == 1, label, 1 - label))
+    genes = {
+        "gene_id": np.arange(200),
+        "chrom": "chr1",
+        "tss": np.arange(200),
+        "fold": np.repeat([1, 2], 100),
+        "held_out": True,
+        "target": label,
+    }
+    right, wrong = (
+        pd.concat([pd.DataFrame(genes | {"score": score, "seed": seed}) for seed in (0, 1)])
+        for score in (label, 1 - label)
+    )
+    mixed = right.assign(score=np.where(right["fold"] == 1, right["score"], 1 - right["score"]))
     assert gain(mixed, wrong, "classification", draws=50)[["gain", "low", "high"]].to_numpy().tolist() == [
         [1, 1, 1],
         [0, 0, 0],
@@ -144,9 +168,9 @@ def test_genes_are_resampled_within_folds():
     ]
 
 
-def test_a_single_fold_has_no_mean_row_and_tables_without_held_out_genes_are_an_error():
+def test_one_fold_is_the_mean_and_tables_without_held_out_genes_are_an_error():
     table = predictions(one=lambda y, r: y + r.normal(size=300)).query("fold == 1").assign(held_out=True)
-    assert gain(table, table, "classification", draws=0)["fold"].tolist() == ["1"]
+    assert gain(table, table, "classification", draws=0)["fold"].tolist() == ["all"]
     with pytest.raises(InputError, match="no held-out genes with a target"):
         gain(table, table.assign(held_out=False), "classification")
     with pytest.raises(InputError, match="a gene is predicted twice"):
@@ -158,42 +182,171 @@ def test_a_paired_interval_is_narrower_than_the_difference_of_two_alone(task):
     random = np.random.default_rng(0)
     target = np.arange(400) % 2 if task == "classification" else random.normal(0, 1, 400)
     shared = target + random.normal(0, 1, 400)  # the same genes are hard for both
+    about = {"gene_id": np.arange(400), "chrom": "chr1", "tss": np.arange(400), "fold": 1, "held_out": True}
     tables = [
-        pd.DataFrame(
-            {
-                "gene_id": np.arange(400),
-                "fold": 1,
-                "held_out": True,
-                "target": target,
-                "score": shared + random.normal(0, noise, 400),
-            }
+        pd.concat(
+            [
+                pd.DataFrame(
+                    about | {"seed": seed, "target": target, "score": shared + random.normal(0, noise, 400)}
+                )
+                for seed in (0, 1, 2)
+            ]
         )
         for noise in (0.1, 0.4)
     ]
     row = gain(*tables, task, draws=200).iloc[0]
-    alone = [evaluate_scores(target, table["score"].to_numpy(), task)[row["metric"]] for table in tables]
-    assert (
-        row["high"] - row["low"] < alone[0]["high"] - alone[1]["low"]
-        and row["low"] < row["gain"] < row["high"]
-    )
+    alone = [
+        mean_scores(table.assign(model="one"), task, draws=200).set_index("metric").loc[row["metric"]]
+        for table in tables
+    ]
+    assert row["high"] - row["low"] < alone[0]["high"] - alone[1]["low"]
+    assert row["low"] < row["gain"] < row["high"]
     with pytest.raises(InputError, match="different genes"):
-        gain(tables[0], tables[1].iloc[1:], task)
+        gain(tables[0], tables[1].query("gene_id > 0"), task)
 
 
-def test_intervals_are_quantiles_of_the_resampled_metrics():
+def test_intervals_have_the_spread_of_the_resampled_metrics():
     random = np.random.default_rng(2)
     target, score = random.normal(size=80), random.normal(size=80)
     drawn = resampled(target, score, "regression", draws=120, seed=4)["pearson_r"]
     found = evaluate_scores(target, score, "regression", draws=120, seed=4)["pearson_r"]
-    assert len(drawn) == 121 and found["value"] == drawn[0] and found["low"] == np.quantile(drawn[1:], 0.025)
+    half = stats.t.ppf(0.975, 79) * np.std(drawn[1:], ddof=1) * np.sqrt(80 / 79)
+    assert len(drawn) == 121 and found["value"] == drawn[0]
+    assert found["low"] == pytest.approx(found["value"] - half)
+    assert found["high"] == pytest.approx(found["value"] + half)
 
 
-def test_paired_tests_find_a_steady_difference_and_none_in_noise():
-    base = np.linspace(0.8, 0.9, 12)
-    steady = paired_test(base + 0.01 + 0.001 * np.sin(np.arange(12)), base)
-    assert steady["p_t"] < 1e-6 and steady["p_wilcoxon"] < 1e-3 and steady["units"] == 12
-    assert paired_test(base + 0.01 * np.tile([1, -1], 6), base)["p_t"] > 0.5
-    assert np.isnan(paired_test([0.9], [0.8])["p_t"])
+# How often a verdict is false. The large simulation is benchmarks/comparisons.py; here, few genes and runs.
+RUNS = 60
+DRAWS = 100
+
+
+def of_equal_models(trainings, random, genes=200, folds=2, shifted=()):
+    """Return predictions of models that differ only by training.
+
+    The expected accuracy of a training differs by chance, as that of a network with another seed. `trainings`
+    has the number of trainings of each model; `shifted` models have scores of another scale in every fold.
+    """
+    tables = []
+    for fold in range(1, folds + 1):
+        target = random.permutation(np.arange(genes) % 2)
+        common = random.normal(size=genes)  # the same genes are hard for all
+        for model, number in enumerate(trainings):
+            for seed in range(number):
+                quality = 1 + 0.1 * random.normal()
+                score = quality * target + common + 0.3 * random.normal(size=genes)
+                about = {"model": f"model {model}", "seed": seed, "fold": fold, "chrom": f"chr{fold}"}
+                genes_of = {"gene_id": [f"{fold}.{i}" for i in range(genes)], "tss": 1000 * np.arange(genes)}
+                score = score + 10 * fold * (model in shifted)
+                tables.append(pd.DataFrame(about | genes_of | {"target": target, "score": score}))
+    return pd.concat(tables, ignore_index=True)
+
+
+def most_by_chance(runs, level=0.05):
+    "Return the largest share of false verdicts that is compatible with a level, three standard errors above."
+    return level + 3 * np.sqrt(level * (1 - level) / runs)
+
+
+def share_with_a_verdict(trainings, runs=RUNS, **how):
+    "Return how often at least one of the equal models is called higher or lower than the first."
+    false = 0
+    for run in range(runs):
+        table = of_equal_models(trainings, np.random.default_rng(run), **how)
+        found = differences(table, "classification", "model 0", DRAWS)
+        false += found["verdict"].isin(["higher", "lower"]).any()
+    return false / runs
+
+
+def test_groups_of_trainings_of_one_network_are_not_told_apart():
+    "Six trainings of one network form ten pairs of groups of three; single trainings are never told apart."
+    groups = [set(one) for one in combinations(range(6), 3) if 0 in one]
+    false = []
+    for run in range(10):
+        table = of_equal_models((6,), np.random.default_rng(run))
+        for group in groups:
+            split = table.assign(model=np.where(table["seed"].isin(group), "one", "other"))
+            false.append(differences(split, "classification", "one", DRAWS)["verdict"].iloc[0])
+    rate = np.isin(false, ["higher", "lower"]).mean()
+    assert rate <= most_by_chance(10)  # the pairs of one run depend on each other, so runs are counted
+    single = differences(
+        table.assign(model=table["seed"].astype(str), seed=0), "classification", [*"012345"], DRAWS
+    )
+    assert len(single) == 30 and set(single["verdict"]) == {"not tested"}
+
+
+def test_two_equal_models_of_three_trainings_are_rarely_told_apart_and_sometimes_are():
+    rate = share_with_a_verdict((3, 3))
+    assert rate <= most_by_chance(RUNS)
+    single_genes = 0  # what intervals over genes only would say
+    for run in range(30):
+        table = of_equal_models((1, 1), np.random.default_rng(run))
+        values = {
+            (model, fold): resampled(part["target"], part["score"], "classification", DRAWS, fold, only="auc")
+            for (model, fold), part in table.groupby(["model", "fold"])
+        }
+        difference = np.mean(
+            [values["model 1", fold]["auc"] - values["model 0", fold]["auc"] for fold in (1, 2)], axis=0
+        )
+        low, high = np.quantile(difference[1:], [0.025, 0.975])
+        single_genes += low > 0 or high < 0
+    assert single_genes / 30 > most_by_chance(30)  # the simulated trainings differ enough to matter
+
+
+def test_the_same_ranking_on_another_scale_in_each_fold_has_no_difference():
+    table = of_equal_models((3,), np.random.default_rng(0), folds=4)
+    shifted = table.assign(model="shifted", score=2 * table["score"] + 5 * (table["fold"] % 3))
+    both = pd.concat([table, shifted])
+    found = differences(both, "classification", "model 0", DRAWS).iloc[0]
+    assert found["value"] == 0 and found["verdict"] == "no difference detected"
+    gained = gain(shifted.assign(held_out=True), table.assign(held_out=True), "classification", DRAWS)
+    assert (gained["gain"] == 0).all()
+    pooled = [
+        evaluate_scores(part["target"], part["score"], "classification", draws=0)["auc"]["value"]
+        for _, part in both.query("seed == 0").groupby("model")
+    ]
+    assert pooled[1] < pooled[0] - 0.05  # what pooling would report
+
+
+def test_the_best_of_seven_equal_baselines_is_rarely_called_higher():
+    assert share_with_a_verdict((3,) * 8, runs=40) <= most_by_chance(40)
+
+
+def test_25_ablations_without_effect_rarely_have_a_verdict():
+    runs = 15
+    assert share_with_a_verdict((5, *[1] * 25), runs=runs) <= most_by_chance(runs)
+
+
+def test_a_variant_trained_once_varies_like_the_full_network():
+    "The standard error of trainings is s sqrt(1 + 1/n), with n - 1 degrees of freedom in each fold."
+    random = np.random.default_rng(1)
+    target = np.arange(400) % 2
+    about = {"gene_id": np.arange(400), "chrom": "chr1", "tss": np.arange(400), "fold": 1, "target": target}
+    noise = random.normal(size=400)
+    full = [(target * quality + noise) for quality in (1, 1.2, 0.8, 1.1, 1.4)]
+    tables = [pd.DataFrame(about | {"model": "full", "seed": s, "score": v}) for s, v in enumerate(full)]
+    tables.append(pd.DataFrame(about | {"model": "less", "seed": 0, "score": target * 0.9 + noise}))
+    found = differences(pd.concat(tables), "classification", "full", draws=300).iloc[0]
+    auc = [roc_auc_score(target, score) for score in full]
+    trainings = np.var(auc, ddof=1) * (1 + 1 / 5)
+    blocks = np.repeat(np.arange(20), 20)  # 400 genes: 20 blocks
+    drawn = [
+        resampled(target, score, "classification", 300, 1, blocks, "auc")["auc"]
+        for score in (tables[-1]["score"].to_numpy(), *full)
+    ]
+    genes = np.var((drawn[0] - np.mean(drawn[1:], axis=0))[1:], ddof=1) * 20 / 19
+    freedom = (genes + trainings) ** 2 / (genes**2 / 19 + trainings**2 / 4)
+    half = stats.t.ppf(0.975, freedom) * np.sqrt(genes + trainings)
+    assert found["value"] == pytest.approx(drawn[0][0] - np.mean(auc))
+    assert (found["high"] - found["low"]) / 2 == pytest.approx(half)
+
+
+def test_words_follow_the_verdict_and_the_verdict_the_interval():
+    table = trained(3, one=lambda y, r: y + r.normal(size=300), two=lambda y, r: y + 3 * r.normal(size=300))
+    row = next(differences(table, "classification", "one", draws=100).itertuples())
+    assert row.verdict == verdict(row.low, row.high) == "lower"
+    assert in_words(row).startswith("two: lower than one, AUC -0.")
+    once = next(differences(table.query("seed == 0"), "classification", "one", draws=100).itertuples())
+    assert "not tested (one training of each)" in in_words(once) and "(+" not in in_words(once)
 
 
 def test_reading_some_channels_equals_a_store_without_the_others(store):
@@ -264,14 +417,13 @@ def plain_store(toy, tmp_path_factory):
 
 
 def test_ablations_that_a_store_does_not_allow_are_returned_with_the_reason(plain_store, store):
-    variants, refused = ablations(Store(plain_store), seeds=2)
+    variants, refused = ablations(Store(plain_store))
     assert refused == {
         "without pCREs; without contact scores": "no gene has a pCRE in this store",
         "fewer resolutions": "there is only one, 500 bp",
     }
-    assert [v.name for v in variants][:2] == ["full", "seed 1"] and sum(
-        v.group == "mark out" for v in variants
-    ) == 4
+    assert [v.name for v in variants][:2] == ["full", "without H3K4me1"]
+    assert sum(v.group == "mark out" for v in variants) == 4
     assert "each mark out, each mark alone" in ablations(Store(store, channels=["H3K4me3"]))[1]
     assert windows(Store(plain_store), [3000, 40_000, 80_000])[1].keys() == {"80 kb"}
     assert [v.network for v in windows(Store(plain_store), [3000, 40_000])[0]] == [
@@ -282,6 +434,7 @@ def test_ablations_that_a_store_does_not_allow_are_returned_with_the_reason(plai
 
 
 def run(name, out, **parameters):
+    out.mkdir(exist_ok=True)
     papermill.execute_notebook(
         ROOT / "nbs" / "analyses" / f"{name}.ipynb",
         out / "notebook.ipynb",
@@ -307,20 +460,54 @@ def test_the_benchmark_compares_the_models_that_fit_a_store_without_contacts(pla
         task="regression",
         models=["ridge regression", "HM-CRNN", "logistic regression", "GC-MERGE"],
         baseline_recipe="fast",
+        seeds=2,
     )
     assert set(results["refused"]) == {"logistic regression", "GC-MERGE"}
     assert {row["model"] for row in results["means"]} == {"Chromoformer", "ridge regression", "HM-CRNN"}
     table = pd.read_parquet(tmp_path / "predictions.parquet")
-    assert len(table) == 3 * len(Store(plain_store).genes) and set(table["task"]) == {"regression"}
+    assert len(table) == 2 * 3 * len(Store(plain_store).genes) and set(table["task"]) == {"regression"}
     assert (tmp_path / "figures" / "ranking.png").stat().st_size > 10_000
     by_hand = held_out_predictions(
-        {"HM-CRNN": [tmp_path / "runs" / "HM-CRNN" / f"fold{fold}" for fold in (1, 2, 3, 4)]}
+        {
+            "HM-CRNN": [
+                tmp_path / "runs" / "HM-CRNN" / f"seed{seed}" / f"fold{fold}"
+                for seed in (0, 1)
+                for fold in (1, 2, 3, 4)
+            ]
+        }
     )
     means = mean_scores(by_hand, "regression", 50).set_index("metric")["value"]
     assert np.isclose(
         means["r2"],
         next(row["value"] for row in results["means"] if row["model"] == "HM-CRNN" and row["metric"] == "r2"),
     )
+    differs = {row["model"]: row for row in results["differences"]}
+    assert set(differs) == {"ridge regression", "HM-CRNN"}
+    assert all(row["trainings"] == row["reference_trainings"] == 2 for row in differs.values())
+    assert all(row["verdict"] == verdict(row["low"], row["high"]) != "not tested" for row in differs.values())
+    ridge = table[table["model"] == "ridge regression"].set_index(["seed", "gene_id"])["score"]
+    assert (ridge[0] == ridge[1]).all()  # the same result with each seed
+
+
+def test_the_benchmark_takes_given_runs_as_one_training_and_adds_others(plain_store, tmp_path):
+    config, recipe = network_and_recipe(Store(plain_store), NETWORK, RECIPE)
+    runs = [str(tmp_path / "given" / f"fold{fold}") for fold in (1, 2)]
+    for fold, run_folder in zip((1, 2), runs):
+        fit(Store(plain_store), run_folder, fold, config, recipe, seed=7, measure=False, progress=False)
+    common = {"store": str(plain_store), "models": ["logistic regression"], "runs": runs, "held_out": [1, 2]}
+    found = run("benchmark", tmp_path / "all", **common)
+    table = pd.read_parquet(tmp_path / "all" / "predictions.parquet")
+    seeds = table.groupby("model")["seed"].unique().map(sorted).to_dict()
+    assert seeds == {"Chromoformer": [0, 1, 7], "logistic regression": [0, 1, 2]}
+    assert found["seeds"] == 3 and found["differences"][0]["reference_trainings"] == 3
+    given = pd.concat([pd.read_parquet(f"{run_folder}/predictions.parquet") for run_folder in runs])
+    used = table.query("model == 'Chromoformer' and seed == 7").set_index("gene_id")["score"]
+    expected = given[given["held_out"]].set_index("gene_id")["score"].loc[used.index]
+    assert len(used) and np.array_equal(used, expected)
+    for run_folder in runs:  # as runs of imported weights
+        (Path(run_folder) / "state.pt").unlink()
+    found = run("benchmark", tmp_path / "once", **common)
+    assert found["seeds"] == 1 and [row["verdict"] for row in found["differences"]] == ["not tested"]
 
 
 @pytest.mark.slow
@@ -330,13 +517,28 @@ def test_ablation_and_window_train_the_variants_that_a_store_allows(plain_store,
     results = run(
         "ablation", tmp_path / "ablation", store=str(plain_store), task="regression", held_out=[1], seeds=2
     )
-    assert len(results["refused"]) == 2 and len(results["differences"]) == 1 + 4 + 4
+    assert len(results["refused"]) == 2 and len(results["differences"]) == 4 + 4
+    for row in results["differences"]:
+        assert (row["reference"], row["reference_trainings"], row["trainings"]) == ("full", 2, 1)
+        assert row["verdict"] == verdict(row["low"], row["high"])
+    assert set(results["over_seeds"]) == {"0", "1"} and "spread" not in results
+    full = next(r for r in results["means"] if r["model"] == "full" and r["metric"] == "pearson_r")
+    assert np.mean(list(results["over_seeds"].values())) == pytest.approx(full["value"])
     results = run(
-        "window", tmp_path / "window", store=str(plain_store), held_out=[1], widths=[3000, 40_000, 80_000]
+        "window", tmp_path / "window", store=str(plain_store), held_out=[1], widths=[3000, 80_000], seeds=2
     )
-    assert {row["model"] for row in results["means"]} == {"3 kb", "40 kb"} and "name the manifest" in results[
+    assert {row["model"] for row in results["means"]} == {"3 kb", "40 kb"} and "manifest" in results[
         "refused"
     ]["80 kb"]
+    assert results["reference"] == "40 kb" and [row["model"] for row in results["differences"]] == ["3 kb"]
+
+
+@pytest.mark.slow
+def test_the_reference_window_is_that_of_the_store_where_the_paper_s_is_not_possible(store, tmp_path):
+    window = Store(store).window
+    results = run("window", tmp_path, store=str(store), held_out=[1], widths=[window // 2], seeds=1)
+    assert window < 40_000 and results["reference"] == f"{window / 1000:g} kb"
+    assert [row["verdict"] for row in results["differences"]] == ["not tested"]
 
 
 @pytest.mark.slow
@@ -344,8 +546,10 @@ def test_wider_windows_and_added_tracks_are_built_from_the_manifest(toy, toy_sto
     for name in ("ablation", "window"):
         (tmp_path / name).mkdir()
     common = {"store": str(toy_store), "manifest": str(toy / "cellA.yaml"), "held_out": [1]}
-    results = run("window", tmp_path / "window", widths=[10_000, 80_000], **common)
-    assert {row["model"] for row in results["means"]} == {"10 kb", "80 kb"} and results["refused"] == {}
+    results = run("window", tmp_path / "window", widths=[10_000, 80_000], seeds=1, **common)
+    assert {row["model"] for row in results["means"]} == {"10 kb", "40 kb", "80 kb"} and results[
+        "refused"
+    ] == {}
     assert Store(tmp_path / "window" / "stores" / "80000.h5").window == 80_000
     results = run(
         "ablation",
@@ -361,7 +565,10 @@ def test_wider_windows_and_added_tracks_are_built_from_the_manifest(toy, toy_sto
         "shuffled contact scores",
         "with CTCF",
     ]
-    assert read_config(tmp_path / "ablation" / "runs" / "with_CTCF" / "fold1")[0].channels[-1] == "CTCF"
+    assert (
+        read_config(tmp_path / "ablation" / "runs" / "with_CTCF" / "seed0" / "fold1")[0].channels[-1]
+        == "CTCF"
+    )
 
 
 @pytest.mark.parametrize("ties", [False, True])

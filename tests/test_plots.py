@@ -17,6 +17,7 @@ import torch
 from helpers import SMALL, write_toy_store
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from sklearn.metrics import roc_auc_score
 
 from chromoformer import plots
 from chromoformer.data.store import Store
@@ -24,6 +25,7 @@ from chromoformer.errors import InputError
 from chromoformer.interpret.gene import explain_gene
 from chromoformer.metrics import evaluate_scores
 from chromoformer.model.network import Chromoformer
+from chromoformer.plots.performance import along, forest, ranking
 
 
 @pytest.fixture(autouse=True)
@@ -32,12 +34,12 @@ def close_figures():
     plt.close("all")
 
 
-def predictions(target, score, held_out=True):
+def predictions(target, score, held_out=True, folds=1):
     number = len(target)
     return pd.DataFrame(
         {
             "gene_id": [f"g{i}" for i in range(number)],
-            "fold": np.arange(number) % 4 + 1,
+            "fold": np.arange(number) % folds + 1,
             "held_out": held_out,
             "target": np.asarray(target, float),
             "score": np.asarray(score, float),
@@ -48,7 +50,7 @@ def predictions(target, score, held_out=True):
 def noisy(seed, strength, number=400):
     random = np.random.default_rng(seed)
     target = np.arange(number) // 4 % 2
-    return predictions(target, 1 / (1 + np.exp(-random.normal(strength * (target - 0.5), 1))))
+    return predictions(target, 1 / (1 + np.exp(-random.normal(strength * (target - 0.5), 1))), folds=4)
 
 
 def texts_on_texts(figure):
@@ -131,6 +133,98 @@ def test_roc_curve_of_perfect_scores_passes_through_the_corner():
     assert ax.get_legend().get_texts()[0].get_text() == "AUC 1.000 (1.000–1.000)"
 
 
+def test_each_fold_has_a_curve_and_the_legend_gives_the_mean_over_folds():
+    table = noisy(0, 2)
+    shifted = table.assign(score=table["score"] + table["fold"])  # each model has a scale of its own
+    by_fold = [roc_auc_score(part["target"], part["score"]) for _, part in table.groupby("fold")]
+    for drawn in (table, shifted):
+        ax = plots.roc(drawn)
+        assert len(ax.lines) == 1 + 4
+        areas = [np.trapezoid(line.get_ydata(), line.get_xdata()) for line in ax.lines[1:]]
+        assert areas == pytest.approx(by_fold)
+        text = ax.get_legend().get_texts()[0].get_text()
+        assert text.startswith(f"AUC {np.mean(by_fold):.3f} (") and text.endswith("mean of 4 folds")
+    measured = np.random.default_rng(0).normal(size=200)
+    regressed = predictions(measured, measured + 100 * (np.arange(200) % 4), folds=4)
+    assert "Pearson r 1.000" in plots.scatter(regressed).get_title("left")
+
+
+def compared(**columns):
+    "Three differences, as in a table of `differences`."
+    value = np.array([-0.02, 0.001, 0.03])
+    return pd.DataFrame(
+        {
+            "model": ["a", "b", "c"],
+            "metric": "auc",
+            "value": value,
+            "low": value - 0.01,
+            "high": value + 0.01,
+            "verdict": ["lower", "no difference detected", "higher"],
+        }
+        | columns
+    )
+
+
+def test_a_forest_plot_marks_verdicts_and_has_no_rule_of_its_own():
+    ax = forest(compared())
+    assert [text.get_color() for text in ax.texts] == [plots.RED, "#555555", plots.BLUE]
+    assert "genes and trainings, corrected for 3 comparisons" in ax.get_xlabel()
+    same = forest(compared(verdict="no difference detected"))  # although two intervals exclude 0
+    assert {text.get_color() for text in same.texts} == {"#555555"}
+    assert texts_on_texts(ax.figure) == []
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        compared(low=np.nan, high=np.nan, verdict="not tested"),
+        compared(low=None, high=None, verdict="not tested"),
+        compared().drop(columns="verdict"),  # of an older version, whose intervals left out trainings
+    ],
+    ids=["missing", "from JSON", "older"],
+)
+def test_differences_that_were_not_tested_have_no_bar_and_no_colour(table):
+    ax = forest(table)
+    assert {text.get_color() for text in ax.texts} == {plots.GREY} and "not tested" in ax.get_xlabel()
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["not tested"]
+    drawn = [line for line in ax.lines if len(line.get_xdata()) == 2 and line.get_color() == plots.GREY]
+    assert all(np.isnan(np.asarray(line.get_xdata(), float)).all() for line in drawn)
+    assert texts_on_texts(ax.figure) == []
+
+
+@pytest.mark.parametrize(
+    ("trainings", "says"),
+    [
+        ([3, 3, 3], "genes and trainings"),
+        ([1, 1, 1], "genes only"),
+        ([3, 1, 3], "genes, and trainings if several"),
+        (None, "genes only"),
+    ],
+)
+def test_figures_of_scores_say_what_their_intervals_cover(trainings, says):
+    value = np.array([0.8, 0.85, 0.84])
+    means = pd.DataFrame({"model": ["a", "b", "c"], "metric": "auc", "x": [2, 10, 40], "value": value})
+    means = means.assign(low=value - 0.01, high=value + 0.01)
+    if trainings:
+        means["trainings"] = trainings
+    folds = means.assign(fold=1)
+    assert says in ranking(means, folds).get_xlabel()
+    assert says in along(folds, means).get_legend().get_texts()[-1].get_text()
+    bare = means.assign(low=np.nan, high=np.nan)
+    assert "no intervals" in ranking(bare).get_xlabel() and "nan" not in ranking(bare).texts[0].get_text()
+    assert "no intervals" in along(folds, bare).get_legend().get_texts()[-1].get_text()
+
+
+def test_a_gain_of_single_trainings_has_no_bar_and_is_not_tested():
+    by_fold = {"fold": ["1", "2", "all"], "metric": "auc", "gain": [0.01, 0.03, 0.02]}
+    once = pd.DataFrame(by_fold | {"low": np.nan, "high": np.nan, "verdict": ["", "", "not tested"]})
+    ax = plots.gains(once)
+    assert ax.get_title("left") == "not tested" and "one training each" in ax.get_xlabel()
+    several = once.assign(low=-0.01, high=0.05, verdict=["", "", "no difference detected"])
+    ax = plots.gains(several)
+    assert ax.get_title("left") == "no difference detected" and "genes and trainings" in ax.get_xlabel()
+
+
 def test_equal_scores_are_one_step_of_the_roc_curve():
     ax = plots.roc(predictions([1, 0, 1, 0], [0.5, 0.5, 0.5, 0.5]))
     assert ax.lines[1].get_xydata().tolist() == [[0, 0], [1, 1]]
@@ -148,7 +242,7 @@ def test_only_held_out_genes_are_drawn():
 def test_precision_and_recall_equal_those_of_scikit_learn():
     from sklearn.metrics import precision_recall_curve
 
-    table = noisy(0, 2)
+    table = noisy(0, 2).assign(fold=1)
     precision, recall, _ = precision_recall_curve(table["target"], table["score"])
     line = plots.precision_recall(table).lines[1]
     drawn = dict(

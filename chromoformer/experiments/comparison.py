@@ -256,7 +256,10 @@ def _noise_of_trainings(*models: _Measured) -> _Noise | None:
     }
     known = repeated[0]
     shares = {number: share[number] for number in repeated}
-    shares[known] += sum(share[number] for number in range(len(models)) if number not in repeated)
+    once = [number for number in range(len(models)) if number not in repeated]
+    if once and not one_training[known]:  # without randomness in training; it says nothing about the other
+        return None
+    shares[known] += sum(share[number] for number in once)
     return [(one_training[number] * shares[number], freedom[number]) for number in repeated]
 
 # %% ../../nbs/experiments/comparison.ipynb #c0a1b207
@@ -524,7 +527,7 @@ def in_words(difference: Any) -> str:
         "higher": f"higher than {difference.reference}",
         "lower": f"lower than {difference.reference}",
         NOT_DETECTED: f"no difference from {difference.reference} detected",
-        NOT_TESTED: f"difference from {difference.reference} not tested (one training of each)",
+        NOT_TESTED: f"difference from {difference.reference} not tested (too few trainings)",
     }[difference.verdict]
     return f"{difference.model}: {against}, {value}{interval}"
 

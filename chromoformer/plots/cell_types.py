@@ -101,14 +101,15 @@ def transfer_by_similarity(table: pd.DataFrame, by: str, ax: Axes | None = None,
 # %% ../../nbs/plots/cell_types.ipynb #333eb174
 @styled
 def gains(table: pd.DataFrame, ax: Axes | None = None, what: str = "") -> Axes:
-    """Draw the gain from an addition, by fold and over all genes.
+    """Draw the gain from an addition, by fold and as the mean over folds.
 
-    Bars are paired 95% intervals over resampled genes.
+    Bars are 95% intervals over genes and trainings. Where both models were trained once, the gain is not
+    tested and has no bar. The title is the verdict on the mean.
 
     Parameters
     ----------
     table : DataFrame
-        Table from `gain`: fold (or "all"), metric, gain, low, high.
+        Table from `gain`: fold (or "all"), metric, gain, low, high and verdict.
     ax : Axes, optional
         The axis to draw on; default a new figure.
     what : str, optional
@@ -117,17 +118,21 @@ def gains(table: pd.DataFrame, ax: Axes | None = None, what: str = "") -> Axes:
     Returns
     -------
     Axes
-        The axis, one row per fold and one for all genes.
+        The axis, one row per fold and one for the mean over folds.
     """
     ax = new_axis(ax, 5.6, 0.9 + 0.4 * len(table))
     ax.axvline(0, color="black", lw=0.7)
-    names = ["all genes" if fold == "all" else f"fold {fold}" for fold in table["fold"]]
+    names = ["mean" if fold == "all" else f"fold {fold}" for fold in table["fold"]]
     for place, row in enumerate(table.rename(columns={"gain": "value"}).to_dict("records")):
         colour, marker = (BLUE, "D") if row["fold"] == "all" else (GREY, "o")
         interval(ax, place, row, colour, marker)
     name_rows(ax, range(len(table)), names)
     metric = METRIC_NAMES[table["metric"].iloc[0]]
-    ax.set(xlabel=f"change of {metric} by {what}" if what else f"change of {metric}")
+    change = f"change of {metric} by {what}" if what else f"change of {metric}"
+    tested = bool(table["low"].notna().any())
+    ax.set(xlabel=f"{change}\n{'bar: 95%, genes and trainings' if tested else 'one training each'}")
+    if "verdict" in table:
+        ax.set_title(table["verdict"].iloc[-1])
     return ax
 
 # %% ../../nbs/plots/cell_types.ipynb #72e85714

@@ -16,8 +16,15 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from ..errors import InputError
-from ..experiments.comparison import gain
-from ..metrics import MAIN_METRIC, METRIC_NAMES, calibration, calibration_error, evaluate_scores
+from ..experiments.comparison import NOT_DETECTED, NOT_TESTED, gain
+from chromoformer.metrics import (
+    MAIN_METRIC,
+    METRIC_NAMES,
+    blocks_of,
+    calibration,
+    calibration_error,
+    evaluate_scores,
+)
 from chromoformer.plots.style import (
     BLUE,
     COLOURS,
@@ -53,12 +60,37 @@ def _held_out(tables: Predictions) -> dict[str, pd.DataFrame]:
 
 def _main_metric(table: pd.DataFrame, task: str, metric: str | None = None) -> dict[str, float]:
     "Return value, low and high of one metric of a table of predictions."
-    found = evaluate_scores(table["target"].to_numpy(), table["score"].to_numpy(), task)
-    return found[metric or MAIN_METRIC[task]]
+    return _metrics(table, task)[metric or MAIN_METRIC[task]]
+
+
+def _metrics(table: pd.DataFrame, task: str) -> dict[str, dict[str, float]]:
+    "Return all metrics of a table of predictions, means over folds, with intervals over genes."
+    known = "chrom" in table and "tss" in table
+    return evaluate_scores(
+        table["target"].to_numpy(),
+        table["score"].to_numpy(),
+        task,
+        blocks=blocks_of(table) if known else None,
+        fold=table["fold"].to_numpy() if "fold" in table else None,
+    )
+
+
+def _covered(table: pd.DataFrame) -> str:
+    "Return what the intervals of a table from `experiments.comparison` cover, for the label of an axis."
+    if "low" not in table or table["low"].isna().all():
+        return "no intervals"
+    trainings = table["trainings"] if "trainings" in table else pd.Series(1, index=table.index)
+    if (trainings > 1).all():
+        return "bar: 95%, genes and trainings"
+    if (trainings > 1).any():
+        return "bar: 95%, genes, and trainings if several"
+    return "bar: 95%, genes only"
 
 
 def _with_interval(entry: Mapping[str, float]) -> str:
-    "Return a value with its 95% interval as text."
+    "Return a value with its 95% interval, if there is one, as text."
+    if np.isnan(entry["low"]):
+        return f"{entry['value']:.3f}"
     return f"{entry['value']:.3f} ({entry['low']:.3f}–{entry['high']:.3f})"
 
 # %% ../../nbs/plots/performance.ipynb #be6d74a9
@@ -71,17 +103,25 @@ def _counts(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     return np.append(0, np.cumsum(positive)[last]), np.append(0, np.cumsum(~positive)[last])
 
 
+def _folds(table: pd.DataFrame) -> list[pd.DataFrame]:
+    "Return the rows of each fold that has genes of both classes."
+    parts = [part for _, part in table.groupby("fold")] if "fold" in table else [table]
+    return [part for part in parts if part["target"].nunique() > 1] or [table]
+
+
 def _legend_name(name: str, metric: str, table: pd.DataFrame) -> str:
-    "Return the name of a curve with a metric and its 95% interval."
+    "Return the name of the curves of a table with a metric and its 95% interval."
     entry = _main_metric(table, "classification", metric)
-    return f"{name}\n{METRIC_NAMES[metric]} {_with_interval(entry)}".strip()
+    folds = f", mean of {len(_folds(table))} folds" if len(_folds(table)) > 1 else ""
+    return f"{name}\n{METRIC_NAMES[metric]} {_with_interval(entry)}{folds}".strip()
 
 
 @styled
 def roc(predictions: Predictions, ax: Axes | None = None) -> Axes:
     """Draw the receiver operating characteristic of the held-out genes.
 
-    The dotted diagonal is chance. The legend gives the AUC and its 95% interval over resampled genes.
+    The dotted diagonal is chance. Each fold is a curve. The legend gives the mean AUC of the folds and its
+    95% interval over resampled genes.
 
     Parameters
     ----------
@@ -93,7 +133,7 @@ def roc(predictions: Predictions, ax: Axes | None = None) -> Axes:
     Returns
     -------
     Axes
-        The axis, one curve per table.
+        The axis, one curve per table and fold.
 
     Raises
     ------
@@ -103,9 +143,12 @@ def roc(predictions: Predictions, ax: Axes | None = None) -> Axes:
     ax = new_axis(ax, 4.4, 4.4)
     ax.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":")
     for (name, table), colour, dash in zip(_held_out(predictions).items(), COLOURS, DASHES):
-        true, false = _counts(table)
-        label = _legend_name(name, "auc", table)
-        ax.plot(false / false[-1], true / true[-1], color=colour, ls=dash, lw=1.8, label=label)
+        folds = _folds(table)
+        line = {"color": colour, "ls": dash, "lw": 1.8 if len(folds) == 1 else 1.0}
+        for number, part in enumerate(folds):
+            true, false = _counts(part)
+            label = None if number else _legend_name(name, "auc", table)
+            ax.plot(false / false[-1], true / true[-1], label=label, **line)
     ax.set(xlabel="False positive rate (1 − specificity)", ylabel="True positive rate (sensitivity)")
     ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
     ax.legend(loc="lower right", handlelength=2.2, labelspacing=0.7)
@@ -116,8 +159,8 @@ def roc(predictions: Predictions, ax: Axes | None = None) -> Axes:
 def precision_recall(predictions: Predictions, ax: Axes | None = None) -> Axes:
     """Draw precision against recall of the held-out genes.
 
-    The dotted line is chance, the share of positive genes. The legend gives the average precision and its 95%
-    interval over resampled genes.
+    The dotted line is chance, the share of positive genes. Each fold is a curve. The legend gives the mean
+    average precision of the folds and its 95% interval over resampled genes.
 
     Parameters
     ----------
@@ -129,7 +172,7 @@ def precision_recall(predictions: Predictions, ax: Axes | None = None) -> Axes:
     Returns
     -------
     Axes
-        The axis, one curve per table.
+        The axis, one curve per table and fold.
 
     Raises
     ------
@@ -141,13 +184,15 @@ def precision_recall(predictions: Predictions, ax: Axes | None = None) -> Axes:
     chance = np.mean([table["target"].mean() for table in tables.values()])
     ax.axhline(chance, color=GREY, lw=0.8, ls=":")
     for (name, table), colour, dash in zip(tables.items(), COLOURS, DASHES):
-        true, false = _counts(table)
-        called = true > 0  # from the first true positive
-        precision = true[called] / (true[called] + false[called])
-        recall = true[called] / true[-1]
-        label = _legend_name(name, "average_precision", table)
-        line = {"color": colour, "ls": dash, "lw": 1.8, "drawstyle": "steps-pre"}
-        ax.plot(np.append(0, recall), np.append(precision[0], precision), label=label, **line)
+        folds = _folds(table)
+        line = {"color": colour, "ls": dash, "lw": 1.8 if len(folds) == 1 else 1.0, "drawstyle": "steps-pre"}
+        for number, part in enumerate(folds):
+            true, false = _counts(part)
+            called = true > 0  # from the first true positive
+            precision = true[called] / (true[called] + false[called])
+            recall = true[called] / true[-1]
+            label = None if number else _legend_name(name, "average_precision", table)
+            ax.plot(np.append(0, recall), np.append(precision[0], precision), label=label, **line)
     ax.set(xlabel="Recall (sensitivity)", ylabel="Precision")
     ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
     ax.legend(loc="lower left", handlelength=2.2, labelspacing=0.7)
@@ -159,8 +204,8 @@ def scatter(predictions: pd.DataFrame, ax: Axes | None = None, unit: str = "RPKM
     """Draw predicted against measured log2(expression + 1) of the held-out genes.
 
     Each point is a gene; more than 3,000 genes are drawn as a density. On the dotted line the two are equal.
-    The title gives the number of genes, Pearson r, Spearman rho and R², with 95% intervals over resampled
-    genes.
+    The title gives the number of genes, Pearson r, Spearman rho and R², means of the folds, with 95%
+    intervals over resampled genes.
 
     Parameters
     ----------
@@ -193,7 +238,7 @@ def scatter(predictions: pd.DataFrame, ax: Axes | None = None, unit: str = "RPKM
     else:
         ax.scatter(measured, predicted, s=14, color=BLUE, alpha=0.5, lw=0)
     ax.plot([low, high], [low, high], color=GREY, lw=0.9, ls=":")
-    found = evaluate_scores(measured, predicted, "regression")
+    found = _metrics(table, "regression")
     names = {"pearson_r": "Pearson r", "spearman_rho": "Spearman rho", "r2": "R²"}
     correlation = "\n".join(f"{name} {_with_interval(found[metric])}" for metric, name in names.items())
     ax.set_title(f"{len(table):,} held-out genes\n{correlation}")
@@ -273,7 +318,8 @@ def with_and_without(
     """Draw the main metric of each held-out fold with and without pCREs, and the gain.
 
     The main metric is the AUC of a classifier or Pearson r of a regressor. Bars are 95% intervals over the
-    resampled genes of the fold. `gain` computes the difference in each fold and its mean over folds.
+    resampled genes of the fold, not over trainings. `gain` computes the difference in each fold and its mean
+    over folds.
 
     Parameters
     ----------
@@ -314,7 +360,7 @@ def with_and_without(
     name_rows(ax, range(len(found)), [f"fold {fold}" for fold in found])
     by_fold = f"{signed(min(gains), 3)} to {signed(max(gains), 3)}"
     ax.set_title(f"mean gain {signed(mean_gain, 3)}, by fold {by_fold}")
-    ax.set_xlabel(f"{METRIC_NAMES[MAIN_METRIC[task]]} of the held-out fold")
+    ax.set_xlabel(f"{METRIC_NAMES[MAIN_METRIC[task]]} of the held-out fold (bar: 95%, genes only)")
     below = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "borderaxespad": 4.6}
     ax.legend(ncol=3, columnspacing=1.4, handletextpad=0.5, **below)
     return ax
@@ -330,13 +376,15 @@ def ranking(
 ) -> Axes:
     """Draw models from best to worst by one metric.
 
-    Each row is the mean over folds; the bar is its 95% interval over resampled genes, and ticks are single
-    folds.
+    Each row is the mean over folds and trainings; ticks are single folds. The bar is the 95% interval over
+    genes and trainings, or over genes only for a model that was trained once; the label of the axis says
+    which.
 
     Parameters
     ----------
     means : DataFrame
-        Means over folds, from `experiments.comparison.mean_scores`: model, metric, value, low, high.
+        Means over folds, from `experiments.comparison.mean_scores`: model, metric, value, low,
+        high and trainings.
     folds : DataFrame, optional
         Values of each fold, from `experiments.comparison.fold_scores`: model, metric, value.
     metric : str, default "auc"
@@ -369,28 +417,33 @@ def ranking(
             values = folds.loc[(folds["model"] == row["model"]) & (folds["metric"] == metric), "value"]
             ax.plot(values, np.full(len(values), place + 0.27), "|", color=GREY, ms=6)
     name_rows(ax, range(len(table)), table["model"])
-    ax.set_xlabel(f"{METRIC_NAMES[metric]}, mean over folds (bar: 95% of resampled genes; ticks: folds)")
+    ax.set_xlabel(f"{METRIC_NAMES[metric]}, mean over folds\n{_covered(table)}; ticks: folds")
     return ax
 
 # %% ../../nbs/plots/performance.ipynb #daaa2e30
+_VERDICTS = {  # verdict -> colour and marker
+    "lower": (RED, "o"),
+    NOT_DETECTED: ("#555555", "o"),
+    "higher": (BLUE, "o"),
+    NOT_TESTED: (GREY, "x"),
+}
+
+
 @styled
-def forest(
-    table: pd.DataFrame, reference: str = "full", spread: float | None = None, ax: Axes | None = None
-) -> Axes:
+def forest(table: pd.DataFrame, reference: str = "full", ax: Axes | None = None) -> Axes:
     """Draw differences from a reference model, one row each.
 
-    Bars are paired 95% intervals over resampled genes. Differences whose interval lies below 0 are orange,
-    above 0 blue, and those whose interval includes 0 grey.
+    Bars are intervals over genes and trainings at the level at which Holm's procedure tests the difference:
+    a bar excludes 0 exactly if the verdict is "higher" (blue) or "lower" (orange). Differences without a
+    verdict are grey; if they were not tested, a cross without a bar.
 
     Parameters
     ----------
     table : DataFrame
-        Differences, from `experiments.comparison.differences`: model, metric, value, low, high. With a column
-        `group` the groups are set apart.
+        Differences, from `experiments.comparison.differences`: model, metric, value, low, high and verdict.
+        With a column `group` the groups are set apart. Without `verdict`, no difference was tested.
     reference : str, default "full"
         Name of the reference, for the label of the axis.
-    spread : float, optional
-        Largest difference between trainings that differ only in the seed, drawn as a band around 0.
     ax : Axes, optional
         The axis to draw on; default a new figure.
 
@@ -400,23 +453,29 @@ def forest(
         The axis, one row per model.
     """
     table = table.reset_index(drop=True)
+    if "verdict" not in table:
+        table = table.assign(low=np.nan, high=np.nan, verdict=NOT_TESTED)
     groups = table["group"] if "group" in table else pd.Series("", index=table.index)
     number_of_group = pd.factorize(groups)[0]
     places = np.arange(len(table)) + 0.6 * number_of_group
     digits = 4 if table["value"].abs().max() < 0.02 else 3
-    ax = new_axis(ax, 6.2, 1.2 + 0.27 * (places[-1] + 1))
+    ax = new_axis(ax, 6.2, 1.7 + 0.27 * (places[-1] + 1))
     ax.axvline(0, color="black", lw=0.8)
-    if spread is not None:
-        ax.axvspan(-spread, spread, color=GREY, alpha=0.18, lw=0, label="spread over seeds")
-        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
     for place, (_, row) in zip(places, table.iterrows()):
-        colour = RED if row["high"] < 0 else BLUE if row["low"] > 0 else "#555555"
-        interval(ax, place, row, colour)
+        colour, marker = _VERDICTS[row["verdict"]]
+        interval(ax, place, row, colour, marker)
         note_row(ax, place, signed(row["value"], digits), colour)
+    for name, (colour, marker) in _VERDICTS.items():
+        if name in set(table["verdict"]):
+            ax.plot([], [], marker, color=colour, ms=6.5, label=name)
     name_rows(ax, places, table["model"])
     ax.xaxis.set_major_locator(MaxNLocator(5))
-    metric = METRIC_NAMES[table["metric"].iloc[0]]
-    ax.set_xlabel(f"{metric} minus that of {reference} (bar: 95% of resampled genes)")
+    tested = int((table["verdict"] != NOT_TESTED).sum())
+    covered = f"bar: genes and trainings, corrected for {tested} comparison{'s' if tested > 1 else ''}"
+    metric = METRIC_NAMES.get(table["metric"].iloc[0], table["metric"].iloc[0])
+    ax.set_xlabel(f"{metric} minus that of {reference}\n{covered if tested else 'not tested'}")
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "borderaxespad": 5.6}
+    ax.legend(ncol=len(_VERDICTS), columnspacing=1.4, handletextpad=0.3, **below)
     return ax
 
 # %% ../../nbs/plots/performance.ipynb #96767950
@@ -430,14 +489,15 @@ def along(
 ) -> Axes:
     """Draw a metric against a setting.
 
-    Points are means over folds with their 95% intervals over resampled genes; thin lines are single folds.
+    Points are means over folds and trainings; thin lines are single folds. Bars are 95% intervals over genes
+    and trainings, or over genes only where each model was trained once; the legend says which.
 
     Parameters
     ----------
     folds : DataFrame
         Values of each fold: x, fold, value.
     means : DataFrame
-        Means over folds: x, value, low, high.
+        Means over folds: x, value, low, high and trainings.
     metric : str, default "auc"
         The metric, for the label of the y axis.
     label : str, default "Promoter window (kb)"
@@ -458,7 +518,7 @@ def along(
         ax.plot([], [], color=GREY, lw=0.8, label="one fold")
     means = means.sort_values("x")
     error = [means["value"] - means["low"], means["high"] - means["value"]]
-    name = f"{'mean over folds' if several else 'one fold'} (bar: 95% of genes)"
+    name = f"{'mean over folds' if several else 'one fold'} ({_covered(means)})"
     ax.errorbar(means["x"], means["value"], error, fmt="o-", color=BLUE, lw=1.8, ms=6, label=name)
     ax.set(xscale="log", xlabel=label, ylabel=METRIC_NAMES[metric])
     ax.set_xticks(means["x"], [f"{x:g}" for x in means["x"]])
