@@ -57,7 +57,14 @@ from chromoformer.interpret.regulation import (
     regulatory_embeddings,
     shared_pcres,
 )
-from chromoformer.metrics import blocks_of, calibration, evaluate_scores, mean_interval, share_interval
+from chromoformer.metrics import (
+    blocks_of,
+    calibration,
+    evaluate_scores,
+    mean_interval,
+    resampled,
+    share_interval,
+)
 from chromoformer.model import checkpoint
 from chromoformer.model.config import ChromoformerConfig
 from chromoformer.model.network import Chromoformer
@@ -315,7 +322,7 @@ def set_of_clusters(random, genes=1000):
     return [f"g{gene}" for gene in np.unique(start[:, None] + np.arange(20))]
 
 
-def tested_sets(random, share, tables, sets=10, genes=1000):
+def compare_null_sets(random, share, tables, sets=10, genes=1000):
     "Compare sets of clusters with other genes; there is no difference. Return the tables of the two tests."
     found, enriched = [], []
     for _ in range(tables):
@@ -330,7 +337,7 @@ def tested_sets(random, share, tables, sets=10, genes=1000):
 
 
 def test_sets_of_neighbours_without_a_difference_are_rarely_significant():
-    found, enriched = tested_sets(np.random.default_rng(0), 0.6, tables=20)
+    found, enriched = compare_null_sets(np.random.default_rng(0), 0.6, tables=20)
     assert (found["p of single genes"] < 0.05).mean() > 0.3  # if genes counted as independent
     assert (found["p"] < 0.05).mean() <= 0.1
     assert (enriched["p"] < 0.05).mean() <= 0.1
@@ -340,7 +347,7 @@ def test_sets_of_neighbours_without_a_difference_are_rarely_significant():
 @pytest.mark.slow
 @pytest.mark.parametrize("share", [0.3, 0.6])
 def test_tests_and_intervals_of_sets_of_neighbours_hold_their_level(share):
-    found, enriched = tested_sets(np.random.default_rng(1), share, tables=500, sets=4, genes=2000)
+    found, enriched = compare_null_sets(np.random.default_rng(1), share, tables=500, sets=4, genes=2000)
     assert (found["p of single genes"] < 0.05).mean() > 0.3
     assert (found["p"] < 0.05).mean() <= 0.07 and (enriched["p"] < 0.05).mean() <= 0.07
     assert 0.92 <= ((found["low"] <= 0.5) & (found["high"] >= 0.5)).mean() <= 0.98
@@ -349,13 +356,13 @@ def test_tests_and_intervals_of_sets_of_neighbours_hold_their_level(share):
 def test_scattered_sets_are_found_as_often_as_by_a_test_of_single_genes():
     random = np.random.default_rng(2)
     shifted, single = [], []
-    for _ in range(60):
+    for _ in range(40):
         table = table_of_domains(random, 0.3)
         inside = np.isin(np.arange(1000), random.choice(1000, 100, replace=False))
         table.loc[inside, "effect"] += 0.3
         shifted.append(compare_sets(table, {"set": table["gene_id"][inside]})["p"].item() < 0.05)
         single.append(mannwhitneyu(table["effect"][inside], table["effect"][~inside]).pvalue < 0.05)
-    assert 0.5 < np.mean(single) < 1 and np.mean(shifted) > np.mean(single) - 0.08
+    assert 0.5 < np.mean(single) < 1 and np.mean(shifted) > np.mean(single) - 0.1
 
 
 def test_enrichment_scores_equal_those_of_gseapy():
@@ -493,7 +500,7 @@ def test_rankings_are_compared_on_the_same_blocks_of_genes_within_folds():
         for name, values in rankings.items()
     }
     by_hand = []
-    for _ in range(400):
+    for _ in range(300):
         weight = np.concatenate([random.multinomial(10, np.full(10, 0.1)) for _ in (1, 2)])[blocks]
         one, other = (
             np.mean(
@@ -508,12 +515,20 @@ def test_rankings_are_compared_on_the_same_blocks_of_genes_within_folds():
     half = student.ppf(0.975, 18) * np.std(by_hand, axis=0, ddof=1) * np.sqrt(20 / 18)
     judged = judge_rankings(rankings, positive, blocks=blocks, fold=fold).set_index("ranking")
     assert np.isclose(judged.loc["effect", "average_precision"], np.mean(precision["effect"]))
-    assert np.isclose(judged.loc["effect", "high"] - judged.loc["effect", "low"], 2 * half[0], rtol=0.15)
+    assert np.isclose(judged.loc["effect", "high"] - judged.loc["effect", "low"], 2 * half[0], rtol=0.2)
     difference = compare_rankings(rankings, positive, "effect", blocks=blocks, fold=fold).iloc[0]
     assert np.isclose(difference["value"], np.mean(precision["effect"]) - np.mean(precision["near"]))
-    assert np.isclose(difference["high"] - difference["low"], 2 * half[1], rtol=0.15)
+    assert np.isclose(difference["high"] - difference["low"], 2 * half[1], rtol=0.2)
     with pytest.raises(InputError, match="no ranking 'far'"):
         compare_rankings(rankings, positive, "far")
+
+
+def test_average_precision_is_known_if_the_highest_predictions_are_not_drawn():
+    random = np.random.default_rng(0)
+    real = random.random(300) < 0.3
+    blocks = np.arange(300) // 15
+    drawn = resampled(real, real + random.normal(size=300), "classification", blocks=blocks)
+    assert np.isfinite(drawn["average_precision"]).all()  # a third of the draws leave out the first block
 
 
 def test_intervals_of_means_and_shares_follow_the_number_of_independent_blocks():
