@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['BLOCK_GENES', 'FEWEST_BLOCKS', 'MAIN_METRIC', 'METRIC_NAMES', 'gene_blocks', 'blocks_of', 'block_weights',
-           'resampled', 'value_with_interval', 'variance_over_genes', 'evaluate_scores', 'mean_interval',
-           'share_interval', 'format_metrics', 'calibration', 'calibration_error']
+           'resampled', 'value_with_interval', 'variance_over_genes', 'evaluate_scores', 'format_metrics',
+           'calibration', 'calibration_error']
 
 # %% ../nbs/metrics.ipynb #5ffdbd49
 import warnings
@@ -40,8 +40,8 @@ def _classification_measure(target: np.ndarray, probability: np.ndarray) -> _Mea
         negatives = false_positives[:, -1]
         with np.errstate(invalid="ignore", divide="ignore"):
             auc = ((true_positives - positive / 2) * negative).sum(1) / (positives * negatives)
-            called = np.maximum(true_positives + false_positives, 1)  # 0 above the first gene that is drawn
-            average_precision = (positive * true_positives / called).sum(1) / positives
+            precision = positive * true_positives / (true_positives + false_positives)
+            average_precision = precision.sum(1) / positives
         accuracy = (weights * correct).sum(1) / weights.sum(1)
         return {"auc": auc, "average_precision": average_precision, "accuracy": accuracy}
 
@@ -142,18 +142,13 @@ def blocks_of(predictions: pd.DataFrame) -> np.ndarray:
     ----------
     predictions : DataFrame
         One row per gene, with the columns `chrom` and `tss` (bp). Without them, as in predictions of older
-        versions, every gene is a block of its own, and a warning says so. If genes have several rows, such
-        as one per pCRE, `gene_id` tells them apart.
+        versions, every gene is a block of its own, and a warning says so.
 
     Returns
     -------
-    ndarray of int, shape (rows,)
+    ndarray of int, shape (genes,)
         Number of each gene's block, from `gene_blocks`.
     """
-    if "gene_id" in predictions and predictions["gene_id"].duplicated().any():
-        genes = predictions.drop_duplicates("gene_id")
-        block = pd.Series(blocks_of(genes), index=genes["gene_id"])
-        return block.loc[predictions["gene_id"]].to_numpy()
     if "chrom" in predictions and "tss" in predictions:
         return gene_blocks(predictions["chrom"], predictions["tss"])
     warnings.warn(
@@ -373,108 +368,6 @@ def evaluate_scores(
         found[metric] = interval if draws else {"value": interval["value"]}
     return found
 
-# %% ../nbs/metrics.ipynb #a7c1e002
-def mean_interval(
-    values: np.ndarray | pd.Series,
-    blocks: np.ndarray,
-    draws: int = 500,
-    seed: int = 0,
-) -> dict[str, float]:
-    """Return the mean of some values with a 95% interval over resampled genes.
-
-    Parameters
-    ----------
-    values : array of float, shape (rows,)
-        Values of genes, or of their links; NaN values are left out.
-    blocks : ndarray of int, shape (rows,)
-        Block of each row's gene, from `blocks_of`.
-    draws : int, default 500
-        Number of resamplings of the blocks.
-    seed : int, default 0
-        Seed of the resampling.
-
-    Returns
-    -------
-    dict of str to float
-        `value`, `low`, `high` and `number`, the number of known values. The limits are NaN if all known
-        values lie in one block.
-
-    Raises
-    ------
-    InputError
-        If no value is known.
-    """
-    drawn, known, count = _resampled_mean(values, blocks, draws, seed)
-    return {**value_with_interval(drawn, count), "number": len(known)}
-
-
-def share_interval(
-    true: np.ndarray | pd.Series,
-    blocks: np.ndarray,
-    draws: int = 500,
-    seed: int = 0,
-) -> dict[str, float]:
-    """Return the share of rows for which something is true, with a 95% interval over resampled genes.
-
-    Parameters
-    ----------
-    true : array of bool, shape (rows,)
-        What is counted, for each gene or link.
-    blocks : ndarray of int, shape (rows,)
-        Block of each row's gene, from `blocks_of`.
-    draws : int, default 500
-        Number of resamplings of the blocks.
-    seed : int, default 0
-        Seed of the resampling.
-
-    Returns
-    -------
-    dict of str to float
-        `value`, `low`, `high` and `number`, the number of rows. The interval is Wilson's, with the quantile
-        of t and the number of independent rows that gives the variance of the resampled share: at most the
-        number of rows, and the number of blocks if the share is 0 or 1. The limits are NaN if all rows lie
-        in one block.
-
-    Raises
-    ------
-    InputError
-        If there are no rows.
-    """
-    drawn, known, count = _resampled_mean(true, blocks, draws, seed)
-    share = float(drawn[0])
-    variance, freedom = variance_over_genes(drawn, count)
-    if not np.isfinite(variance):
-        return {"value": share, "low": np.nan, "high": np.nan, "number": len(known)}
-    independent = min(len(known), share * (1 - share) / variance) if variance > 0 else count
-    low, high = _wilson_limits(share, independent, float(stats.t.ppf(0.975, freedom)))
-    return {"value": share, "low": low, "high": high, "number": len(known)}
-
-
-def _resampled_mean(
-    values: np.ndarray | pd.Series, blocks: np.ndarray, draws: int, seed: int
-) -> tuple[np.ndarray, np.ndarray, int]:
-    "Return the mean of the known values and of resampled blocks, these values, and the number of blocks."
-    values = np.asarray(values, np.float64)
-    finite = np.isfinite(values)
-    known = values[finite]
-    if not len(known):
-        raise InputError("no value is known, so there is no mean", fix="choose genes with known values")
-    block = np.unique(np.asarray(blocks)[finite], return_inverse=True)[1]
-    count = int(block.max()) + 1
-    total = np.bincount(block, known)
-    number = np.bincount(block)
-    drawn = block_weights(np.arange(count), draws, np.random.default_rng(seed))
-    weights = np.concatenate([np.ones((1, count)), drawn])
-    return weights @ total / (weights @ number), known, count
-
-
-def _wilson_limits(share: float, number: float, quantile: float) -> tuple[float, float]:
-    "Return Wilson's interval of a share of independent values, which lies within 0 and 1."
-    shrunk = 1 + quantile**2 / number
-    middle = (share + quantile**2 / (2 * number)) / shrunk
-    half = quantile / shrunk * np.sqrt(share * (1 - share) / number + quantile**2 / (4 * number**2))
-    return float(min(middle - half, share)), float(max(middle + half, share))  # rounding must not exclude it
-
 # %% ../nbs/metrics.ipynb #26c050c6
 MAIN_METRIC = {"classification": "auc", "regression": "pearson_r"}
 METRIC_NAMES = {
@@ -560,7 +453,12 @@ def calibration(
 
 def _wilson_interval(label: np.ndarray) -> tuple[float, float]:
     "Return Wilson's 95% interval of the mean of labels, which lies within 0 and 1."
-    return _wilson_limits(label.mean(), len(label), 1.96)
+    number = len(label)
+    mean = label.mean()
+    z = 1.96
+    middle = (mean + z**2 / (2 * number)) / (1 + z**2 / number)
+    half = z / (1 + z**2 / number) * np.sqrt(mean * (1 - mean) / number + z**2 / (4 * number**2))
+    return min(middle - half, mean), max(middle + half, mean)  # rounding must not exclude the mean
 
 
 def _normal_interval(target: np.ndarray) -> tuple[float, float]:
