@@ -16,15 +16,16 @@ from chromoformer.experiments.retrain import with_shuffled_labels
 from chromoformer.interpret.attention import (
     attention_by_part,
     body_preferences,
-    mean_interval,
     tss_attention,
     tss_states,
 )
 from chromoformer.interpret.gene import withhold_each
 from chromoformer.interpret.perturbation import judge_rankings
+from chromoformer.metrics import blocks_of, mean_interval
 from chromoformer.simulate.epigenome import simulate
 from chromoformer.training.fit import fit
 from chromoformer.training.recipe import network_and_recipe
+from chromoformer.training.run_folder import read_predictions, settings_of
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[1]
@@ -105,7 +106,10 @@ def test_attention_of_active_genes_prefers_the_body_more_than_with_shuffled_labe
     states = tss_states(store)
     active = states.loc[states["state"] == 3, "gene_id"]
     real, control = (
-        mean_interval(body_preferences(attention_by_part(tss_attention(folders, store))).loc[active])
+        mean_interval(
+            body_preferences(attention_by_part(tss_attention(folders, store))).loc[active],
+            blocks_of(store.genes.set_index("gene_id").loc[active]),
+        )
         for folders in (runs, shuffled)
     )
     assert real["low"] > max(1, control["high"])
@@ -141,13 +145,25 @@ def test_every_notebook_runs_and_the_report_collects_their_results(epigenome, st
     many = {"stores": stores, "all_runs": folders, "task": task}
     manifest = {"manifest": str(epigenome / "cellA.yaml")}
     for name, parameters in {
-        "attention": one | {"truth": truth},
+        "attention": one | {"truth": truth, "trainings": 2},
         "regulation": one | manifest | {"truth": truth, "permutations": 50},
         "ctcf": one | manifest,
         "perturbation": one | {"truth": truth, "silenced": 5, "width": 10_000},
         "compartments": one | manifest | {"truth": truth},
     }.items():
         run(name, out / name / task / "cellA", **parameters)
+    attention = json.loads((out / "attention" / task / "cellA" / "metrics.json").read_text())
+    difference = attention["body_trained_minus_shuffled"]
+    assert difference["trainings"] == 2 and difference["low"] < difference["value"] < difference["high"]
+    assert difference["verdict"] in ("higher", "lower", "no difference detected")
+    again = out / "attention" / task / "cellA" / "trained" / "training1" / "fold1"
+    assert settings_of(again)["seed"] == settings_of(folders["cellA"][0])["seed"] + 1
+    shuffled = [out / "attention" / task / "cellA" / "shuffled" / f"training{n}" / "fold1" for n in (0, 1)]
+    targets = [read_predictions(folder)["target"] for folder in shuffled]
+    assert not targets[0].equals(targets[1])  # every training has its own shuffling
+    perturbation = json.loads((out / "perturbation" / task / "cellA" / "metrics.json").read_text())
+    for name in ("right sign, both, all", "average precision, enhancers: effect minus nearest first"):
+        assert perturbation[name]["low"] <= perturbation[name]["value"] <= perturbation[name]["high"]
     run("cross_cell", out / "cross_cell" / task, **many)
     run("cross_species", out / "cross_species" / task, **many, truth=truth)
     metrics = run("report", out / "report", study=str(out), truth=truth)

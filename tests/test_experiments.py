@@ -6,6 +6,9 @@ import pandas as pd
 import pytest
 import torch
 from helpers import CHROMS, MARKS, SMALL, toy_tables, write_toy_store
+from scipy.stats import mannwhitneyu
+from scipy.stats import t as student
+from sklearn.metrics import average_precision_score
 
 from chromoformer.data.batches import GeneDataset
 from chromoformer.data.bigwig import write_bigwig
@@ -38,6 +41,8 @@ from chromoformer.interpret.gene import explain_gene, withhold_each
 from chromoformer.interpret.perturbation import (
     SilencedStore,
     activity_by_contact,
+    compare_rankings,
+    judge_rankings,
     link_table,
     perturb,
     scan,
@@ -52,7 +57,14 @@ from chromoformer.interpret.regulation import (
     regulatory_embeddings,
     shared_pcres,
 )
-from chromoformer.metrics import calibration, evaluate_scores
+from chromoformer.metrics import (
+    blocks_of,
+    calibration,
+    evaluate_scores,
+    mean_interval,
+    resampled,
+    share_interval,
+)
 from chromoformer.model import checkpoint
 from chromoformer.model.config import ChromoformerConfig
 from chromoformer.model.network import Chromoformer
@@ -260,6 +272,8 @@ def moved(seed=0):
         {
             "gene_id": [f"id{i}" for i in range(300)],
             "gene_name": [f"g{i}" for i in range(300)],
+            "chrom": "chr1",
+            "tss": random.permutation(300),  # sets are scattered
             "pcres": 3,
             "effect": random.normal(0, 1, 300),
         }
@@ -280,7 +294,7 @@ def test_gene_sets_that_gain_or_lose_are_found_and_random_sets_are_not(tmp_path)
     assert (
         found.loc["gains", "above"] > 0.75
         and found.loc["loses", "above"] < 0.25
-        and (found.loc[["gains", "loses"], "fdr"] < 1e-4).all()
+        and (found.loc[["gains", "loses"], "fdr"] < 0.01).all()
     )
     assert found.loc["neither", "fdr"] > 0.05 and "small" not in found.index
     named = {
@@ -294,6 +308,101 @@ def test_gene_sets_that_gain_or_lose_are_found_and_random_sets_are_not(tmp_path)
         and enriched.index[0] == "gains"
     )
     assert enriched.equals(gene_set_enrichment(moved(), named, permutations=100).set_index("set"))
+
+
+def test_sets_are_compared_with_themselves_shifted_along_the_genome():
+    random = np.random.default_rng(1)
+    table = pd.DataFrame({"gene_id": np.arange(400), "gene_name": "", "pcres": 1})
+    table["chrom"] = random.choice(["chr1", "chr2"], 400)
+    table["tss"] = random.permutation(400)
+    table["effect"] = random.normal(size=400).round(1)  # with ties
+    members = random.choice(400, 30, replace=False)
+    along = table.sort_values(["chrom", "tss"])
+    inside = along["gene_id"].isin(members).to_numpy()
+    statistics = [  # by SciPy, at least 20 genes (a twentieth of 400) from the set's own place
+        mannwhitneyu(along["effect"][moved], along["effect"][~moved]).statistic
+        for moved in (np.roll(inside, shift) for shift in range(20, 381))
+    ]
+    own = mannwhitneyu(along["effect"][inside], along["effect"][~inside]).statistic
+    middle = 30 * 370 / 2
+    expected = (1 + np.sum(np.abs(np.array(statistics) - middle) >= abs(own - middle))) / (1 + 361)
+    found = compare_sets(table, {"set": members}).iloc[0]
+    assert np.isclose(found["p"], expected) and np.isclose(found["above"], own / (30 * 370))
+    with pytest.raises(InputError, match="no column 'tss'"):
+        compare_sets(table.drop(columns="tss"), {"set": members})
+
+
+def table_of_domains(random, share, genes=1000):
+    "Genes along one chromosome; domains of 20 share part of the variance of their effects."
+    domain = (np.arange(genes) + random.integers(20)) // 20
+    effect = np.sqrt(share) * random.normal(size=domain.max() + 1)[domain]
+    effect += np.sqrt(1 - share) * random.normal(size=genes)
+    names = [f"g{number}" for number in range(genes)]
+    about = {"gene_id": names, "gene_name": names, "chrom": "chr1", "tss": np.arange(genes), "pcres": 1}
+    return pd.DataFrame(about).assign(effect=effect)
+
+
+def set_of_clusters(random, genes=1000):
+    "Five clusters of 20 neighbours."
+    start = random.choice(genes - 20, 5, replace=False)
+    return [f"g{gene}" for gene in np.unique(start[:, None] + np.arange(20))]
+
+
+def compare_null_sets(random, share, tables, sets=10, genes=1000):
+    "Compare sets of clusters with other genes; there is no difference. Return the tables of the two tests."
+    found, enriched = [], []
+    for _ in range(tables):
+        table = table_of_domains(random, share, genes)
+        members = {f"set{number}": set_of_clusters(random, genes) for number in range(sets)}
+        found.append(compare_sets(table, members))
+        enriched.append(gene_set_enrichment(table, members, permutations=200))
+        inside = [table["gene_id"].isin(of_set) for of_set in members.values()]
+        by_genes = [mannwhitneyu(table["effect"][one], table["effect"][~one]).pvalue for one in inside]
+        found[-1]["p of single genes"] = by_genes
+    return pd.concat(found), pd.concat(enriched)
+
+
+def test_sets_of_neighbours_without_a_difference_are_rarely_significant():
+    found, enriched = compare_null_sets(np.random.default_rng(0), 0.6, tables=20)
+    assert (found["p of single genes"] < 0.05).mean() > 0.3  # if genes counted as independent
+    assert (found["p"] < 0.05).mean() <= 0.1
+    assert (enriched["p"] < 0.05).mean() <= 0.1
+    assert ((found["low"] <= 0.5) & (found["high"] >= 0.5)).mean() >= 0.88
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("share", [0.3, 0.6])
+def test_tests_and_intervals_of_sets_of_neighbours_hold_their_level(share):
+    found, enriched = compare_null_sets(np.random.default_rng(11), share, tables=125, sets=4, genes=2000)
+    assert (found["p of single genes"] < 0.05).mean() > 0.3
+    assert (found["p"] < 0.05).mean() <= 0.07 and (enriched["p"] < 0.05).mean() <= 0.07
+    assert 0.92 <= ((found["low"] <= 0.5) & (found["high"] >= 0.5)).mean() <= 0.98
+
+
+def test_scattered_sets_are_found_as_often_as_by_a_test_of_single_genes():
+    random = np.random.default_rng(2)
+    shifted, single = [], []
+    for _ in range(40):
+        table = table_of_domains(random, 0.3)
+        inside = np.isin(np.arange(1000), random.choice(1000, 100, replace=False))
+        table.loc[inside, "effect"] += 0.3
+        shifted.append(compare_sets(table, {"set": table["gene_id"][inside]})["p"].item() < 0.05)
+        single.append(mannwhitneyu(table["effect"][inside], table["effect"][~inside]).pvalue < 0.05)
+    assert 0.5 < np.mean(single) < 1 and np.mean(shifted) > np.mean(single) - 0.1
+
+
+def test_enrichment_scores_equal_those_of_gseapy():
+    import gseapy
+
+    table = moved(3)
+    sets = {"gains": [f"g{i}" for i in range(0, 60, 2)], "loses": [f"g{i}" for i in range(30, 90)]}
+    found = gene_set_enrichment(table, sets, permutations=50).set_index("set")
+    ranking = table.set_index("gene_name")["effect"].sort_values(ascending=False)
+    theirs = gseapy.prerank(ranking, sets, max_size=300, permutation_num=10, outdir=None, threads=1, seed=0)
+    theirs = theirs.res2d.set_index("Term")
+    for name in sets:
+        assert np.isclose(found.loc[name, "es"], theirs.loc[name, "ES"])
+        assert set(found.loc[name, "leading"].split(";")) == set(theirs.loc[name, "Lead_genes"].split(";"))
 
 
 def test_genes_without_pcres_are_left_out_of_the_comparison_of_sets():
@@ -402,6 +511,78 @@ def test_links_are_bedpe_that_other_tools_read(store, runs, tmp_path):
     assert (read["start2"] == tss).all() and (read["end2"] == tss + 1).all()
     assert pd.read_parquet(tmp_path / "links.parquet").equals(links)
     assert len(activity_by_contact(effects, store)) == len(effects)
+
+
+def test_rankings_are_compared_on_the_same_blocks_of_genes_within_folds():
+    random = np.random.default_rng(0)
+    gene = np.repeat(np.arange(200), 3)
+    positive = random.random(600) < 0.3
+    rankings = {"effect": positive + random.normal(0, 0.8, 600), "near": positive + random.normal(0, 2, 600)}
+    fold = 1 + gene // 100
+    blocks = blocks_of(pd.DataFrame({"gene_id": gene, "chrom": "chr1", "tss": gene}))
+    assert (blocks == gene // 10).all()  # 20 blocks of 10 genes, each with its 30 links
+    precision = {  # by scikit-learn
+        name: [average_precision_score(positive[fold == one], values[fold == one]) for one in (1, 2)]
+        for name, values in rankings.items()
+    }
+    by_hand = []
+    for _ in range(300):
+        weight = np.concatenate([random.multinomial(10, np.full(10, 0.1)) for _ in (1, 2)])[blocks]
+        one, other = (
+            np.mean(
+                [
+                    average_precision_score(positive[part], values[part], sample_weight=weight[part])
+                    for part in (fold == 1, fold == 2)
+                ]
+            )
+            for values in rankings.values()
+        )
+        by_hand.append((one, one - other))
+    half = student.ppf(0.975, 18) * np.std(by_hand, axis=0, ddof=1) * np.sqrt(20 / 18)
+    judged = judge_rankings(rankings, positive, blocks=blocks, fold=fold).set_index("ranking")
+    assert np.isclose(judged.loc["effect", "average_precision"], np.mean(precision["effect"]))
+    assert np.isclose(judged.loc["effect", "high"] - judged.loc["effect", "low"], 2 * half[0], rtol=0.2)
+    difference = compare_rankings(rankings, positive, "effect", blocks=blocks, fold=fold).iloc[0]
+    assert np.isclose(difference["value"], np.mean(precision["effect"]) - np.mean(precision["near"]))
+    assert np.isclose(difference["high"] - difference["low"], 2 * half[1], rtol=0.2)
+    with pytest.raises(InputError, match="no ranking 'far'"):
+        compare_rankings(rankings, positive, "far")
+
+
+def test_average_precision_is_known_if_the_highest_predictions_are_not_drawn():
+    random = np.random.default_rng(0)
+    real = random.random(300) < 0.3
+    blocks = np.arange(300) // 15
+    drawn = resampled(real, real + random.normal(size=300), "classification", blocks=blocks)
+    assert np.isfinite(drawn["average_precision"]).all()  # a third of the draws leave out the first block
+
+
+def test_intervals_of_means_and_shares_follow_the_number_of_independent_blocks():
+    random = np.random.default_rng(0)
+    values = random.normal(1, 1, 60)
+    expected = student.interval(0.95, 59, values.mean(), values.std(ddof=1) / np.sqrt(60))
+    found = mean_interval(np.append(values, np.nan), np.arange(61), draws=4000)
+    assert np.allclose([found["low"], found["high"]], expected, atol=0.02) and found["number"] == 60
+    copies = mean_interval(np.repeat(values, 9), np.repeat(np.arange(60), 9), draws=4000)
+    assert np.allclose([copies["low"], copies["high"]], expected, atol=0.02)
+    assert np.isnan(mean_interval(values, np.zeros(60, int))["low"])  # one block has no spread
+    right = np.arange(400) < 360
+    limits = proportion_confint_wilson(360, 400)
+    share = share_interval(right, np.arange(400), draws=4000)
+    assert share["value"] == 0.9 and np.allclose([share["low"], share["high"]], limits, atol=0.003)
+    copies = share_interval(np.repeat(right, 5), np.repeat(np.arange(400), 5), draws=4000)
+    assert np.allclose([copies["low"], copies["high"]], limits, atol=0.003)
+    quantile = student.ppf(0.975, 19)
+    none_wrong = share_interval(np.ones(100), np.repeat(np.arange(20), 5))
+    assert none_wrong["high"] == 1 and np.isclose(none_wrong["low"], 20 / (20 + quantile**2))
+    with pytest.raises(InputError, match="no value is known"):
+        mean_interval([np.nan], np.zeros(1, int))
+
+
+def proportion_confint_wilson(number, of):
+    "Return the roots of the quadratic equation that defines Wilson's interval."
+    square = 1.96**2
+    return np.sort(np.roots([1 + square / of, -2 * number / of - square / of, (number / of) ** 2]))
 
 
 # Across cell types
@@ -568,32 +749,58 @@ def test_a_model_without_training_settings_cannot_be_trained_alike(runs):
         settings_of(runs[0])
 
 
-def unrelated_effects(random, folds=4, pairs=25):
-    "Effects of pCREs shared by two genes; only the mean of the effects differs, from fold to fold."
-    shared = np.repeat(np.arange(folds * pairs), 2)
-    fold = 1 + shared // pairs
-    table = {"chrom": "chr1", "start": shared, "end": shared + 1, "fold": fold}
-    return pd.DataFrame(table).assign(effect=random.normal(fold, 1))
+def links_of_genes(random, genes=100, folds=2):
+    "Three links of each gene; some pCREs are shared with the gene before."
+    gene = np.repeat(np.arange(genes * folds), 3)
+    number = np.arange(len(gene))
+    pcre = np.where((random.random(len(gene)) < 0.3) & (gene % genes > 0), number - 3, number)
+    table = {"gene_id": gene, "chrom": "chr1", "tss": gene, "start": pcre, "end": pcre + 1}
+    return pd.DataFrame(table).assign(fold=1 + gene // genes)
 
 
-def test_effects_of_shared_pcres_are_compared_with_chance_within_folds():
+def test_effects_of_shared_pcres_are_compared_with_those_of_neighbours():
     random = np.random.default_rng(0)
-    found = [shared_pcres(unrelated_effects(random), seed=seed) for seed in range(40)]
-    assert np.mean([one["r"] for one in found]) > 0.4  # the models differ, so all effects correlate
-    assert np.mean([one["r"] > one["r_chance_high"] for one in found]) <= 0.1  # but not more than by chance
-    pooled = [shared_pcres(unrelated_effects(random).assign(fold=1), seed=seed) for seed in range(10)]
-    assert all(one["r"] > one["r_chance_high"] for one in pooled)
-    related = unrelated_effects(random)
-    related["effect"] = related["fold"] + np.repeat(random.normal(0, 1, 100), 2)
-    assert shared_pcres(related)["r"] > shared_pcres(related)["r_chance_high"]
+    false, naive = [], []
+    for seed in range(60):
+        links = links_of_genes(random)
+        domain = (links["gene_id"] + random.integers(10)) // 10
+        links["effect"] = links["fold"] * (3 + random.normal(size=domain.max() + 1)[domain])
+        links["effect"] += links["fold"] * random.normal(size=len(links))  # models differ in scale
+        found = shared_pcres(links.sample(frac=1, random_state=seed), draws=100, seed=seed)
+        false.append(found["r"] > found["r_chance_high"])
+        naive.append(found["r"] > 0.2)
+    assert np.mean(false) <= 0.1 and np.mean(naive) > 0.9  # neighbours correlate, shared pCREs or not
+    links = links_of_genes(random)
+    links["effect"] = links["fold"] * (random.normal(size=links["start"].max() + 1)[links["start"]] + 3)
+    found = shared_pcres(links)
+    assert found["r"] > 0.95 > 0.4 > found["r_chance_high"]
     with pytest.raises(InputError, match="no column 'fold'"):
-        shared_pcres(related.drop(columns="fold"))
+        shared_pcres(links.drop(columns="fold"))
+
+
+def test_correlation_of_shared_pcres_is_within_folds():
+    links = links_of_genes(np.random.default_rng(1)).assign(effect=lambda t: np.sin(t.index) + 9 * t["fold"])
+    scaled = links.groupby("fold")["effect"].transform(
+        lambda effect: (effect - effect.mean()) / effect.std(ddof=0)
+    )
+    places = links.assign(value=scaled).groupby("start")["value"].agg(list)
+    pairs = np.array([(one[a], one[b]) for one in places for a in range(len(one)) for b in range(a)])
+    expected = np.corrcoef(np.r_[pairs, pairs[:, ::-1]].T)[0, 1]
+    found = shared_pcres(links)
+    assert np.isclose(found["r"], expected) and found["pairs"] == len(pairs)
 
 
 def test_withheld_pcres_name_the_fold_of_their_gene(store, runs):
     effects = withhold_each(runs, store)
     assert (effects["fold"] == effects["gene_id"].map(store.genes.set_index("gene_id")["fold"])).all()
     assert effects["held_out"].all() and effects["fold"].nunique() == 4
+    assert (effects["tss"] == effects["gene_id"].map(store.genes.set_index("gene_id")["tss"])).all()
+    genes = regulatory_embeddings(runs, store).table
+    assert (genes["tss"] == store.genes["tss"]).all()
+    attention = tss_attention(runs, store).genes
+    assert attention[["gene_id", "chrom", "tss", "fold"]].equals(
+        store.genes[["gene_id", "chrom", "tss", "fold"]]
+    )
 
 
 def test_only_labels_get_wilson_intervals():
