@@ -1,6 +1,7 @@
 """The baselines have their authors' sizes, learn, resume, and never read the held-out fold."""
 
 import json
+from dataclasses import asdict
 from types import SimpleNamespace
 
 import numpy as np
@@ -241,7 +242,11 @@ def test_fast_recipes_refit_and_published_recipes_do_only_if_asked():
             selects = model.recipes["published"].select
             assert model.recipes["fast"].refits == selects
             assert not model.recipes["published"].refits
-            assert model.with_recipe({"refit": True}).refits == selects
+            for asked in ("refitted", {"refit": True}):
+                assert asdict(model.with_recipe(asked)) == asdict(model.recipes["published"]) | {
+                    "refit": True
+                }
+                assert model.with_recipe(asked).refits == selects
 
 
 def test_a_run_of_a_version_without_refitting_is_still_read(store, tmp_path):
