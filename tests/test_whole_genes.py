@@ -477,13 +477,13 @@ def test_networks_and_trees_on_gene_and_window_are_tuned_trained_and_compared_al
     for row in found["differences"]:
         assert row["value"] == pytest.approx(scores[row["model"]] - scores[row["reference"]])
 
-    configs = {
-        place: json.loads((out / "runs" / place / "seed0" / "fold1" / "config.json").read_text())
+    whole, window = (
+        json.loads((out / "runs" / place / "seed0" / "fold1" / "config.json").read_text())["network"]
         for place in ("whole_genes", "promoter_window")
-    }
-    assert [config["span"] for config in configs.values()] == ["gene", "window"]
-    layers = {block: {config[block]["layers"] for config in configs.values()} for block in ("embedding",)}
-    assert layers == {"embedding": {3}}
+    )
+    assert (whole["span"], window["span"]) == ("gene", "window") and whole["embedding"]["layers"] == 3
+    for part in ("embedding", "pairwise", "regulation", "head_width", "bin_sizes"):
+        assert whole[part] == window[part]
     assert list(found["tried"]) == ["none", "tss end", "slow"]
     assert list(found["tried_on_window"]) == ["as given", "slow"]
     inner = {1: 2, 3: 4}
