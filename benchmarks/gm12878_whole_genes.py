@@ -2,8 +2,9 @@
 
     python benchmarks/gm12878_whole_genes.py DATA OUT [--processes 2]
 
-DATA holds the files that data_manifests/gm12878_10kb_local.yaml names. Settings are chosen inside the
-training folds. Complete runs in OUT are kept. Takes a quarter of an hour on two cores.
+DATA holds the files that data_manifests/gm12878_10kb_local.yaml names. The settings of networks and trees are
+chosen inside the training folds, and every model is trained five times. Complete runs in OUT are kept. Takes
+more than an hour on two cores.
 """
 
 import argparse
@@ -21,7 +22,8 @@ SETTINGS = {  # 2-kb bins show where in the counts' bins of 10 kb a TSS lies; th
         "rate 4e-4": {"network": {"positions": ["tss", "end", "others"]}, "recipe": {"learning_rate": 4e-4}},
         "loops as pCREs": {"network": {"positions": ["tss", "end", "others"], "max_pcres": 8}},
     },
-    "networks": 5,
+    "seeds": 5,
+    "tuning_seeds": 3,
 }
 
 

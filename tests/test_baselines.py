@@ -1,6 +1,7 @@
 """The baselines have their authors' sizes, learn, resume, and never read the held-out fold."""
 
 import json
+from dataclasses import asdict
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,9 +10,11 @@ import pyBigWig
 import pytest
 import torch
 from helpers import write_toy_store
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.metrics import roc_auc_score
 
 from chromoformer import baselines
-from chromoformer.baselines import networks
+from chromoformer.baselines import networks, shallow
 from chromoformer.baselines.attentivechrome import AttentiveChromeNetwork
 from chromoformer.baselines.common import BaselineRecipe, Prepared, promoter_bins
 from chromoformer.baselines.deepchrome import DeepChromeNetwork
@@ -172,7 +175,8 @@ def test_labels_of_the_held_out_fold_do_not_affect_the_weights(name, store, tmp_
     assert config["validation"] and not set(config["validation"]) & set(changed.genes.loc[out, "chrom"])
 
 
-def test_resumed_training_matches_uninterrupted_training(store, tmp_path, monkeypatch):
+@pytest.mark.parametrize("stop", [3, 11])  # while the epoch is chosen, and while the network is refitted
+def test_resumed_training_matches_uninterrupted_training(store, tmp_path, monkeypatch, stop):
     fit("DeepChrome", store, tmp_path / "whole")
     clock = iter(range(0, 10**6, 100))
     monkeypatch.setattr(
@@ -183,7 +187,7 @@ def test_resumed_training_matches_uninterrupted_training(store, tmp_path, monkey
     def save_and_stop(*arguments):
         save(*arguments)
         saved.append(1)
-        if len(saved) == 3:
+        if len(saved) == stop:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(networks, "_save_state", save_and_stop)
@@ -196,6 +200,153 @@ def test_resumed_training_matches_uninterrupted_training(store, tmp_path, monkey
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "cut" / name).read_bytes()
     with pytest.raises(InputError, match="complete run"):
         fit("DeepChrome", store, tmp_path / "cut")
+
+
+def test_refitting_trains_on_all_training_genes_for_the_chosen_number_of_epochs(store, tmp_path, monkeypatch):
+    train, read = networks._train_epoch, []
+
+    def count(network, optimiser, baseline, prepared, target, rows, recipe, task):
+        read.append(sorted(rows.tolist()))
+        return train(network, optimiser, baseline, prepared, target, rows, recipe, task)
+
+    monkeypatch.setattr(networks, "_train_epoch", count)
+    changed = Store(store)
+    unknown = changed.genes.index[changed.genes["fold"] == 2][0]
+    changed.genes.loc[unknown, "label"] = -1
+    fit("DeepChrome", changed, tmp_path / "run")
+    history = pd.read_csv(tmp_path / "run" / "history.csv")
+    selection, refit = history[history["stage"] == "selection"], history[history["stage"] == "refit"]
+    chosen = int(np.argmax(selection["validation_auc"])) + 1
+    assert len(selection) == 10 and refit["epoch"].tolist() == list(range(1, chosen + 1))
+    assert refit["validation_auc"].isna().all()
+    genes = changed.genes
+    known = (genes["fold"] != 1) & (genes["label"] >= 0)
+    validation = json.loads((tmp_path / "run" / "config.json").read_text())["validation"]
+    first = np.flatnonzero(known & ~genes["chrom"].isin(validation))
+    assert 0 < len(first) < known.sum() and all(rows == first.tolist() for rows in read[:10])
+    assert len(read) == 10 + chosen and all(rows == np.flatnonzero(known).tolist() for rows in read[10:])
+    for name, place in (("config.json", ()), ("provenance.json", ("parameters",))):
+        record = json.loads((tmp_path / "run" / name).read_text())
+        for key in place:
+            record = record[key]
+        assert record["chosen_epoch"] == chosen
+    plain = {"epochs": chosen, "batch_size": 16, "optimiser": "adam", "select": False}
+    fit("DeepChrome", changed, tmp_path / "plain", recipe=plain)
+    predicted = [pd.read_parquet(tmp_path / run / "predictions.parquet")["score"] for run in ("run", "plain")]
+    assert np.array_equal(*predicted)
+
+
+def test_fast_recipes_refit_and_published_recipes_do_only_if_asked():
+    for model in baselines.BASELINES.values():
+        if model.recipes:
+            selects = model.recipes["published"].select
+            assert model.recipes["fast"].refits == selects
+            assert not model.recipes["published"].refits
+            for asked in ("refitted", {"refit": True}):
+                assert asdict(model.with_recipe(asked)) == asdict(model.recipes["published"]) | {
+                    "refit": True
+                }
+                assert model.with_recipe(asked).refits == selects
+
+
+def test_a_run_of_a_version_without_refitting_is_still_read(store, tmp_path):
+    fit("DeepChrome", store, tmp_path / "run", recipe={"epochs": 2, "batch_size": 16, "optimiser": "adam"})
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    del config["recipe"]["refit"], config["chosen_epoch"]
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    saved = pd.read_parquet(tmp_path / "run" / "predictions.parquet")
+    pd.testing.assert_frame_equal(baselines.predict(tmp_path / "run", store), saved)
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_trees_read_all_genes_also_of_more_than_ten_thousand(task):
+    random = np.random.default_rng(0)
+    features = random.normal(size=(10_500, 2))
+    target = (features[:, 0] > 0).astype(float)
+    prepared = Prepared(pd.DataFrame({"gene_id": range(10_500)}), target, features, ("a", "b"))
+    fitted = shallow.Shallow("gradient-boosted trees").fitted(prepared, np.arange(10_500), task)
+    assert fitted.n_iter_ == 100 and not fitted.do_early_stopping_ and len(fitted.validation_score_) == 0
+
+
+@pytest.mark.parametrize("name", ["logistic regression", "gradient-boosted trees"])
+def test_trainings_of_a_shallow_model_without_random_numbers_are_equal(name, store, tmp_path):
+    for seed in (0, 1):
+        fit(name, store, tmp_path / f"seed{seed}", seed=seed)
+    first, second = (pd.read_parquet(tmp_path / f"seed{seed}" / "predictions.parquet") for seed in (0, 1))
+    pd.testing.assert_frame_equal(first, second)
+
+
+def four_folds(task, unknown=()):
+    "Features and targets of 400 genes in four folds."
+    random = np.random.default_rng(2)
+    features = random.normal(size=(400, 6))
+    target = features[:, 0] + random.normal(size=400)
+    target = (target > 0).astype(float) if task == "classification" else target
+    target[list(unknown)] = np.nan
+    return features, target, np.repeat([1, 2, 3, 4], 100)
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_settings_of_trees_are_chosen_by_the_score_of_the_inner_fold(task):
+    features, target, fold = four_folds(task, unknown=[5, 150, 250])
+    grid = {"learning_rate": [0.05, 0.3], "max_leaf_nodes": [4, 8], "max_features": [0.5]}
+    sets = {"all": features, "noise": features[:, 1:]}
+    tried = shallow.tune_trees(sets, target, fold, 1, 2, task, grid, most_trees=30, seed=3)
+    assert len(tried) == 2 * 4 and tried.loc[tried["score"].idxmax(), "features"] == "all"
+    kind = HistGradientBoostingClassifier if task == "classification" else HistGradientBoostingRegressor
+    known = np.isfinite(target)
+    training, scored = known & np.isin(fold, [3, 4]), known & (fold == 2)
+    for row in tried.itertuples():
+        by_number = []
+        for trees in range(1, 31):
+            model = kind(
+                max_iter=trees, random_state=3, early_stopping=False, **json.loads(row.settings)
+            ).fit(sets[row.features][training], target[training])
+            if task == "classification":
+                predicted = model.predict_proba(sets[row.features][scored])[:, 1]
+                by_number.append(roc_auc_score(target[scored], predicted))
+            else:
+                predicted = model.predict(sets[row.features][scored])
+                by_number.append(np.corrcoef(target[scored], predicted)[0, 1])
+        assert row.score == pytest.approx(max(by_number)) == pytest.approx(by_number[row.trees - 1])
+
+
+def test_tuned_trees_never_read_the_held_out_fold_and_are_fitted_on_all_others():
+    features, target, fold = four_folds("classification", unknown=[150])
+    grid = {"learning_rate": [0.1], "max_features": [0.5]}
+    settings = {"learning_rate": 0.1, "max_features": 0.5}
+    other_features, other_target = features.copy(), target.copy()
+    other_features[:100] += 5
+    other_target[:100] = 1 - other_target[:100]
+    tried = [
+        shallow.tune_trees({"all": values}, known, fold, 1, 2, "classification", grid, 20)
+        for values, known in ((features, target), (other_features, other_target))
+    ]
+    pd.testing.assert_frame_equal(*tried)
+    found = shallow.predict_with_trees(features, target, fold, 1, "classification", settings, 20, [4, 5])
+    again = shallow.predict_with_trees(
+        features, other_target, fold, 1, "classification", settings, 20, [4, 5]
+    )
+    assert np.array_equal(found, again) and not np.array_equal(found[0], found[1])
+    training = np.isfinite(target) & (fold != 1)
+    assert training.sum() == 299
+    for seed, values in zip((4, 5), found):
+        model = HistGradientBoostingClassifier(
+            max_iter=20, random_state=seed, early_stopping=False, **settings
+        ).fit(features[training], target[training])
+        assert np.array_equal(values, model.predict_proba(features[:100])[:, 1])
+    for held_out, inner in ((1, 1), (1, 9)):
+        with pytest.raises(InputError, match="cannot be chosen"):
+            shallow.tune_trees({"all": features}, target, fold, held_out, inner, "classification", grid)
+
+
+def test_genes_without_a_target_are_predicted_out_of_fold_but_not_learned_from():
+    features, target, fold = four_folds("classification", unknown=[5, 150])
+    model = shallow.SHALLOW["classification"]["logistic regression"]
+    found = shallow.out_of_fold(model, features, target, fold)
+    known = np.isfinite(target)
+    rest = shallow.out_of_fold(model, features[known], target[known], fold[known])
+    assert np.isfinite(found).all() and np.allclose(found[known], rest)
 
 
 def test_shallow_models_are_fitted_again_to_predict_another_store(store, tmp_path):

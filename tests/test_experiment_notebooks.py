@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import papermill
 import pytest
@@ -184,6 +185,41 @@ def test_every_notebook_runs_and_the_report_collects_their_results(epigenome, st
     assert next(row for row in metrics["claims"] if row["claim"] == "compartments")["found"] > 0.9
     bare = run("report", out / "report_without_truth", study=str(out))
     assert bare["claims"] == []
+
+
+def test_changes_of_expression_are_compared_over_several_trainings(stores, tmp_path):
+    two = {name: stores[name] for name in ("cellA", "cellB")}
+    runs = {
+        name: trained(store, tmp_path / name, folds=(1, 2), epochs=1, task="regression", bin_sizes=[2000])
+        for name, store in two.items()
+    }
+    common = {"stores": two, "all_runs": runs, "baseline_recipe": "fast", "processes": 1, "draws": 50}
+    metrics = run("differential", tmp_path / "out", **common, seeds=2, shallow=["ridge regression"])
+    rows = {row["model"]: row for row in metrics["differences"]}
+    assert set(rows) == {"ridge regression", "Chromoformer"}
+    assert {(row["trainings"], row["reference_trainings"]) for row in rows.values()} == {(2, 2)}
+    assert {row["verdict"] for row in rows.values()} <= {"higher", "lower", "no difference detected"}
+    table = pd.read_parquet(tmp_path / "out" / "predictions.parquet")
+    assert table.groupby(["model", "fold", "gene_id"]).size().eq(2).all()
+    expression = {name: Store(store).genes.set_index("gene_id")["expression"] for name, store in two.items()}
+    change = np.log2((expression["cellB"] + 1) / (expression["cellA"] + 1))
+    assert np.allclose(table["target"], change.loc[table["gene_id"]], atol=1e-5)
+    r = {
+        model: np.mean(
+            [np.corrcoef(one["target"], one["score"])[0, 1] for _, one in part.groupby(["seed", "fold"])]
+        )
+        for model, part in table.groupby("model")
+    }
+    for model, row in rows.items():
+        assert np.isclose(row["value"], r[model] - r["DeepDiff"])
+    second = json.loads((tmp_path / "out/runs/cellA/Chromoformer/seed1/fold1/provenance.json").read_text())[
+        "parameters"
+    ]
+    first = json.loads((Path(runs["cellA"][0]) / "provenance.json").read_text())["parameters"]
+    assert second["seed"] == 1 and second | {"seed": first["seed"]} == first
+
+    once = run("differential", tmp_path / "once", **common, seeds=1, shallow=["ridge regression"])
+    assert {row["verdict"] for row in once["differences"]} == {"not tested"}
 
 
 def test_four_marks_without_pcres_work_or_are_an_error_with_the_reason(toy, tmp_path):

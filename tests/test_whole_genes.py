@@ -9,18 +9,21 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import papermill
 import pytest
 import torch
 import yaml
 from helpers import CHROMS, MARKS, SMALL, toy_tables
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
 
 from chromoformer.data.batches import GeneDataset
 from chromoformer.data.build import build_store
 from chromoformer.data.store import Store, write_store
 from chromoformer.data.whole_genes import CoveredBases
 from chromoformer.errors import InputError
+from chromoformer.experiments.comparison import differences
 from chromoformer.genome import Region
 from chromoformer.interpret.attention import tss_attention
 from chromoformer.interpret.gene import explain_gene
@@ -29,6 +32,7 @@ from chromoformer.interpret.whole_gene import attention_along_genes
 from chromoformer.model.config import ChromoformerConfig
 from chromoformer.model.network import Chromoformer, random_batch
 from chromoformer.model.whole_gene import WholeGeneChromoformer
+from chromoformer.simulate.epigenome import simulate
 from chromoformer.training.fit import fit
 from chromoformer.training.predict import predict
 from chromoformer.training.recipe import Recipe, network_and_recipe
@@ -401,7 +405,125 @@ def test_the_study_of_whole_genes_finds_that_whole_genes_and_positions_matter(tm
         auc["whole genes"] > auc["promoter window"] + 0.05
         and auc["whole genes"] > auc["trees, window"] + 0.05
     )
+    trainings = {row["model"]: row["trainings"] for row in found["means"]}
+    assert set(trainings.values()) == {3} and len(trainings) == 8
     tried = {name: np.mean(list(entry["scores"].values())) for name, entry in found["tried"].items()}
     assert tried["none"] < tried["tss"] < tried["tss end"] < tried["tss end others exons"]
     end = [row["enrichment"] for row in found["attention"] if row["part"] == 19]
     assert min(end) > 1  # the last tenth of a gene, where H3K36me3 is highest
+
+
+def auc_within_folds(table):
+    "The AUC of each fold, averaged."
+    return np.mean([roc_auc_score(part["target"], part["score"]) for _, part in table.groupby("fold")])
+
+
+@pytest.mark.slow
+def test_networks_and_trees_on_gene_and_window_are_tuned_trained_and_compared_alike(tmp_path):
+    toy = simulate(
+        tmp_path / "toy",
+        160,
+        cell_types=["cellA"],
+        long_genes=True,
+        hic=False,
+        marks=["H3K4me3", "H3K36me3"],
+        progress=False,
+    )
+    build_store(toy / "cellA.yaml", tmp_path / "cellA.h5", progress=False)
+    out = tmp_path / "out"
+    out.mkdir()
+    papermill.execute_notebook(
+        ROOT / "nbs" / "analyses" / "whole_gene.ipynb",
+        out / "notebook.ipynb",
+        {
+            "out": str(out),
+            "cell_type": "cellA",
+            "store": str(tmp_path / "cellA.h5"),
+            "manifest": str(toy / "cellA.yaml"),
+            "network": {"bin_sizes": [2000], "max_pcres": 0},
+            "recipe": {"batch_size": 32, "epochs": 1},
+            "positions": ["none", "tss end"],
+            "tried": {"slow": {"network": {"positions": ["tss", "end"]}, "recipe": {"learning_rate": 1e-4}}},
+            "held_out": [1, 3],
+            "seeds": 2,
+            "tree_bin": 2000,
+            "tree_grid": {"learning_rate": [0.1], "max_leaf_nodes": [7, 15], "max_features": [0.5]},
+            "most_trees": 20,
+            "processes": 1,
+            "draws": 30,
+        },
+        progress_bar=False,
+        cwd=ROOT,
+    )
+    found = json.loads((out / "metrics.json").read_text())
+    single = ["whole genes", "promoter window", "trees, whole genes", "trees, window"]
+    pairs = [(0, 1), (0, 2), (0, 3), (2, 3)]
+    expected = [(single[other], single[reference]) for reference, other in pairs]
+    expected += [tuple(f"{name} (mean of 2)" for name in pair) for pair in expected]
+    assert [(row["model"], row["reference"]) for row in found["differences"]] == expected
+    trainings = [(row["trainings"], row["reference_trainings"]) for row in found["differences"]]
+    assert set(trainings) == {(2, 2)}
+
+    table = pd.read_parquet(out / "predictions.parquet")
+    scores = {}
+    for name in single:
+        part = table[table["model"] == name]
+        assert all(sorted(seeds) == [0, 1] for _, seeds in part.groupby(["fold", "gene_id"])["seed"])
+        assert part.groupby("gene_id")["score"].nunique().eq(2).mean() > 0.5  # the seeds of trees count, too
+        scores[name] = np.mean([auc_within_folds(one) for _, one in part.groupby("seed")])
+        mean = part.groupby(["fold", "gene_id"], as_index=False)[["target", "score"]].mean()
+        scores[f"{name} (mean of 2)"] = auc_within_folds(mean)
+    means = {row["model"]: row["value"] for row in found["means"] if row["metric"] == "auc"}
+    assert means == pytest.approx(scores)
+    for row in found["differences"]:
+        assert row["value"] == pytest.approx(scores[row["model"]] - scores[row["reference"]])
+
+    whole, window = (
+        json.loads((out / "runs" / place / "seed0" / "fold1" / "config.json").read_text())["network"]
+        for place in ("whole_genes", "promoter_window")
+    )
+    assert (whole["span"], window["span"]) == ("gene", "window") and whole["embedding"]["layers"] == 3
+    for part in ("embedding", "pairwise", "regulation", "head_width", "bin_sizes"):
+        assert whole[part] == window[part]
+    assert list(found["tried"]) == ["none", "tss end", "slow"]
+    assert list(found["tried_on_window"]) == ["as given", "slow"]
+    inner = {1: 2, 3: 4}
+    by_trees = pd.DataFrame(found["tried_by_trees"])
+    assert by_trees.groupby(["model", "held_out"]).size().to_dict() == {
+        (name, fold): sets * 2
+        for name, sets in (("trees, whole genes", 2), ("trees, window", 1))
+        for fold in inner
+    }
+    assert by_trees["held_out"].map(inner).eq(by_trees["inner"]).all()
+    for row in found["chosen_by_trees"]:
+        of_fold = by_trees[(by_trees["model"] == row["model"]) & (by_trees["held_out"] == row["held_out"])]
+        assert row["score"] == of_fold["score"].max() and 1 <= row["trees"] <= 20
+    for fold, name in found["chosen_on_window"].items():
+        column = f"held out {fold}, chosen on {inner[int(fold)]}"
+        tried = {key: entry["scores"][column] for key, entry in found["tried_on_window"].items()}
+        assert tried[name] == max(tried.values())
+
+
+def test_only_the_stated_comparisons_count_for_the_correction():
+    random = np.random.default_rng(0)
+    genes = pd.DataFrame({"fold": np.repeat([1, 2], 200), "gene_id": range(400), "chrom": "chr1"})
+    genes["tss"] = genes["gene_id"] * 100_000
+    genes["target"] = random.integers(0, 2, 400)
+    table = pd.concat(
+        genes.assign(model=model, seed=seed, score=genes["target"] + noise * random.normal(size=400))
+        for model, noise in (("a", 1.0), ("b", 1.1), ("c", 1.2), ("d", 1.3))
+        for seed in (0, 1)
+    )
+    stated = differences(table, "classification", {"a": ["b", "c"], "c": ["d"]}, draws=100)
+    assert stated[["model", "reference"]].to_numpy().tolist() == [["b", "a"], ["c", "a"], ["d", "c"]]
+    every = differences(table, "classification", ["a", "c"], draws=100)
+    assert len(every) == 6
+    both = stated.merge(every, on=["model", "reference"], suffixes=("", "_every"))
+    assert np.allclose(both["value"], both["value_every"]) and np.allclose(both["p"], both["p_every"])
+    assert (both["high"] - both["low"] < both["high_every"] - both["low_every"]).all()
+    smallest = stated.loc[stated["p"].idxmin()]  # tested at the level divided by the three stated comparisons
+    pair = table[table["model"].isin([smallest["model"], smallest["reference"]])]
+    alone = differences(pair, "classification", smallest["reference"], draws=100, level=0.05 / 3).iloc[0]
+    assert np.allclose(smallest[["low", "high"]].astype(float), alone[["low", "high"]].astype(float))
+    with pytest.raises(InputError, match="no model 'e'"):
+        differences(table, "classification", {"a": ["e"]}, draws=10)
