@@ -522,8 +522,8 @@ def test_relative_values_have_paired_intervals_over_blocks_within_folds():
         ratios.append(auc_by_hand(parts["B"], weight) / auc_by_hand(parts["A"], weight))
     half = (matrix.loc["B", "relative_high"] - matrix.loc["B", "relative_low"]) / 2
     assert np.isclose(half, 2.02 * np.std(ratios) * np.sqrt(40 / 38), rtol=0.2)
-    alone = (matrix.loc["B", "high"] - matrix.loc["B", "low"]) / 2
-    assert half < alone / matrix.loc["A", "value"]  # pairing narrows the interval
+    share = (matrix["high"] - matrix["value"]) / matrix["value"]
+    assert half < 0.9 * relative * np.hypot(share["A"], share["B"])  # pairing narrows the interval
 
 
 def test_trainings_enter_the_interval_of_a_relative_value():
