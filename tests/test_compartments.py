@@ -70,7 +70,8 @@ def test_intervals_of_a_correlation_along_the_genome_cover_it(real):
 
     def drawn():
         planted = np.concatenate([domains(random, 360) for _ in range(8)])
-        error = np.concatenate([domains(random, 360) for _ in range(8)])
+        levels = [np.repeat(random.normal(size=20), random.integers(18, 46, 20))[:360] for _ in range(8)]
+        error = np.concatenate(levels)  # shared within domains of its own
         return planted, real * planted + 0.7 * error + 0.5 * random.normal(size=2880)
 
     truth = np.mean([np.corrcoef(*drawn())[0, 1] for _ in range(500)])
