@@ -18,6 +18,7 @@ from chromoformer.data.manifest import Channel
 from chromoformer.data.store import Store
 from chromoformer.errors import InputError
 from chromoformer.genome import read_chrom_sizes
+from chromoformer.metrics import correlation, gene_blocks
 from chromoformer.simulate.epigenome import simulate
 
 
@@ -38,6 +39,60 @@ def test_planted_compartments_are_found(hic, resolution):
     both = found.merge(planted, on=["chrom", "start", "end"])
     assert len(both) == len(found) and both["pc1"].corr(both["compartment"]) > 0.9
     assert list(found["chrom"].unique()) == list(sizes)
+
+
+def test_inverted_compartments_have_a_negative_correlation(hic):
+    folder, sizes, genes = hic
+    planted = pd.read_parquet(folder / "truth" / "compartments.parquet").query("bin_size == 50_000")
+    bins = planted[["chrom", "start", "end"]]
+    density = gene_density(genes, bins, reach=50_000)
+    for sign in (1, -1):
+        phasing = bins.assign(value=sign * density)
+        found = compartments(folder / "cellA" / "hic.mcool", sizes, phasing, 50_000)
+        both = found.merge(planted, on=["chrom", "start", "end"])
+        blocks = gene_blocks(both["chrom"], both["start"])
+        r = correlation(both["pc1"], both["compartment"], blocks)
+        assert np.isclose(r["value"], both["pc1"].corr(both["compartment"]))
+        assert (r["low"] if sign > 0 else -r["high"]) > 0.8
+
+
+def domains(random, bins):
+    "Values of +1 and -1 that change every 18 to 45 bins."
+    signs = np.repeat(random.choice([-1, 1]) * np.resize([1, -1], bins), random.integers(18, 46, bins))
+    return signs[:bins].astype(float)
+
+
+@pytest.mark.parametrize("real", [False, True])
+def test_intervals_of_a_correlation_along_the_genome_cover_it(real):
+    random = np.random.default_rng(0)
+    chrom, position = np.repeat(np.arange(8), 360), np.tile(np.arange(360), 8)
+    blocks = gene_blocks(chrom, position)
+
+    def drawn():
+        planted = np.concatenate([domains(random, 360) for _ in range(8)])
+        levels = [np.repeat(random.normal(size=20), random.integers(18, 46, 20))[:360] for _ in range(8)]
+        error = np.concatenate(levels)  # shared within domains of its own
+        return planted, real * planted + 0.7 * error + 0.5 * random.normal(size=2880)
+
+    truth = np.mean([np.corrcoef(*drawn())[0, 1] for _ in range(500)])
+    covered = []
+    for _ in range(120):
+        found = correlation(*drawn(), blocks, draws=100)
+        covered.append(found["low"] <= truth <= found["high"])
+    error = np.sqrt(0.95 * 0.05 / 120)
+    assert 0.92 - 3 * error <= np.mean(covered) <= 0.98 + 3 * error
+    alone = [correlation(*drawn(), draws=50) for _ in range(60)]
+    assert np.mean([found["low"] <= truth <= found["high"] for found in alone]) < 0.7  # bins one by one
+
+
+def test_a_correlation_leaves_out_missing_rows():
+    x, y = np.array([1.0, 2, np.nan, 4, 5, 9]), np.array([2.0, 1, 7, np.nan, 6, 8])
+    found = correlation(x, y, draws=0)
+    assert found["count"] == 4 and np.isclose(
+        found["value"], np.corrcoef(x[[0, 1, 4, 5]], y[[0, 1, 4, 5]])[0, 1]
+    )
+    assert np.isnan(found["low"]) and correlation(x[:1], y[:1])["count"] == 1
+    assert np.isclose(correlation(x, y, draws=0, ranked=True)["value"], 0.8)
 
 
 def test_compartments_equal_those_of_cooltools(hic):

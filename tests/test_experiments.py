@@ -23,9 +23,15 @@ from chromoformer.experiments.cross_cell_type import (
     read_orthologs,
     similarity,
     transfer,
+    transfer_difference,
     transfer_matrix,
 )
-from chromoformer.experiments.retrain import train_alike, with_shuffled_labels
+from chromoformer.experiments.retrain import (
+    can_be_trained_again,
+    train_alike,
+    train_seeds,
+    with_shuffled_labels,
+)
 from chromoformer.genome import Region, read_chrom_sizes
 from chromoformer.interpret.attention import (
     TssAttention,
@@ -669,6 +675,109 @@ def test_values_are_relative_to_the_tested_cell_types_own_model_on_the_same_gene
     )
 
 
+def invented_transfer(random, noise, seeds=1, genes=400, trained=("A", "B"), shift=0.0):
+    "Predictions of A by models of several cell types, in two folds on chromosomes of their own."
+    label = random.integers(0, 2, genes)
+    signal = label + random.normal(0, 0.7, genes)
+    fold = np.repeat([1, 2], genes // 2)
+    rows = {"tested": "A", "genome": "toy", "task": "classification", "gene_id": np.arange(genes)}
+    rows |= {"chrom": np.where(fold == 1, "chr1", "chr7"), "tss": np.arange(genes) * 50_000, "fold": fold}
+    table = pd.DataFrame(rows | {"target": label})
+    return pd.concat(
+        [
+            table.assign(
+                trained=name,
+                seed=seed,
+                score=signal + random.normal(0, noise, genes) + (shift * fold if name != "A" else 0),
+            )
+            for name in trained
+            for seed in range(seeds)
+        ]
+    )
+
+
+def auc_by_hand(table, weight=None):
+    from sklearn.metrics import roc_auc_score
+
+    values = []
+    for _, part in table.groupby("fold"):
+        own = None if weight is None else weight[part["gene_id"]]
+        values.append(roc_auc_score(part["target"], part["score"], sample_weight=own))
+    return np.mean(values)
+
+
+def test_equal_ranking_in_every_fold_has_relative_value_one():
+    table = invented_transfer(np.random.default_rng(0), noise=0.0, shift=3.0)
+    matrix = transfer_matrix(table, draws=50).set_index("trained")
+    assert matrix.loc["B", ["relative", "relative_low", "relative_high"]].tolist() == [1, 1, 1]
+    pooled = table.assign(fold=0)
+    parts = dict(tuple(pooled.groupby("trained")))
+    assert auc_by_hand(parts["B"]) / auc_by_hand(parts["A"]) < 0.95  # what pooling the folds would report
+
+
+def test_relative_values_have_paired_intervals_over_blocks_within_folds():
+    table = invented_transfer(np.random.default_rng(1), noise=0.5)
+    matrix = transfer_matrix(table, draws=400).set_index("trained")
+    parts = dict(tuple(table.groupby("trained")))
+    assert np.isclose(matrix.loc["B", "value"], auc_by_hand(parts["B"]))
+    relative = auc_by_hand(parts["B"]) / auc_by_hand(parts["A"])
+    assert np.isclose(matrix.loc["B", "relative"], relative) and relative != 1
+    random, ratios = np.random.default_rng(2), []
+    for _ in range(400):  # 20 blocks of 10 genes in each fold
+        blocks = np.concatenate([random.multinomial(20, np.full(20, 1 / 20)) for _ in range(2)])
+        weight = np.repeat(blocks, 10)
+        ratios.append(auc_by_hand(parts["B"], weight) / auc_by_hand(parts["A"], weight))
+    half = (matrix.loc["B", "relative_high"] - matrix.loc["B", "relative_low"]) / 2
+    assert np.isclose(half, 2.02 * np.std(ratios) * np.sqrt(40 / 38), rtol=0.2)
+    share = (matrix["high"] - matrix["value"]) / matrix["value"]
+    assert half < 0.9 * relative * np.hypot(share["A"], share["B"])  # pairing narrows the interval
+
+
+def test_trainings_enter_the_interval_of_a_relative_value():
+    table = invented_transfer(np.random.default_rng(3), noise=1.5, seeds=3)
+    several = transfer_matrix(table, draws=100).set_index("trained")
+    assert (several["trainings"] == 3).all()
+    every = table.groupby(["trained", "seed"])[["fold", "target", "score", "gene_id"]].apply(auc_by_hand)
+    assert np.isclose(several.loc["B", "value"], every["B"].mean())
+    estimate = several.loc["B", "high"] - several.loc["B", "low"]
+    same = transfer_matrix(table[table["seed"] == 0], draws=100).set_index("trained")
+    assert (same["trainings"] == 1).all() and estimate > 0
+
+
+def test_equal_models_of_related_and_other_cell_types_are_rarely_told_apart():
+    species = {"A": "one", "related": "one", "far": "another"}
+    random, verdicts = np.random.default_rng(4), []
+    for _ in range(120):
+        table = invented_transfer(random, 0.7, seeds=3, genes=120, trained=("A", "related", "far"))
+        verdicts.append(transfer_difference(table, species, draws=60)["verdict"])
+    rate = np.mean([verdict != "no difference detected" for verdict in verdicts])
+    assert rate <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 120)
+    once = table[table["seed"] == 0]
+    found = transfer_difference(once, species, draws=60)
+    assert found["verdict"] == "not tested" and np.isnan(found["low"])
+    worse = table.assign(
+        score=table["score"].where(table["trained"] != "far", random.normal(size=len(table)))
+    )
+    found = transfer_difference(worse, species, draws=60)
+    assert found["verdict"] == "higher" and found["low"] > 0
+    with pytest.raises(InputError, match="no tested cell type has models of its own"):
+        transfer_difference(table[table["trained"] != "far"], species)
+
+
+def test_transfer_keeps_the_trainings_apart(tmp_path, runs):
+    here, _, _ = two_species(tmp_path)
+    second = [saved(tmp_path / f"seed{fold}", fold, seed=fold + 10) for fold in (1, 2, 3, 4)]
+    for run in second:
+        (run / "provenance.json").write_text('{"parameters": {"seed": 7}}')
+    predicted = transfer({"here": [*runs, *second]}, {"here": here})
+    alone = transfer({"here": second}, {"here": here})
+    assert set(predicted["seed"]) == {0, 7} and set(predicted["genome"]) == {"toy"}
+    seventh = predicted[predicted["seed"] == 7].sort_values("gene_id")["score"]
+    assert np.allclose(seventh, alone.sort_values("gene_id")["score"])
+    with pytest.raises(InputError, match="predicted twice"):
+        transfer({"here": [*runs, runs[0]]}, {"here": here})
+
+
 def test_similarity_is_symmetric_and_one_with_itself(tmp_path):
     here, there, orthologs = two_species(tmp_path)
     table = similarity({"here": here, "there": there}, orthologs).set_index(["first", "second"])
@@ -732,6 +841,22 @@ def test_training_alike_with_one_more_channel_changes_only_the_channels(store, t
     assert {**after, "stores": 0} == {**before, "stores": 0}
 
 
+def test_further_trainings_differ_only_in_the_seed(store, trained, tmp_path):
+    folders = train_seeds([trained], store.path, tmp_path / "seeds", 3)
+    settings = [settings_of(folder) for folder in folders]
+    assert folders[0] == trained and [one["seed"] for one in settings] == [5, 6, 7]
+    assert all({**one, "seed": 0} == {**settings[0], "seed": 0} for one in settings)
+    scores = [pd.read_parquet(folder / "predictions.parquet")["score"] for folder in folders]
+    assert not scores[0].equals(scores[1]) and not scores[1].equals(scores[2])
+    other = train_seeds([trained], store.path, tmp_path / "other", 2, include=False)
+    assert trained not in other and [settings_of(folder)["seed"] for folder in other] == [5, 6]
+    assert train_seeds([tmp_path / "imported"], store.path, tmp_path / "none", 1) == [tmp_path / "imported"]
+    with pytest.raises(InputError, match="hold out the same folds"):
+        train_seeds(folders, store.path, tmp_path / "more", 2)
+    with pytest.raises(InputError, match="number of trainings is 0"):
+        train_seeds([trained], store.path, tmp_path / "more", 0)
+
+
 def test_shuffled_labels_stay_with_their_expression_and_do_not_change_the_file(store):
     shuffled = with_shuffled_labels(store, seed=1)
     pair = ["expression", "label"]
@@ -747,6 +872,9 @@ def test_shuffled_labels_stay_with_their_expression_and_do_not_change_the_file(s
 def test_a_model_without_training_settings_cannot_be_trained_alike(runs):
     with pytest.raises(InputError, match="training settings of this model are missing"):
         settings_of(runs[0])
+    assert not can_be_trained_again(runs)
+    with pytest.raises(InputError, match="training settings of this model are missing"):
+        train_seeds(runs, "toy.h5", "out", 2)
 
 
 def links_of_genes(random, genes=100, folds=2):

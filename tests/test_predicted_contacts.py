@@ -29,6 +29,7 @@ from chromoformer.data.predicted_contacts import (
     find_elements,
     read_elements,
     recovered,
+    recovered_by_gene,
     relative_signal,
 )
 from chromoformer.data.store import Store
@@ -726,6 +727,24 @@ def test_real_loops_end_at_predicted_elements_more_often_than_near_them(real_dat
     assert len(elements) > 300 and found > 1.3 * max(nearby)
 
 
+def test_links_are_counted_gene_by_gene():
+    columns = ["gene_id", "chrom", "start", "end"]
+    links = pd.DataFrame(
+        [("A", "chr1", 0, 100), ("A", "chr1", 500, 600), ("B", "chr1", 0, 100), ("C", "chr1", 0, 100)],
+        columns=columns,
+    )
+    pcres = pd.DataFrame(
+        [("A", "chr1", 40, 90), ("A", "chr1", 10, 30), ("B", "chr2", 0, 100), ("D", "chr1", 0, 100)],
+        columns=columns,
+    )
+    found = recovered_by_gene(pcres, links)
+    expected = {"A": (2, 2, 1, 2), "B": (1, 1, 0, 0), "C": (1, 0, 0, 0), "D": (0, 1, 0, 0)}
+    for gene, counts in expected.items():
+        assert tuple(found.loc[gene, ["links", "pcres", "found", "right"]]) == counts
+    total = recovered(pcres, links)
+    assert (total["recall"], total["precision"], total["found"]) == (1 / 4, 2 / 4, 1)
+
+
 # -- the analysis --------------------------------------------------------------------------------------------
 
 
@@ -773,7 +792,7 @@ def test_the_notebook_compares_all_selections_and_lists_those_it_cannot(toy, toy
     assert (
         results["refused"] == {}
         and results["averaged"] == ["cellB"]
-        and len(list((tmp_path / "all" / "runs").glob("*/fold*/metrics.json"))) == 20
+        and len(list((tmp_path / "all" / "runs").glob("*/seed*/fold*/metrics.json"))) == 20
     )
     assert (
         results["recall of planted, both, measured"]["value"]
@@ -781,10 +800,24 @@ def test_the_notebook_compares_all_selections_and_lists_those_it_cannot(toy, toy
         == 1
     )
     assert 0.4 < results["recall of planted, both, activity and distance"]["value"] < 1
+    gained = {row["model"]: row for row in results["differences"] if row["reference"] == "none"}
+    values = {row["model"]: row["value"] for row in results["means"] if row["metric"] == "auc"}
+    for model, row in gained.items():
+        kept = results[f"{model} minus none"]
+        assert kept == {name: row[name] for name in ("value", "low", "high", "verdict")}
+        assert np.isclose(kept["value"], values[model] - values["none"]) and row["trainings"] == 2
+    nearer = results["recall of planted, both, activity and distance minus distance alone"]
+    shares = [
+        results[f"recall of planted, both, {name}"]["value"]
+        for name in ("activity and distance", "distance alone")
+    ]
+    assert np.isclose(nearer["value"], shares[0] - shares[1])
+    assert nearer["low"] < nearer["value"] < nearer["high"]
     table = pd.read_parquet(tmp_path / "all" / "predictions.parquet")
     assert (
         set(table["fold"]) == {1, 2}
-        and not table.duplicated(["model", "gene_id"]).any()
+        and set(table["seed"]) == {0, 1}
+        and not table.duplicated(["model", "seed", "gene_id"]).any()
         and len(list((tmp_path / "all" / "figures").glob("*.png"))) == 2
     )
 
@@ -800,3 +833,5 @@ def test_the_notebook_compares_all_selections_and_lists_those_it_cannot(toy, toy
     )
     assert set(results["refused"]) == {"measured", "other cell types"} and results["recovery"] == []
     assert {row["reference"] for row in results["differences"]} == {"none"}
+    results = run(tmp_path / "once", store=str(toy_store), seeds=1)
+    assert {row["verdict"] for row in results["differences"]} == {"not tested"}

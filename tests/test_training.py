@@ -17,7 +17,7 @@ from helpers import SMALL, toy_tables, write_toy_store
 from chromoformer.data.batches import GeneDataset
 from chromoformer.data.store import Store
 from chromoformer.errors import InputError
-from chromoformer.metrics import evaluate_scores
+from chromoformer.metrics import blocks_of, evaluate_scores
 from chromoformer.model import checkpoint
 from chromoformer.provenance import verify
 from chromoformer.training.fit import fit, split_genes
@@ -223,11 +223,32 @@ def test_one_model_predicts_every_gene_and_marks_those_it_held_out(store, runs):
     assert len(table) == 120 and (table["held_out"] == (table["fold"] == 2)).all()
 
 
-def test_evaluation_of_four_runs_pools_their_held_out_genes(runs):
+def test_evaluation_of_four_runs_is_the_mean_over_their_folds(runs):
     table = evaluate(runs)
     together = table[table["run"] == "all folds"].set_index("metric")
     assert together.loc["auc", "genes"] == 120
     assert (together["low"] <= together["value"]).all() and (together["value"] <= together["high"]).all()
+    by_fold = table[table["run"] != "all folds"].groupby("metric")["value"].mean()
+    assert np.allclose(together["value"], by_fold[together.index])
+
+
+def test_evaluation_does_not_depend_on_the_scale_of_a_fold(runs, tmp_path):
+    from sklearn.metrics import roc_auc_score
+
+    moved = [shutil.copytree(run, tmp_path / run.name) for run in runs]
+    held_out = []
+    for number, run in enumerate(moved):
+        table = pd.read_parquet(run / "predictions.parquet")
+        table = table.assign(score=(table["score"] + number) / 4)  # the same order in every fold
+        table.to_parquet(run / "predictions.parquet", index=False)
+        held_out.append(table[table["held_out"]])
+    before, after = (
+        evaluate(folders, draws=0).query("run == 'all folds'").set_index("metric")["value"]
+        for folders in (runs, moved)
+    )
+    assert after["auc"] == before["auc"] and after["average_precision"] == before["average_precision"]
+    pooled = pd.concat(held_out)
+    assert roc_auc_score(pooled["target"], pooled["score"]) < after["auc"] - 0.05
 
 
 def test_a_regressor_learns_more_than_the_mean(store, tmp_path):
@@ -331,4 +352,5 @@ def test_a_complete_run_is_kept_on_request_if_its_settings_are_the_same(store, r
 
 def evaluate_scores_of(run):
     table = pd.read_parquet(run / "predictions.parquet").query("held_out")
-    return evaluate_scores(table["target"].to_numpy(), table["score"].to_numpy(), "classification")
+    target, score = table["target"].to_numpy(), table["score"].to_numpy()
+    return evaluate_scores(target, score, "classification", blocks=blocks_of(table))
