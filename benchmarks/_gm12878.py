@@ -1,6 +1,4 @@
-"Shared by the scripts on GM12878 in 10-kb bins: the store, networks with the chosen settings, and running a"
-
-"notebook."
+"""Open the store, train networks with the chosen settings and run a notebook, for the scripts on GM12878."""
 
 import json
 from pathlib import Path
@@ -19,7 +17,7 @@ MANIFEST = ROOT / "data_manifests" / "gm12878_10kb_local.yaml"
 
 
 def opened(data: Path, path: Path) -> Store:
-    "The store, built if it is not there."
+    "Return the store, built if it is not there."
     if not path.exists():
         build_store(MANIFEST, path, data=data, progress=False)
     return Store(path)
@@ -28,8 +26,8 @@ def opened(data: Path, path: Path) -> Store:
 def trained_runs(
     store: Store, out: Path, task: str = "classification", folds: tuple[int, ...] = (1, 2, 3, 4)
 ) -> list[Path]:
-    "A model a fold, with the settings that were chosen with the fold out of sight; what is complete is not"
-    "trained again."
+    "Train one network per fold with the settings chosen without that fold; keep complete runs. The notebooks"
+    "train the other seeds alike."
     tuning, runs = json.loads((RESULTS / "gm12878.tuning.json").read_text()), []
     for chosen in (row for row in tuning["chosen"] if row["task"] == task and row["held_out"] in folds):
         setting, fold = tuning["grid"][chosen["setting"]], chosen["held_out"]
@@ -48,7 +46,7 @@ def trained_runs(
 
 
 def analysed(name: str, out: Path, parameters: dict) -> dict:
-    "The metrics of one analysis notebook; where they are complete it is not run again."
+    "Return the metrics of one analysis notebook; complete ones are not computed again."
     if not (out / "metrics.json").exists():
         out.mkdir(parents=True, exist_ok=True)
         with own_kernel():

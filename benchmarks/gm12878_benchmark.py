@@ -1,10 +1,11 @@
 """Run the benchmark and the ablations on GM12878 in 10-kb bins, and write their numbers to two JSON files.
 
-    python benchmarks/gm12878_benchmark.py DATA OUT [--processes 2]
+    python benchmarks/gm12878_benchmark.py DATA OUT [--processes 2] [--seeds 3]
 
 DATA holds the files that data_manifests/gm12878_10kb_local.ctcf.yaml names. Chromoformer has the settings
-that were chosen inside the training folds (gm12878.tuning.json). Complete runs in OUT are kept. Takes
-half an hour on two cores.
+that were chosen inside the training folds (gm12878.tuning.json). Every model of the benchmark is trained
+--seeds times per fold, and the full network of the ablations five times. Complete runs in OUT are kept. Takes
+about half an hour per seed on two cores.
 """
 
 import argparse
@@ -39,6 +40,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", choices=("benchmark", "ablation"))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -61,7 +63,9 @@ def main() -> None:
                 analysed(
                     "benchmark",
                     out / "benchmark" / task,
-                    common | BASELINES | {"task": task, "runs": runs, "held_out": list(folds)},
+                    common
+                    | BASELINES
+                    | {"task": task, "runs": runs, "held_out": list(folds), "seeds": arguments.seeds},
                 )
                 | about()
             )
@@ -81,6 +85,7 @@ def main() -> None:
             common
             | {
                 "held_out": [1],
+                "seeds": 5,
                 "network": tuning["grid"]["narrow, 1e-3"]["network"],
                 "recipe": {"learning_rate": 1e-3, "epochs": 4},
                 "add": {"CTCF": CTCF | {"path": str(data / CTCF["path"])}},

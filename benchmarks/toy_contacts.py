@@ -2,21 +2,24 @@
 
     python benchmarks/toy_contacts.py OUT [--seeds 1 2 3]
 
-Writes benchmarks/results/toy.contacts.json. Complete runs in OUT are kept. Takes two minutes per seed on
-one core.
+--seeds are those of the epigenomes; the notebook trains every model several times on each. Folds of different
+epigenomes are different folds. Writes benchmarks/results/toy.contacts.json. Complete runs in OUT are kept.
+Takes a few minutes per epigenome on one core.
 """
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import papermill
 import torch
 import yaml
 
 from chromoformer.data.build import build_store
-from chromoformer.experiments.comparison import differences, mean_scores
+from chromoformer.experiments.comparison import comparison_table, differences, mean_scores
 from chromoformer.provenance import Stopwatch, code_version, machine, versions, write_json
 from chromoformer.simulate.epigenome import simulate
 from chromoformer.studies.execution import own_kernel
@@ -25,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def analysed(out: Path, seed: int) -> dict:
-    "The notebook's metrics on the toy epigenome of a seed."
+    "Return the notebook's metrics on the toy epigenome of a seed."
     study = yaml.safe_load((ROOT / "workflow" / "studies" / "toy.yaml").read_text())
     toy, entry = out / "toy", study["analyses"]["contacts"]
     if not toy.exists():
@@ -55,6 +58,18 @@ def analysed(out: Path, seed: int) -> dict:
     return json.loads((out / "metrics.json").read_text())
 
 
+def together(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    "Combine the predictions of several epigenomes; their folds and genes are different folds and genes."
+    combined = []
+    folds = 0
+    for number, table in enumerate(tables):
+        names, fold = np.unique(table["fold"], return_inverse=True)
+        genes = table["gene_id"].astype(str) + f" of epigenome {number + 1}"
+        combined.append(table.assign(fold=folds + fold + 1, gene_id=genes))
+        folds += len(names)
+    return pd.concat(combined, ignore_index=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
@@ -62,26 +77,17 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     out, watch = arguments.out.resolve(), Stopwatch()
-    found, tables = {}, []
-    for number, seed in enumerate(arguments.seeds):
-        found[seed] = analysed(out / f"seed{seed}", seed)
-        table = pd.read_parquet(out / f"seed{seed}" / "predictions.parquet")
-        tables.append(
-            table.assign(gene_id=table["gene_id"] + f" of seed {seed}", fold=table["fold"] + 10 * number)
-        )  # folds of different epigenomes are different folds
-    together = pd.concat(tables, ignore_index=True)
-    changes = pd.concat(
-        [
-            differences(together, "classification", reference).assign(reference=reference)
-            for reference in ("none", "measured")
-        ]
+    found = {seed: analysed(out / f"seed{seed}", seed) for seed in arguments.seeds}
+    predictions = together(
+        [pd.read_parquet(out / f"seed{seed}" / "predictions.parquet") for seed in arguments.seeds]
     )
+    changes = differences(predictions, "classification", ["none", "measured"])
     write_json(
         ROOT / "benchmarks" / "results" / "toy.contacts.json",
         {
             "what": "contacts of toy epigenomes; means over folds and epigenomes",
             "seeds": arguments.seeds,
-            "means": mean_scores(together, "classification").query("metric == 'auc'").to_dict("records"),
+            "means": mean_scores(predictions, "classification").query("metric == 'auc'").to_dict("records"),
             "differences": changes.to_dict("records"),
             "of each seed": {
                 seed: {
@@ -98,7 +104,7 @@ def main() -> None:
             "seconds": {"of the last pass": round(watch.seconds)},
         },
     )
-    print(changes.round(4).to_string(index=False))
+    print(comparison_table(changes).to_string(index=False))
 
 
 if __name__ == "__main__":

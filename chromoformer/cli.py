@@ -600,7 +600,11 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(help="Write the table as *.csv.")] = None,
     force: Force = False,
 ):
-    """Compute the metrics of the held-out genes, with 95% intervals from resampled genes."""
+    """Compute the metrics of the held-out genes, with 95% intervals from resampled genes.
+
+    The intervals cover genes, in blocks of neighbours, not the noise of training. For runs that hold out
+    different folds, "all folds" is the mean over the runs.
+    """
     from chromoformer.errors import counted
     from chromoformer.provenance import refuse_existing
     from chromoformer.training.predict import evaluate as run

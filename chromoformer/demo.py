@@ -26,7 +26,7 @@ from .data.build import build_store
 from .data.store import Store
 from .errors import InputError
 from .interpret.gene import GeneExplanation, explain_gene, withhold_each
-from .metrics import MAIN_METRIC, evaluate_scores
+from .metrics import MAIN_METRIC, blocks_of, evaluate_scores
 from .model import checkpoint
 from .plots.style import signed
 from .provenance import Stopwatch, atomic_path, record, write_json
@@ -222,7 +222,9 @@ def _simple_models(store: Store) -> dict[str, np.ndarray]:
 def _by_fold(table: pd.DataFrame, task: str = "classification") -> dict[str, Any]:
     "Return the metrics of each fold, and the mean over folds of the main one."
     folds = {
-        int(str(fold)): evaluate_scores(part["target"].to_numpy(), part["score"].to_numpy(), task)
+        int(str(fold)): evaluate_scores(
+            part["target"].to_numpy(), part["score"].to_numpy(), task, blocks=blocks_of(part)
+        )
         for fold, part in table.groupby("fold")
     }
     values = [metrics[MAIN_METRIC[task]]["value"] for metrics in folds.values()]

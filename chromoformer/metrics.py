@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['BLOCK_GENES', 'FEWEST_BLOCKS', 'MAIN_METRIC', 'METRIC_NAMES', 'gene_blocks', 'blocks_of', 'block_weights',
-           'resampled', 'value_with_interval', 'variance_over_genes', 'evaluate_scores', 'format_metrics',
-           'calibration', 'calibration_error']
+           'resampled', 'value_with_interval', 'variance_over_genes', 'evaluate_scores', 'mean_interval',
+           'share_interval', 'correlation', 'format_metrics', 'calibration', 'calibration_error']
 
 # %% ../nbs/metrics.ipynb #5ffdbd49
 import warnings
@@ -40,8 +40,8 @@ def _classification_measure(target: np.ndarray, probability: np.ndarray) -> _Mea
         negatives = false_positives[:, -1]
         with np.errstate(invalid="ignore", divide="ignore"):
             auc = ((true_positives - positive / 2) * negative).sum(1) / (positives * negatives)
-            precision = positive * true_positives / (true_positives + false_positives)
-            average_precision = precision.sum(1) / positives
+            called = np.maximum(true_positives + false_positives, 1)  # 0 above the first gene that is drawn
+            average_precision = (positive * true_positives / called).sum(1) / positives
         accuracy = (weights * correct).sum(1) / weights.sum(1)
         return {"auc": auc, "average_precision": average_precision, "accuracy": accuracy}
 
@@ -142,13 +142,18 @@ def blocks_of(predictions: pd.DataFrame) -> np.ndarray:
     ----------
     predictions : DataFrame
         One row per gene, with the columns `chrom` and `tss` (bp). Without them, as in predictions of older
-        versions, every gene is a block of its own, and a warning says so.
+        versions, every gene is a block of its own, and a warning says so. If genes have several rows, such
+        as one per pCRE, `gene_id` tells them apart.
 
     Returns
     -------
-    ndarray of int, shape (genes,)
+    ndarray of int, shape (rows,)
         Number of each gene's block, from `gene_blocks`.
     """
+    if "gene_id" in predictions and predictions["gene_id"].duplicated().any():
+        genes = predictions.drop_duplicates("gene_id")
+        block = pd.Series(blocks_of(genes), index=genes["gene_id"])
+        return block.loc[predictions["gene_id"]].to_numpy()
     if "chrom" in predictions and "tss" in predictions:
         return gene_blocks(predictions["chrom"], predictions["tss"])
     warnings.warn(
@@ -188,6 +193,7 @@ def resampled(
     seed: int = 0,
     blocks: np.ndarray | None = None,
     only: str | None = None,
+    weights: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Return every metric of the given genes and of genes drawn with replacement.
 
@@ -208,6 +214,9 @@ def resampled(
         Blocks from `gene_blocks`, which are drawn as a whole. By default genes are drawn one by one.
     only : str, optional
         The only metric to compute, which is faster.
+    weights : ndarray of int, shape (draws, genes), optional
+        How many times each resampling draws each gene, from `block_weights`. `draws`, `seed` and `blocks`
+        then have no effect.
 
     Returns
     -------
@@ -237,9 +246,11 @@ def resampled(
     random = np.random.default_rng(seed)
     blocks = np.arange(genes) if blocks is None else blocks
     parts = [measure(np.ones((1, genes)))]
+    draws = draws if weights is None else len(weights)
     for start in range(0, draws, 50):  # 50 draws at a time limit the memory
         size = min(50, draws - start)
-        parts.append(measure(block_weights(blocks, size, random)))
+        drawn = block_weights(blocks, size, random) if weights is None else weights[start : start + size]
+        parts.append(measure(drawn))
     return {
         metric: np.concatenate([part[metric] for part in parts])
         for metric in parts[0]
@@ -368,6 +379,149 @@ def evaluate_scores(
         found[metric] = interval if draws else {"value": interval["value"]}
     return found
 
+# %% ../nbs/metrics.ipynb #a7c1e002
+def mean_interval(
+    values: np.ndarray | pd.Series,
+    blocks: np.ndarray,
+    draws: int = 500,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Return the mean of some values with a 95% interval over resampled genes.
+
+    Parameters
+    ----------
+    values : array of float, shape (rows,)
+        Values of genes, or of their links; NaN values are left out.
+    blocks : ndarray of int, shape (rows,)
+        Block of each row's gene, from `blocks_of`.
+    draws : int, default 500
+        Number of resamplings of the blocks.
+    seed : int, default 0
+        Seed of the resampling.
+
+    Returns
+    -------
+    dict of str to float
+        `value`, `low`, `high` and `number`, the number of known values. The limits are NaN if all known
+        values lie in one block.
+
+    Raises
+    ------
+    InputError
+        If no value is known.
+    """
+    drawn, known, count = _resampled_mean(values, blocks, draws, seed)
+    return {**value_with_interval(drawn, count), "number": len(known)}
+
+
+def share_interval(
+    true: np.ndarray | pd.Series,
+    blocks: np.ndarray,
+    draws: int = 500,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Return the share of rows for which something is true, with a 95% interval over resampled genes.
+
+    Parameters
+    ----------
+    true : array of bool, shape (rows,)
+        What is counted, for each gene or link.
+    blocks : ndarray of int, shape (rows,)
+        Block of each row's gene, from `blocks_of`.
+    draws : int, default 500
+        Number of resamplings of the blocks.
+    seed : int, default 0
+        Seed of the resampling.
+
+    Returns
+    -------
+    dict of str to float
+        `value`, `low`, `high` and `number`, the number of rows. The interval is Wilson's, with the quantile
+        of t and the number of independent rows that gives the variance of the resampled share: at most the
+        number of rows, and the number of blocks if the share is 0 or 1. The limits are NaN if all rows lie
+        in one block.
+
+    Raises
+    ------
+    InputError
+        If there are no rows.
+    """
+    drawn, known, count = _resampled_mean(true, blocks, draws, seed)
+    share = float(drawn[0])
+    variance, freedom = variance_over_genes(drawn, count)
+    if not np.isfinite(variance):
+        return {"value": share, "low": np.nan, "high": np.nan, "number": len(known)}
+    independent = min(len(known), share * (1 - share) / variance) if variance > 0 else count
+    low, high = _wilson_limits(share, independent, float(stats.t.ppf(0.975, freedom)))
+    return {"value": share, "low": low, "high": high, "number": len(known)}
+
+
+def _resampled_mean(
+    values: np.ndarray | pd.Series, blocks: np.ndarray, draws: int, seed: int
+) -> tuple[np.ndarray, np.ndarray, int]:
+    "Return the mean of the known values and of resampled blocks, these values, and the number of blocks."
+    values = np.asarray(values, np.float64)
+    finite = np.isfinite(values)
+    known = values[finite]
+    if not len(known):
+        raise InputError("no value is known, so there is no mean", fix="choose genes with known values")
+    block = np.unique(np.asarray(blocks)[finite], return_inverse=True)[1]
+    count = int(block.max()) + 1
+    total = np.bincount(block, known)
+    number = np.bincount(block)
+    drawn = block_weights(np.arange(count), draws, np.random.default_rng(seed))
+    weights = np.concatenate([np.ones((1, count)), drawn])
+    return weights @ total / (weights @ number), known, count
+
+
+def _wilson_limits(share: float, number: float, quantile: float) -> tuple[float, float]:
+    "Return Wilson's interval of a share of independent values, which lies within 0 and 1."
+    shrunk = 1 + quantile**2 / number
+    middle = (share + quantile**2 / (2 * number)) / shrunk
+    half = quantile / shrunk * np.sqrt(share * (1 - share) / number + quantile**2 / (4 * number**2))
+    return float(min(middle - half, share)), float(max(middle + half, share))  # rounding must not exclude it
+
+# %% ../nbs/metrics.ipynb #b1f0d3b2
+def correlation(
+    x: np.ndarray | pd.Series,
+    y: np.ndarray | pd.Series,
+    blocks: np.ndarray | None = None,
+    draws: int = 500,
+    ranked: bool = False,
+) -> dict[str, float]:
+    """Return the correlation of two columns with its 95% interval.
+
+    Parameters
+    ----------
+    x : array, shape (rows,)
+        Values. Rows in which either column is missing are left out.
+    y : array, shape (rows,)
+        Values.
+    blocks : ndarray of int, shape (rows,), optional
+        Blocks from `gene_blocks`, which are drawn as a whole. By default rows are drawn one by one.
+    draws : int, default 500
+        Number of resamplings; 0 leaves the limits NaN.
+    ranked : bool, default False
+        Whether to compute Spearman's rho instead of Pearson's r.
+
+    Returns
+    -------
+    dict of str to float
+        `value`, `low`, `high`, and `count`, the number of rows. NaN with fewer than two different values.
+    """
+    x = np.asarray(x, np.float64)
+    y = np.asarray(y, np.float64)
+    known = np.isfinite(x) & np.isfinite(y)
+    count = int(known.sum())
+    if count < 2:
+        return {"value": np.nan, "low": np.nan, "high": np.nan, "count": count}
+    blocks = np.arange(len(x)) if blocks is None else np.asarray(blocks)
+    block = np.unique(blocks[known], return_inverse=True)[1]
+    metric = "spearman_rho" if ranked else "pearson_r"
+    values = resampled(y[known], x[known], "regression", draws, blocks=block, only=metric)[metric]
+    found = value_with_interval(values, int(block.max()) + 1)
+    return found | {"low": max(found["low"], -1.0), "high": min(found["high"], 1.0), "count": count}
+
 # %% ../nbs/metrics.ipynb #26c050c6
 MAIN_METRIC = {"classification": "auc", "regression": "pearson_r"}
 METRIC_NAMES = {
@@ -453,12 +607,7 @@ def calibration(
 
 def _wilson_interval(label: np.ndarray) -> tuple[float, float]:
     "Return Wilson's 95% interval of the mean of labels, which lies within 0 and 1."
-    number = len(label)
-    mean = label.mean()
-    z = 1.96
-    middle = (mean + z**2 / (2 * number)) / (1 + z**2 / number)
-    half = z / (1 + z**2 / number) * np.sqrt(mean * (1 - mean) / number + z**2 / (4 * number**2))
-    return min(middle - half, mean), max(middle + half, mean)  # rounding must not exclude the mean
+    return _wilson_limits(label.mean(), len(label), 1.96)
 
 
 def _normal_interval(target: np.ndarray) -> tuple[float, float]:

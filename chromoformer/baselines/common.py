@@ -135,6 +135,9 @@ class BaselineRecipe:
         Largest norm of the gradient; None for no clipping.
     select : bool
         Keep the epoch with the best validation AUC or Pearson r; False keeps the last.
+    refit : bool
+        After an epoch is selected, train again on all training genes, validation genes included, for that
+        number of epochs. Without effect if `select` is False.
     """
 
     epochs: PositiveInt
@@ -143,6 +146,18 @@ class BaselineRecipe:
     optimiser: Literal["adam", "sgd"] = "adam"
     clip_norm: NonNegativeFloat | None = None
     select: bool = True
+    refit: bool = False
+
+    @property
+    def refits(self) -> bool:
+        """Return whether training has a second stage, on all training genes.
+
+        Returns
+        -------
+        bool
+            True if the recipe selects an epoch and refits.
+        """
+        return self.select and self.refit
 
 
 def validation_chroms(genes: pd.DataFrame, held_out: Sequence[int], share: float = 0.1) -> list[str]:
@@ -279,7 +294,8 @@ class Baseline:
         Parameters
         ----------
         recipe : str or mapping
-            A name in `recipes`, or settings that differ from the published ones.
+            A name in `recipes`; "refitted" for the published recipe with `refit`; or settings that differ
+            from the published ones.
 
         Returns
         -------
@@ -295,11 +311,13 @@ class Baseline:
             return None
         if not isinstance(recipe, str):
             return replace(self.recipes["published"], **recipe)
+        if recipe == "refitted":
+            return replace(self.recipes["published"], refit=True)
         if recipe not in self.recipes:
             raise InputError(
                 f"there is no recipe {recipe!r}",
                 place="recipe",
-                fix=f"use one of {', '.join(sorted(self.recipes))}",
+                fix=f"use one of {', '.join(sorted({*self.recipes, 'refitted'}))}",
             )
         return self.recipes[recipe]
 

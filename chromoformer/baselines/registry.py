@@ -23,7 +23,7 @@ from .deepchrome import DeepChrome
 from .deepdiff import DeepDiff
 from .gcmerge import GCMERGE
 from .hmcrnn import HMCRNN
-from .networks import NetworkBaseline, outputs_of, train_network
+from .networks import NetworkBaseline, chosen_epoch, outputs_of, train_network
 from .shallow import SHALLOW, Shallow, predict_with
 from ..data.store import Store, open_stores
 from ..errors import InputError, naming_file
@@ -138,7 +138,8 @@ def fit(
     task : {"classification", "regression"}
         What is predicted.
     recipe : str or mapping
-        "published", "fast", or settings that differ from the published recipe.
+        "published", "refitted" (the published recipe, then training on all training genes for the chosen
+        number of epochs), "fast", or settings that differ from the published recipe.
     settings : mapping or None
         Settings of the inputs that differ from the authors'; see `settings_for`.
     manifest : Manifest, path or None
@@ -146,7 +147,8 @@ def fit(
     validation : sequence of str or None
         Chromosomes to choose the epoch by; None takes those of `validation_chroms`.
     seed : int
-        Decides initial weights, dropout and the order of the genes.
+        Decides initial weights, dropout and the order of the genes. Linear models, and trees that read all
+        genes and features at each split, do not depend on it.
     force : bool
         Train again and replace the run in this folder.
     progress : bool
@@ -193,7 +195,8 @@ def fit(
     if force:
         run_folder.clear(out)
     with folder_of(out / "state.pt"):
-        output = _train(baseline, prepared, genes, chosen, config, out, progress)
+        output, epoch = _train(baseline, prepared, genes, chosen, config, out, progress)
+    config["chosen_epoch"] = epoch
     write_json(out / "config.json", config | {"folds": chromosome_folds(stores)})
     is_held_out = np.isin(np.arange(len(prepared)), genes[2])
     return run_folder.write_results(
@@ -239,22 +242,22 @@ def _split(
     return training, validation[known[validation]], out
 
 
-def _train(baseline, prepared, genes, recipe, config, out, progress) -> torch.Tensor:
-    "Train, save the network and its history, and return the outputs for all genes."
+def _train(baseline, prepared, genes, recipe, config, out, progress) -> tuple[torch.Tensor, int | None]:
+    "Train, save the network and its history, and return the outputs for all genes and the chosen epoch."
     from tqdm import tqdm
 
     training, validation, _ = genes
     task = config["task"]
     with tqdm(
-        total=recipe.epochs if recipe else 1,
+        total=None if recipe and recipe.refits else recipe.epochs if recipe else 1,
         unit="epoch",
         desc=f"{baseline.name} {out.name}",
         disable=not progress,
     ) as bar:
         if not isinstance(baseline, NetworkBaseline):
-            output = _shallow_outputs(baseline, prepared, training, task, prepared.inputs)
+            fitted = baseline.fitted(prepared, training, task, config["seed"])
             bar.update()
-            return output
+            return _shallow_outputs(fitted, prepared.inputs), None
         network, history = train_network(
             baseline,
             prepared,
@@ -270,7 +273,8 @@ def _train(baseline, prepared, genes, recipe, config, out, progress) -> torch.Te
     with atomic_path(out / "model.safetensors") as temporary:
         save_file({name: weights.contiguous() for name, weights in network.state_dict().items()}, temporary)
     run_folder.write_history(out, history)
-    return _network_outputs(network, prepared, recipe.batch_size)
+    epoch = chosen_epoch(history) if recipe.select else None
+    return _network_outputs(network, prepared, recipe.batch_size), epoch
 
 
 def _network_outputs(network: torch.nn.Module, prepared: Prepared, batch_size: int | None) -> torch.Tensor:
@@ -278,11 +282,9 @@ def _network_outputs(network: torch.nn.Module, prepared: Prepared, batch_size: i
     return outputs_of(network, prepared.inputs, np.arange(len(prepared)), 1024 if batch_size else None)
 
 
-def _shallow_outputs(
-    baseline: Shallow, training: Prepared, rows: np.ndarray, task: str, features: np.ndarray
-) -> torch.Tensor:
-    "Fit a shallow model on some genes and return its predictions from features as (genes, 1)."
-    return torch.from_numpy(predict_with(baseline.fitted(training, rows, task), features)[:, None])
+def _shallow_outputs(fitted: Any, features: np.ndarray) -> torch.Tensor:
+    "Return the predictions of a fitted shallow model as (genes, 1)."
+    return torch.from_numpy(predict_with(fitted, features)[:, None])
 
 
 def _table(
@@ -379,4 +381,5 @@ def _outputs(folder, config, baseline, prepared, stores, trained_with) -> torch.
     same = [store.path for store in training_stores] == [store.path for store in stores]
     training = prepared if same else baseline.prepare(training_stores, task, config["settings"])
     rows, *_ = _split(training, config["held_out"], (), training_stores[0])
-    return _shallow_outputs(baseline, training, rows, task, prepared.inputs)
+    fitted = baseline.fitted(training, rows, task, config["seed"])
+    return _shallow_outputs(fitted, prepared.inputs)

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['SMOOTHED', 'SURROUNDINGS', 'DIGITS', 'NEAREST', 'relative_signal', 'find_elements', 'read_elements',
-           'element_contacts', 'average_contacts', 'contacts_of', 'averaged', 'complete_pcres', 'recovered']
+           'element_contacts', 'average_contacts', 'contacts_of', 'averaged', 'complete_pcres', 'recovered_by_gene',
+           'recovered']
 
 # %% ../../nbs/data/predicted_contacts.ipynb #c07a0243
 import warnings
@@ -487,6 +488,40 @@ def complete_pcres(genes: pd.DataFrame, measured: pd.DataFrame, predicted: pd.Da
     return together.iloc[np.lexsort((together["rank"], order(together["gene_id"])))].reset_index(drop=True)
 
 # %% ../../nbs/data/predicted_contacts.ipynb #c07a2603
+def recovered_by_gene(pcres: pd.DataFrame, links: pd.DataFrame) -> pd.DataFrame:
+    """Count for each gene how many known links a selection of pCREs finds.
+
+    Parameters
+    ----------
+    pcres : DataFrame
+        Selected pCREs: gene_id, chrom, start, end.
+    links : DataFrame
+        Known links: gene_id, chrom, start, end.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by gene_id, for genes with a link or a pCRE: links and pcres (their numbers), found (links
+        that a pCRE matches) and right (pCREs that match a link).
+    """
+    columns = ["gene_id", "chrom", "start", "end"]
+    links = links.loc[:, columns].drop_duplicates().reset_index(drop=True)
+    pcres = pcres.loc[:, columns].drop_duplicates().reset_index(drop=True)
+    pairs = pcres.reset_index().merge(links.reset_index(), on=["gene_id", "chrom"], suffixes=("", "_link"))
+    middle = (pairs["start"] + pairs["end"]) // 2
+    middle_link = (pairs["start_link"] + pairs["end_link"]) // 2
+    in_link = middle.between(pairs["start_link"], pairs["end_link"], inclusive="left")
+    in_pcre = middle_link.between(pairs["start"], pairs["end"], inclusive="left")
+    same = pairs[in_link | in_pcre]
+    counts = {
+        "links": links["gene_id"].value_counts(),
+        "pcres": pcres["gene_id"].value_counts(),
+        "found": same.drop_duplicates("index_link")["gene_id"].value_counts(),
+        "right": same.drop_duplicates("index")["gene_id"].value_counts(),
+    }
+    return pd.DataFrame(counts).fillna(0).astype(int)
+
+
 def recovered(pcres: pd.DataFrame, links: pd.DataFrame) -> dict[str, float]:
     """Count how many known links a selection of pCREs finds.
 
@@ -504,20 +539,11 @@ def recovered(pcres: pd.DataFrame, links: pd.DataFrame) -> dict[str, float]:
         precision (share of the pCREs that match a link). Recall or precision is NaN if there is no link or no
         pCRE.
     """
-    columns = ["gene_id", "chrom", "start", "end"]
-    links = links.loc[:, columns].drop_duplicates().reset_index(drop=True)
-    pcres = pcres.loc[:, columns].drop_duplicates().reset_index(drop=True)
-    pairs = pcres.reset_index().merge(links.reset_index(), on=["gene_id", "chrom"], suffixes=("", "_link"))
-    middle = (pairs["start"] + pairs["end"]) // 2
-    middle_link = (pairs["start_link"] + pairs["end_link"]) // 2
-    in_link = middle.between(pairs["start_link"], pairs["end_link"], inclusive="left")
-    in_pcre = middle_link.between(pairs["start"], pairs["end"], inclusive="left")
-    same = pairs[in_link | in_pcre]
-    found, right = same["index_link"].nunique(), same["index"].nunique()
+    count = recovered_by_gene(pcres, links).sum().to_dict()
     return {
-        "links": len(links),
-        "pcres": len(pcres),
-        "found": found,
-        "recall": found / len(links) if len(links) else np.nan,
-        "precision": right / len(pcres) if len(pcres) else np.nan,
+        "links": count["links"],
+        "pcres": count["pcres"],
+        "found": count["found"],
+        "recall": count["found"] / count["links"] if count["links"] else np.nan,
+        "precision": count["right"] / count["pcres"] if count["pcres"] else np.nan,
     }

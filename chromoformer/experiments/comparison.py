@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['NOT_DETECTED', 'NOT_TESTED', 'DIFFERENCE_COLUMNS', 'held_out_predictions', 'fold_scores', 'mean_scores',
-           'holm_levels', 'verdict', 'differences', 'in_words', 'gain', 'mean_differences']
+           'holm_levels', 'verdict', 'differences', 'in_words', 'gain', 'mean_differences', 'as_differences',
+           'comparison_table']
 
 # %% ../../nbs/experiments/comparison.ipynb #aacdc52b
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -231,13 +232,17 @@ _Noise = list[tuple[float, float]]  # independent parts of a variance: (variance
 def _estimate(values: np.ndarray, blocks: int, trainings: _Noise | None) -> _Estimate:
     "Combine the noise of genes and trainings; values: (folds, 1 + draws). `None` as trainings: not tested."
     drawn = values.mean(0)
-    genes = variance_over_genes(drawn, blocks, len(values))
+    return _combined(float(drawn[0]), variance_over_genes(drawn, blocks, len(values)), trainings)
+
+
+def _combined(value: float, genes: tuple[float, int], trainings: _Noise | None) -> _Estimate:
+    "Add the variance over genes and that of trainings, each with its degrees of freedom."
     if trainings is None or np.isnan(genes[0]):
-        return _Estimate(float(drawn[0]), np.nan, np.nan)
+        return _Estimate(value, np.nan, np.nan)
     parts = [(variance, freedom) for variance, freedom in (genes, *trainings) if variance > 0]
     variance = sum(part for part, _ in parts)
     freedom = variance**2 / sum(part**2 / degrees for part, degrees in parts) if parts else np.inf
-    return _Estimate(float(drawn[0]), float(np.sqrt(variance)), float(freedom))
+    return _Estimate(value, float(np.sqrt(variance)), float(freedom))
 
 
 def _noise_of_trainings(*models: _Measured) -> _Noise | None:
@@ -407,10 +412,14 @@ def verdict(low: float, high: float) -> str:
 
 
 def _compared(
-    measured: Mapping[str, _Measured], metric: str, references: Sequence[str], level: float
+    measured: Mapping[str, _Measured],
+    metric: str,
+    references: Sequence[str] | Mapping[str, Sequence[str]],
+    level: float,
 ) -> pd.DataFrame:
-    "Compare every model with every reference as one family."
-    pairs = [(model, other) for other in references for model in measured if model != other]
+    "Compare every model, or those that are named, with every reference as one family."
+    named = references if isinstance(references, Mapping) else dict.fromkeys(references, list(measured))
+    pairs = [(model, other) for other, models in named.items() for model in models if model != other]
     found = []
     for model, other in pairs:
         one, reference = measured[model], measured[other]
@@ -455,7 +464,7 @@ DIFFERENCE_COLUMNS = [
 def differences(
     predictions: pd.DataFrame,
     task: str,
-    reference: str | Sequence[str],
+    reference: str | Sequence[str] | Mapping[str, Sequence[str]],
     draws: int = 500,
     ensembles: Collection[str] = (),
     level: float = 0.05,
@@ -469,8 +478,9 @@ def differences(
         `gene_id`, `chrom`, `tss`, `target` and `score`. Without `seed`, every model was trained once.
     task : str
         "classification" (AUC) or "regression" (Pearson r).
-    reference : str or sequence of str
-        Model, or models, that are subtracted.
+    reference : str, sequence of str, or mapping of str to sequence of str
+        Model, or models, that are subtracted from every other model. A mapping names the models to compare
+        with each reference; only these comparisons count for Holm's correction.
     draws : int, default 500
         Number of resamplings of the genes.
     ensembles : collection of str, optional
@@ -493,8 +503,11 @@ def differences(
     """
     metric = MAIN_METRIC[task]
     measured = _measure(predictions, _metrics_of(task, draws, metric), ensembles)[metric]
-    references = [reference] if isinstance(reference, str) else list(reference)
-    _check_references(references, measured)
+    references = [reference] if isinstance(reference, str) else reference
+    chosen = (
+        [name for models in reference.values() for name in models] if isinstance(reference, Mapping) else []
+    )
+    _check_references([*references, *chosen], measured)
     return _compared(measured, metric, references, level)
 
 
@@ -639,3 +652,69 @@ def _mean_of(name: str, draws: int) -> _Resample:
         return {name: weights @ score / weights.sum(1)}
 
     return resample
+
+# %% ../../nbs/experiments/comparison.ipynb #c1a20002
+def as_differences(
+    rows: Sequence[Mapping[str, Any]] | pd.DataFrame,
+    reference: str = "",
+) -> pd.DataFrame:
+    """Return kept rows as a table of differences.
+
+    Parameters
+    ----------
+    rows : sequence of mapping, or DataFrame
+        Rows as `differences` returned them, or read back from JSON. Rows of older versions have no `verdict`.
+    reference : str, optional
+        Reference of rows that do not name it.
+
+    Returns
+    -------
+    DataFrame
+        The columns of `differences`, and a column `group` if the rows have one. Rows of older versions have
+        no interval and no number of trainings (NaN), and the verdict "not tested".
+    """
+    kept = pd.DataFrame(rows)
+    table = kept.reindex(columns=[*DIFFERENCE_COLUMNS, *(["group"] if "group" in kept else [])])
+    if "verdict" not in kept:
+        table[["low", "high", "p", "trainings", "reference_trainings"]] = np.nan
+    table["verdict"] = table["verdict"].astype(object).where(table["verdict"].notna(), NOT_TESTED)
+    table["reference"] = table["reference"].astype(object).where(table["reference"].notna(), reference)
+    numeric = ["value", "low", "high", "p", "trainings", "reference_trainings"]
+    table[numeric] = table[numeric].astype(float)
+    return table
+
+
+def comparison_table(table: pd.DataFrame, digits: int = 4) -> pd.DataFrame:
+    """Format a table of differences for reading.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `differences`, `mean_differences` or `as_differences`.
+    digits : int, default 4
+        Digits of the differences.
+
+    Returns
+    -------
+    DataFrame
+        One row per comparison, as text: `model`, `reference`, `difference` (with the metric), `interval`
+        (over genes and trainings, empty if not tested), `verdict`, and `trainings` of model and reference.
+    """
+    rows = []
+    for row in table.to_dict("records"):
+        tested = np.isfinite(row["low"]) and np.isfinite(row["high"])
+        counted = np.isfinite(row["trainings"]) and np.isfinite(row["reference_trainings"])
+        rows.append(
+            ({"group": row["group"]} if "group" in row else {})
+            | {
+                "model": row["model"],
+                "reference": row["reference"],
+                "difference": f"{METRIC_NAMES.get(row['metric'], row['metric'])} {row['value']:+.{digits}f}",
+                "interval": f"{row['low']:+.{digits}f} to {row['high']:+.{digits}f}" if tested else "",
+                "verdict": row["verdict"],
+                "trainings": f"{row['trainings']:.0f} and {row['reference_trainings']:.0f}"
+                if counted
+                else "",
+            }
+        )
+    return pd.DataFrame(rows)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['GENE_PARTS', 'tss_marks', 'tss_states', 'TssAttention', 'tss_attention', 'attention_by_part', 'aligned',
-           'attention_maps', 'body_preferences', 'mean_interval']
+           'attention_maps', 'body_preferences']
 
 # %% ../../nbs/interpret/attention.ipynb #a77e0a03
 from collections.abc import Sequence
@@ -114,8 +114,8 @@ class TssAttention:
     Attributes
     ----------
     genes : DataFrame
-        One row per gene: `gene_id`, `strand`, `length` (bases from the TSS to the 3' end), `promoter_window`
-        (width that the network reads, in bp) and `held_out`.
+        One row per gene: `gene_id`, `chrom`, `tss`, `fold`, `strand`, `length` (bases from the TSS to the
+        3' end), `promoter_window` (width that the network reads, in bp) and `held_out`.
     weights : dict of int to ndarray, shape (genes, heads, N)
         For each bin size (bp): attention weights. They sum to 1 over the N bins.
     real : dict of int to ndarray of bool, shape (genes, N)
@@ -227,8 +227,7 @@ def tss_attention(
     order = np.argsort(np.concatenate(rows))
     table = store.genes.iloc[np.concatenate(rows)[order]]
     about = {
-        "gene_id": table["gene_id"].to_numpy(),
-        "strand": table["strand"].to_numpy(),
+        **{name: table[name].to_numpy() for name in ("gene_id", "chrom", "tss", "fold", "strand")},
         "length": transcribed_lengths(table),
         "promoter_window": np.concatenate(read)[order],
         "held_out": np.concatenate(held_out)[order],
@@ -443,41 +442,3 @@ def body_preferences(
     share = total["share"]["body"] / total["share"][outside].sum(axis=1)
     equal = total["equal"]["body"] / total["equal"][outside].sum(axis=1)
     return (share / equal).where(total["equal"]["body"] > 0).rename("preference")
-
-# %% ../../nbs/interpret/attention.ipynb #991e74c5
-def mean_interval(
-    values: pd.Series,
-    draws: int = 500,
-    seed: int = 0,
-) -> dict[str, float]:
-    """Return the mean of the known values, with a 95% interval from resampled genes.
-
-    Parameters
-    ----------
-    values : Series of float, shape (genes,)
-        One value per gene; NaN values are left out.
-    draws : int, default 500
-        Number of resamplings of the genes.
-    seed : int, default 0
-        Seed of the resampling.
-
-    Returns
-    -------
-    dict of str to float
-        `value`, `low`, `high` and the number of `genes`.
-
-    Raises
-    ------
-    InputError
-        If no value is known.
-    """
-    known = values.dropna().to_numpy(np.float64)
-    if not len(known):
-        raise InputError(
-            "none of these genes has a body within the window",
-            fix="name genes that extend beyond the surroundings of the TSS",
-        )
-    random = np.random.default_rng(seed)
-    drawn = [known[random.integers(0, len(known), len(known))].mean() for _ in range(draws)]
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return {"value": float(known.mean()), "low": float(low), "high": float(high), "genes": len(known)}

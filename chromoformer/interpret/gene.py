@@ -182,7 +182,7 @@ def models_of_genes(
     return genes_by_model(open_models(models, dtype), store, rows)
 
 # %% ../../nbs/interpret/gene.ipynb #ab6aa0a7
-PCRE_COLUMNS = ("gene_id", "rank", "chrom", "start", "end", "distance", "contact")
+PCRE_COLUMNS = ("gene_id", "rank", "chrom", "start", "end", "tss", "distance", "contact")
 CHANGE_COLUMNS = ("score", "score_without", "score_change", "effect", "euclidean", "cosine")
 
 
@@ -220,9 +220,9 @@ def withhold_each(
     -------
     DataFrame
         One row per pCRE, by gene and rank: `gene_id`, `rank` (1 is the strongest contact), `chrom`,
-        `start`, `end` (0-based, half-open), `distance` (bp from the TSS to the middle of the pCRE), `contact`
-        (contact score), the columns of `compare_explanations` for the gene with all pCREs against the gene
-        without this one, the gene's `fold`, and `held_out`.
+        `start`, `end` (0-based, half-open), `tss` (of the gene), `distance` (bp from the TSS to the middle of
+        the pCRE), `contact` (contact score), the columns of `compare_explanations` for the gene with all
+        pCREs against the gene without this one, the gene's `fold`, and `held_out`.
 
     Raises
     ------
@@ -269,6 +269,7 @@ def _pcre_columns(store: Store, table: pd.DataFrame) -> pd.DataFrame:
         "chrom": region["chrom"].to_numpy(),
         "start": region["start"].to_numpy(),
         "end": region["end"].to_numpy(),
+        "tss": gene["tss"].to_numpy(),
         "distance": middle - gene["tss"].to_numpy(),
         "contact": contact["score"].to_numpy(),
     }

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['BEDPE', 'SilencedStore', 'silence', 'background', 'perturb', 'scan', 'link_table', 'write_links',
-           'activity_by_contact', 'judge_rankings']
+           'activity_by_contact', 'judge_rankings', 'compare_rankings']
 
 # %% ../../nbs/interpret/perturbation.ipynb #9e470a03
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from ..data.store import Store, open_store
 from ..errors import InputError, some
 from ..genome import Region
 from .gene import logit, models_of_genes
-from ..metrics import evaluate_scores
+from ..metrics import resampled, value_with_interval
 from ..model.network import Chromoformer, predicted_values
 from ..provenance import atomic_path
 from ..training.models import Models, dataset_for
@@ -472,6 +472,8 @@ def judge_rankings(
     rankings: Mapping[str, np.ndarray],
     positive: np.ndarray,
     draws: int = 500,
+    blocks: np.ndarray | None = None,
+    fold: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Return the average precision of several rankings of the same links.
 
@@ -483,18 +485,105 @@ def judge_rankings(
     positive : ndarray of bool, shape (links,)
         True for real links.
     draws : int, default 500
-        Number of resamplings of the links.
+        Number of resamplings.
+    blocks : ndarray of int, shape (links,), optional
+        Block of each link's gene, from `metrics.blocks_of`. By default links are drawn one by one, as if
+        they were independent.
+    fold : ndarray, shape (links,), optional
+        Fold of each link's gene. Average precision is then computed within folds and averaged over those with
+        real links.
 
     Returns
     -------
     DataFrame
-        One row per ranking: `ranking`, `average_precision`, `low` and `high` (95% interval over links), and
-        `chance`, the share of real links.
+        One row per ranking: `ranking`, `average_precision`, `low` and `high` (95% interval over blocks of
+        genes), and `chance`, the share of real links.
     """
+    precisions, number, folds = _precisions(rankings, positive, draws, blocks, fold)
     rows = []
-    for name, values in rankings.items():
-        if np.isfinite(values).all():
-            found = evaluate_scores(positive.astype(float), values, "classification", draws)
-            precision = found["average_precision"]
-            rows.append((name, precision["value"], precision["low"], precision["high"], positive.mean()))
+    for name, values in precisions.items():
+        found = value_with_interval(values, number, folds)
+        low, high = np.clip([found["low"], found["high"]], 0, 1)
+        rows.append((name, found["value"], low, high, np.mean(positive)))
     return pd.DataFrame(rows, columns=["ranking", "average_precision", "low", "high", "chance"])
+
+
+def compare_rankings(
+    rankings: Mapping[str, np.ndarray],
+    positive: np.ndarray,
+    ranking: str,
+    draws: int = 500,
+    blocks: np.ndarray | None = None,
+    fold: np.ndarray | None = None,
+) -> pd.DataFrame:
+    """Return how much higher the average precision of one ranking is than that of each other.
+
+    Parameters
+    ----------
+    rankings : mapping of str to ndarray, shape (links,)
+        Rankings as in `judge_rankings`.
+    positive : ndarray of bool, shape (links,)
+        True for real links.
+    ranking : str
+        The ranking from which the others are subtracted.
+    draws : int, default 500
+        Number of resamplings. All rankings are measured on the same draws.
+    blocks : ndarray of int, shape (links,), optional
+        Block of each link's gene, as in `judge_rankings`.
+    fold : ndarray, shape (links,), optional
+        Fold of each link's gene, as in `judge_rankings`.
+
+    Returns
+    -------
+    DataFrame
+        One row per other ranking: `ranking`, `other`, `value` (difference of average precisions), `low` and
+        `high` (95% interval over blocks of genes).
+
+    Raises
+    ------
+    InputError
+        If the ranking is missing or has values that are not finite.
+    """
+    precisions, number, folds = _precisions(rankings, positive, draws, blocks, fold)
+    if ranking not in precisions:
+        raise InputError(
+            f"there is no ranking {ranking!r} with finite values; the rankings are {some(precisions)}",
+            fix="name one of them",
+        )
+    rows = [
+        {"ranking": ranking, "other": other}
+        | value_with_interval(precisions[ranking] - precisions[other], number, folds)
+        for other in precisions
+        if other != ranking
+    ]
+    return pd.DataFrame(rows, columns=["ranking", "other", "value", "low", "high"])
+
+
+def _precisions(
+    rankings: Mapping[str, np.ndarray],
+    positive: np.ndarray,
+    draws: int,
+    blocks: np.ndarray | None,
+    fold: np.ndarray | None,
+) -> tuple[dict[str, np.ndarray], int, int]:
+    "Return average precisions (1 + draws,) averaged over folds, and the numbers of blocks and folds."
+    positive = np.asarray(positive, bool)
+    blocks = np.arange(len(positive)) if blocks is None else np.asarray(blocks)
+    fold = np.zeros(len(positive), int) if fold is None else np.asarray(fold)
+    parts = [fold == value for value in np.unique(fold) if positive[fold == value].any()]
+    parts = parts or [np.ones(len(positive), bool)]
+    block_of = [np.unique(blocks[part], return_inverse=True)[1] for part in parts]
+    found = {
+        name: np.mean(
+            [
+                resampled(
+                    positive[part], values[part], "classification", draws, seed, block, "average_precision"
+                )["average_precision"]
+                for seed, (part, block) in enumerate(zip(parts, block_of))
+            ],
+            axis=0,
+        )
+        for name, values in ((name, np.asarray(values, float)) for name, values in rankings.items())
+        if np.isfinite(values).all()
+    }
+    return found, sum(int(block.max()) + 1 for block in block_of), len(parts)

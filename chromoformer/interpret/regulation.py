@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from scipy.stats import false_discovery_control, mannwhitneyu
+from scipy.stats import false_discovery_control, rankdata
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
@@ -24,7 +24,7 @@ from ..data.store import Store, open_store
 from ..data.tables import open_text
 from ..errors import InputError, naming_file, some
 from .gene import compare_explanations, models_of_genes, withhold_all
-from ..metrics import evaluate_scores
+from ..metrics import BLOCK_GENES, FEWEST_BLOCKS, blocks_of, resampled, value_with_interval
 from ..training.models import Models, dataset_for
 
 # %% ../../nbs/interpret/regulation.ipynb #4e9e0a04
@@ -35,7 +35,7 @@ class RegulatoryEmbeddings:
     Attributes
     ----------
     table : DataFrame
-        One row per gene: `gene_id`, `gene_name`, `chrom`, `fold`, `label`, `expression`, `model`,
+        One row per gene: `gene_id`, `gene_name`, `chrom`, `tss`, `fold`, `label`, `expression`, `model`,
         `held_out`, `pcres` (their number), and the columns of `interpret.gene.compare_explanations`.
     embedding : ndarray, shape (genes, resolutions * width)
         Embeddings with all pCREs.
@@ -111,7 +111,7 @@ def regulatory_embeddings(
     table = pd.concat(tables, ignore_index=True)
     order = np.argsort(table["row"].to_numpy())
     table = table.iloc[order].reset_index(drop=True)
-    columns = ["gene_id", "gene_name", "chrom", "fold", "label", "expression"]
+    columns = ["gene_id", "gene_name", "chrom", "tss", "fold", "label", "expression"]
     about_genes = store.genes.iloc[table.pop("row")][columns].reset_index(drop=True)
     return RegulatoryEmbeddings(
         about_genes.join(table), np.concatenate(with_pcres)[order], np.concatenate(without_pcres)[order]
@@ -217,7 +217,7 @@ def compare_sets(
     Parameters
     ----------
     table : DataFrame
-        Table of `RegulatoryEmbeddings`.
+        Table of `RegulatoryEmbeddings`, with the columns `chrom` and `tss`.
     sets : mapping of str to sequence of str
         For each set its genes, by name or id.
     column : str, default "effect"
@@ -229,37 +229,34 @@ def compare_sets(
     -------
     DataFrame
         One row per set: `set`, `genes`, `mean`, `median`, `raised` (share of genes with a positive value),
-        `above` with `low` and `high`, `p` (Mann-Whitney U test, two-sided) and `fdr`.
+        `above` with `low` and `high` (over blocks of genes; NaN if the set lies in one block), `p`
+        (two-sided, from shifts along the genome; at least 1 divided by the number of shifts) and `fdr`.
 
     Raises
     ------
     InputError
-        If no set has enough genes of the table.
+        If no set has enough genes of the table, or if the table has no columns `chrom` and `tss`.
     """
     _note_unknown_members(sets, {*table["gene_name"], *table["gene_id"]})
-    moved = table[table["pcres"] > 0]
-    values = moved[column].to_numpy()
+    moved = _along_genome(table[table["pcres"] > 0])
+    values = moved[column].to_numpy(np.float64)
+    ranks = rankdata(values)
+    blocks = blocks_of(moved)
     rows = []
     for name, members in sets.items():
         inside = (moved["gene_name"].isin(set(members)) | moved["gene_id"].isin(set(members))).to_numpy()
         if inside.sum() < min_genes or (~inside).sum() < min_genes:
             continue
         of_set = values[inside]
-        test = mannwhitneyu(of_set, values[~inside])
-        auc = evaluate_scores(inside.astype(float), values.astype(float), "classification")["auc"]
-        rows.append(
-            {
-                "set": name,
-                "genes": int(inside.sum()),
-                "mean": of_set.mean(),
-                "median": np.median(of_set),
-                "raised": np.mean(of_set > 0),
-                "above": test.statistic / (inside.sum() * (~inside).sum()),
-                "low": auc["low"],
-                "high": auc["high"],
-                "p": test.pvalue,
-            }
-        )
+        above = _above_others(inside, values, blocks)
+        about = {
+            "set": name,
+            "genes": int(inside.sum()),
+            "mean": of_set.mean(),
+            "median": np.median(of_set),
+            "raised": np.mean(of_set > 0),
+        }
+        rows.append(about | above | {"p": _p_of_shifts(inside, ranks)})
     if not rows:
         raise InputError(
             f"no set has {min_genes} or more genes of this table",
@@ -268,6 +265,43 @@ def compare_sets(
         )
     found = pd.DataFrame(rows)
     return found.assign(fdr=false_discovery_control(found["p"]))
+
+
+def _along_genome(table: pd.DataFrame) -> pd.DataFrame:
+    "Return the rows in the order of chromosomes and TSSs."
+    missing = [name for name in ("chrom", "tss") if name not in table]
+    if missing:
+        raise InputError(
+            f"the table has no column {missing[0]!r}, so it is not known which genes are neighbours",
+            place="table of genes or pCREs",
+            fix="use a table from regulatory_embeddings or withhold_each, or add the columns chrom and tss",
+        )
+    return table.sort_values(["chrom", "tss"], kind="stable", ignore_index=True)
+
+
+def _shifts(genes: int) -> np.ndarray:
+    "Return the circular shifts along the genome that leave at least a block of genes between."
+    apart = max(1, min(BLOCK_GENES, genes // FEWEST_BLOCKS))
+    return np.arange(apart, genes - apart + 1)
+
+
+def _p_of_shifts(inside: np.ndarray, ranks: np.ndarray) -> float:
+    "Return the share of shifted sets with a rank sum at least as far from its mean."
+    number = len(ranks)
+    spectrum = np.conj(np.fft.rfft(inside.astype(np.float64))) * np.fft.rfft(ranks - ranks.mean())
+    sums = np.round(2 * np.fft.irfft(spectrum, number))  # of ranks in halves, so that equal sums are equal
+    by_chance = np.abs(sums[_shifts(number)])
+    return float((1 + np.sum(by_chance >= abs(sums[0]))) / (1 + len(by_chance)))
+
+
+def _above_others(inside: np.ndarray, values: np.ndarray, blocks: np.ndarray) -> dict[str, float]:
+    "Return the probability that a gene of the set is above one outside it, with its interval over blocks."
+    drawn = resampled(inside.astype(float), values, "classification", blocks=blocks, only="auc")["auc"]
+    members = np.bincount(blocks, inside)
+    equal_parts = round(members.sum() ** 2 / np.sum(members**2))
+    found = value_with_interval(drawn, equal_parts)
+    low, high = np.clip([found["low"], found["high"]], 0, 1)
+    return {"above": found["value"], "low": float(low), "high": float(high)}
 
 
 def _note_unknown_members(sets: Mapping[str, Sequence[str]], known: Collection[str]) -> None:
@@ -321,65 +355,88 @@ def gene_set_enrichment(
     Parameters
     ----------
     table : DataFrame
-        Table of `RegulatoryEmbeddings`. Genes without pCREs are left out.
+        Table of `RegulatoryEmbeddings`, with the columns `chrom` and `tss`. Genes without pCREs are left
+        out.
     sets : mapping of str to sequence of str
         For each set the names of its genes.
     column : str, default "effect"
         Column by which the genes are ranked.
     permutations : int, default 1000
-        Number of permutations.
+        Number of shifts of the sets along the genome, drawn at random; all shifts if there are fewer.
     min_genes : int, default 5
         Smaller sets are left out.
     seed : int, default 0
-        Seed of the permutations.
+        Seed of the choice of shifts.
 
     Returns
     -------
     DataFrame
-        One row per set, the highest `nes` first: `set`, `es`, `nes`, `p`, `fdr` and `leading` (the genes of
-        the leading edge).
+        One row per set, the highest `nes` first: `set`, `es` (enrichment score), `nes` (divided by the mean
+        of the shifted sets' scores of the same sign), `p` (among these), `fdr` (Benjamini and Hochberg) and
+        `leading` (the genes of the leading edge, separated by semicolons). Without a shifted set of the same
+        sign, `nes` is NaN and `p` is 1.
 
     Raises
     ------
     InputError
-        If no set has enough genes of the table.
+        If no set has enough genes of the table, or if the table has no columns `chrom` and `tss`.
     """
-    import gseapy
-
     _note_unknown_members(sets, set(table["gene_name"]))
-    moved = table[table["pcres"] > 0].drop_duplicates("gene_name")
-    ranking = moved.set_index("gene_name")[column].sort_values(ascending=False)
-    known = {name: [gene for gene in members if gene in ranking.index] for name, members in sets.items()}
-    known = {name: members for name, members in known.items() if min_genes <= len(members) < len(ranking)}
-    if not known:
+    moved = _along_genome(table[table["pcres"] > 0].drop_duplicates("gene_name"))
+    order = np.argsort(-moved[column].to_numpy(np.float64), kind="stable")
+    place = np.argsort(order)  # of each gene along the genome in the ranking
+    weight = np.abs(moved[column].to_numpy(np.float64))[order]
+    name_at = moved["gene_name"].to_numpy()[order]
+    shifts = _shifts(len(moved))
+    if len(shifts) > permutations:
+        shifts = np.random.default_rng(seed).choice(shifts, permutations, replace=False)
+    rows = []
+    for name, members in sets.items():
+        index = np.flatnonzero(moved["gene_name"].isin(set(members)))
+        if min_genes <= len(index) < len(moved):
+            hits = np.sort(place[(index + np.r_[0, shifts][:, None]) % len(moved)], axis=1)
+            scores, peak = _enrichment_scores(hits, weight)
+            edge = hits[0] <= peak if scores[0] > 0 else hits[0] >= peak
+            rows.append(
+                {"set": name} | _against_shifts(scores) | {"leading": ";".join(name_at[hits[0][edge]])}
+            )
+    if not rows:
         raise InputError(
             f"no set has {min_genes} or more genes of this table",
             place="gene sets",
             fix="use sets of gene names (symbols) as in the store",
         )
-    result: pd.DataFrame = gseapy.prerank(
-        rnk=ranking,
-        gene_sets=known,
-        min_size=min_genes,
-        max_size=len(ranking),
-        permutation_num=permutations,
-        outdir=None,
-        seed=seed,
-        threads=1,
-        no_plot=True,
-        verbose=False,
-    ).res2d  # type: ignore[assignment]
-    names = {
-        "Term": "set",
-        "ES": "es",
-        "NES": "nes",
-        "NOM p-val": "p",
-        "FDR q-val": "fdr",
-        "Lead_genes": "leading",
-    }
-    found = result[list(names)].rename(columns=names)
-    found = found.astype({"es": float, "nes": float, "p": float, "fdr": float})
+    found = pd.DataFrame(rows)
+    found.insert(4, "fdr", false_discovery_control(found["p"]))
     return found.sort_values("nes", ascending=False, ignore_index=True)
+
+
+def _enrichment_scores(hits: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return enrichment scores, and where the first has its peak.
+
+    hits (sets, members): places of the genes of each set in the ranking, ascending. weight (genes,): absolute
+    values by place in the ranking.
+    """
+    members = hits.shape[1]
+    gained = weight[hits].cumsum(axis=1)
+    gained = gained / np.maximum(gained[:, -1:], np.finfo(float).tiny)
+    before = np.concatenate([np.zeros((len(hits), 1)), gained[:, :-1]], axis=1)
+    missed = (hits - np.arange(members)) / (len(weight) - members)
+    top = np.argmax(gained - missed, axis=1)
+    bottom = np.argmin(before - missed, axis=1)
+    each = np.arange(len(hits))
+    highest = (gained - missed)[each, top]
+    lowest = (before - missed)[each, bottom]
+    up = highest >= -lowest
+    return np.where(up, highest, lowest), int(hits[0, top[0] if up[0] else bottom[0]])
+
+
+def _against_shifts(scores: np.ndarray) -> dict[str, float]:
+    "Compare the first score with the others of the same sign."
+    same = np.abs(scores[1:][np.sign(scores[1:]) == np.sign(scores[0])])
+    nes = float(scores[0] / same.mean()) if len(same) else np.nan
+    p = float((1 + np.sum(same >= abs(scores[0]) - 1e-12)) / (1 + len(same)))
+    return {"es": float(scores[0]), "nes": nes, "p": p}
 
 # %% ../../nbs/interpret/regulation.ipynb #4e9e0a17
 def gene_map(
@@ -429,23 +486,24 @@ def shared_pcres(
     Parameters
     ----------
     effects : DataFrame
-        Effects from `withhold_each`; the columns chrom, start, end, effect and fold are read.
+        Effects from `withhold_each`; the columns gene_id, chrom, tss, start, end, effect and fold are read.
     draws : int, default 200
-        Number of shufflings of the effects within folds.
+        Number of moves of the pairs along the genome, within folds.
     seed : int, default 0
-        Seed of the shuffling.
+        Seed of the moves.
 
     Returns
     -------
     dict of str to float
         `pairs`, the number of pairs of genes with a common pCRE and, with three or more, `agree` (the share
-        of pairs with the same sign), `r` (Pearson correlation of the two effects) and `r_chance_high`
-        (97.5% quantile of `r` with effects shuffled within folds).
+        of pairs with the same sign), `r` (Pearson correlation of the two effects, standardised within folds)
+        and `r_chance_high` (97.5% quantile of `r` of pairs that were moved along the genome, without those
+        that share a pCRE or a gene; NaN if no such pairs are left).
 
     Raises
     ------
     InputError
-        If the effects have no column fold.
+        If the effects have no column fold, chrom or tss.
     """
     if "fold" not in effects:
         raise InputError(
@@ -453,34 +511,51 @@ def shared_pcres(
             place="effects",
             fix="use a table from withhold_each, or add the fold of each gene",
         )
+    links = _along_genome(effects).sort_values("fold", kind="stable", ignore_index=True)
     place = ["chrom", "start", "end"]
-    numbered = effects[place].assign(number=np.arange(len(effects)))
+    numbered = links[place].assign(number=np.arange(len(links)))
     pairs = numbered.merge(numbered, on=place, suffixes=("_a", "_b"))
     pairs = pairs[pairs["number_a"] < pairs["number_b"]]
     if len(pairs) < 3:
         return {"pairs": len(pairs)}
-    both_orders = pairs[["number_a", "number_b"]].to_numpy()
-    both_orders = np.r_[both_orders, both_orders[:, ::-1]].T  # the order of a pair means nothing
-    value = effects["effect"].to_numpy(np.float64)
+    pair = pairs[["number_a", "number_b"]].to_numpy().T
+    by_fold = links.groupby("fold")["effect"]
+    spread = by_fold.transform(lambda values: values.std(ddof=0)).replace(0, 1)
+    value = ((links["effect"] - by_fold.transform("mean")) / spread).to_numpy(np.float64)
+    element = links.groupby(place).ngroup().to_numpy()
+    gene = pd.factorize(links["gene_id"])[0]
     random = np.random.default_rng(seed)
-    fold = effects["fold"].to_numpy()
-    by_chance = [_correlation(_shuffled_within(value, fold, random)[both_orders]) for _ in range(draws)]
-    first, second = np.sign(value[both_orders])
+    by_chance = []
+    for _ in range(draws):
+        moved = _moved_within(links["fold"].to_numpy(), random)[pair]
+        apart = (element[moved[0]] != element[moved[1]]) & (gene[moved[0]] != gene[moved[1]])
+        by_chance.append(_correlation(value[moved[:, apart]]))
+    known = [r for r in by_chance if np.isfinite(r)]
+    first, second = np.sign(links["effect"].to_numpy()[pair])
     return {
         "pairs": len(pairs),
         "agree": float(np.mean(first == second)),
-        "r": _correlation(value[both_orders]),
-        "r_chance_high": float(np.quantile(by_chance, 0.975)),
+        "r": _correlation(value[pair]),
+        "r_chance_high": float(np.quantile(known, 0.975)) if known else np.nan,
     }
 
 
-def _shuffled_within(value: np.ndarray, group: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    "Return the values in random order within each group."
-    shuffled = np.empty_like(value)
-    shuffled[np.argsort(group, kind="stable")] = value[np.lexsort((random.random(len(value)), group))]
-    return shuffled
+def _moved_within(fold: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    "Return the number of the link that takes the place of each link: a circular shift of each fold (sorted)."
+    moved = []
+    start = 0
+    for number in np.unique(fold, return_counts=True)[1]:
+        shift = random.choice(_shifts(number)) if number > 1 else 0
+        moved.append(start + (np.arange(number) + shift) % number)
+        start += number
+    return np.concatenate(moved)
 
 
 def _correlation(pairs: np.ndarray) -> float:
-    "Return the Pearson correlation of two rows."
-    return float(np.corrcoef(pairs)[0, 1])
+    "Return the Pearson correlation of two rows, in either order of each pair; NaN below 3 pairs."
+    if pairs.shape[1] < 3:
+        return np.nan
+    both_orders = np.concatenate([pairs, pairs[::-1]], axis=1)
+    if not both_orders.std():
+        return np.nan
+    return float(np.corrcoef(both_orders)[0, 1])

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from .style import COLOURS, DASHES, GREY, MARKERS, new_axis, quantile_means, styled
+from ..metrics import blocks_of, mean_interval
+from .style import COLOURS, DASHES, GREY, MARKERS, new_axis, styled
 
 # %% ../../nbs/plots/attention.ipynb #5c90ad7b
 @styled
@@ -100,13 +101,14 @@ def attention_profile(
 def attention_parts(by_part: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Draw the attention to each part of the window by group of genes.
 
-    Points are means over the genes of a group; bars are 95% intervals of the mean (1.96 standard errors, as
-    if genes were independent).
+    Points are means over the genes of a group; bars are 95% intervals of the mean over blocks of neighbouring
+    genes.
 
     Parameters
     ----------
     by_part : DataFrame
-        Table from `attention_by_part` with a column `group`: group, part, gene_id, enrichment.
+        Table from `attention_by_part` with a column `group`: group, part, gene_id, enrichment, and chrom and
+        tss. Without the last two, genes count as independent.
     ax : Axes, optional
         The axis to draw on; default a new figure.
 
@@ -116,20 +118,31 @@ def attention_parts(by_part: pd.DataFrame, ax: Axes | None = None) -> Axes:
         The axis.
     """
     ax = new_axis(ax, 5.6, 3.4)
-    genes = by_part.groupby(["group", "part", "gene_id"], sort=False)["enrichment"].mean().dropna()
+    places = [name for name in ("chrom", "tss") if name in by_part]
+    genes = by_part.groupby(["group", "part", "gene_id", *places], sort=False, as_index=False)[
+        "enrichment"
+    ].mean()
+    genes = genes.dropna(subset="enrichment")
     parts = list(dict.fromkeys(by_part["part"]))
     groups = sorted(by_part["group"].unique())
     ax.axhline(1, color=GREY, lw=0.8, ls=":")
     for number, (group, colour, marker) in enumerate(zip(groups, COLOURS, MARKERS)):
-        part = genes.loc[group].groupby("part")
-        mean = part.mean().reindex(parts)
-        error = (1.96 * part.std(ddof=0) / np.sqrt(part.count())).reindex(parts)
+        of_group = genes[genes["group"] == group].groupby("part")
+        found = {part: _mean_and_error(table) for part, table in of_group}
+        mean, error = np.array([found.get(part, (np.nan, np.nan)) for part in parts]).T
         x = np.arange(len(parts)) + 0.14 * (number - (len(groups) - 1) / 2)
         ax.errorbar(x, mean, error, fmt=marker, color=colour, ms=6, lw=1.4, label=str(group))
     ax.set_xticks(range(len(parts)), parts)
     ax.set(ylabel="attention, times equal", ylim=(0, None))
     ax.legend()
     return ax
+
+
+def _mean_and_error(genes: pd.DataFrame) -> tuple[float, float]:
+    "Return the mean enrichment and half the width of its interval over blocks of genes; NaN for one block."
+    known = "chrom" in genes and "tss" in genes
+    found = mean_interval(genes["enrichment"], blocks_of(genes) if known else np.arange(len(genes)))
+    return found["value"], found["high"] - found["value"]
 
 # %% ../../nbs/plots/attention.ipynb #7007a1c8
 @styled
@@ -141,13 +154,14 @@ def attention_by_activity(
 ) -> Axes:
     """Draw attention against the activity of the TSS.
 
-    Points are means of groups of equally many genes; bars are 95% intervals of the mean (1.96 standard
-    errors, as if genes were independent).
+    Points are means of groups of equally many genes; bars are 95% intervals of the mean over blocks of
+    neighbouring genes.
 
     Parameters
     ----------
     tables : mapping of str to DataFrame
-        Name to a table with one row per gene: activity, enrichment.
+        Name to a table with one row per gene: activity, enrichment, and chrom and tss. Without the last two,
+        genes count as independent.
     ax : Axes, optional
         The axis to draw on; default a new figure.
     groups : int, default 8
@@ -164,9 +178,10 @@ def attention_by_activity(
     ax.axhline(1, color=GREY, lw=0.8, ls=":")
     for (name, table), colour, marker, dash in zip(tables.items(), COLOURS, MARKERS, DASHES):
         table = table.dropna(subset=["activity", "enrichment"])
-        found = quantile_means(table["activity"], table["enrichment"], groups)
+        parts = table.groupby(pd.qcut(table["activity"], groups, duplicates="drop"), observed=True)
+        found = np.array([(part["activity"].mean(), *_mean_and_error(part)) for _, part in parts])
         line = {"marker": marker, "ls": dash, "color": colour, "lw": 1.5}
-        ax.errorbar(found["x"], found["y"], found["error"], label=name, **line)
+        ax.errorbar(*found.T, label=str(name), **line)
     ax.set(xlabel="activity of the TSS\n(first principal component of its marks)", ylabel=ylabel)
     if len(tables) > 1:
         ax.legend()

@@ -31,7 +31,8 @@ from chromoformer.plots.style import (
 def transfer_map(matrix: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Draw the performance of each model in each cell type.
 
-    The number is the metric; the colour is its ratio to that of the model trained in the tested cell type.
+    The number is the metric, a mean over folds; the colour is its ratio to that of the model trained in the
+    tested cell type. The table has the intervals.
 
     Parameters
     ----------
@@ -65,13 +66,14 @@ def transfer_map(matrix: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def transfer_by_similarity(table: pd.DataFrame, by: str, ax: Axes | None = None, xlabel: str = "") -> Axes:
     """Draw the relative performance of pairs of cell types against their similarity.
 
-    Each point is a pair of different cell types; up to 12 pairs are named. On the dotted line a model is as
-    good as the model trained in the tested cell type.
+    Each point is a pair of different cell types; up to 12 pairs are named. Bars are paired 95% intervals over
+    resampled genes, and over trainings if there are several. On the dotted line a model is as good as the
+    model trained in the tested cell type.
 
     Parameters
     ----------
     table : DataFrame
-        trained, tested, relative, and a column of similarity.
+        trained, tested, relative, a column of similarity and, for bars, relative_low and relative_high.
     by : str
         Name of that column.
     ax : Axes, optional
@@ -87,6 +89,8 @@ def transfer_by_similarity(table: pd.DataFrame, by: str, ax: Axes | None = None,
     ax = new_axis(ax, 4.8, 3.6)
     pairs = table[table["trained"] != table["tested"]].sort_values("relative")
     ax.axhline(1, color=GREY, lw=0.8, ls=":")
+    if {"relative_low", "relative_high"} <= set(pairs):
+        ax.vlines(pairs[by], pairs["relative_low"], pairs["relative_high"], color=BLUE, lw=1, alpha=0.5)
     ax.scatter(pairs[by], pairs["relative"], color=BLUE, s=30)
     if len(pairs) <= 12:
         names = pairs["trained"] + " → " + pairs["tested"]
@@ -94,7 +98,7 @@ def transfer_by_similarity(table: pd.DataFrame, by: str, ax: Axes | None = None,
             left = place % 2 == 0  # alternating sides, so that names do not overlap
             side = {"ha": "right" if left else "left", "xytext": (-6 if left else 6, 0)}
             ax.annotate(name, (x, y), textcoords="offset points", va="center", fontsize=8, **side)
-    ax.set(xlabel=xlabel or by, ylabel="relative score")
+    ax.set(xlabel=xlabel or by, ylabel="relative score (bar: 95% interval)")
     ax.margins(x=0.5)
     return ax
 
