@@ -1234,7 +1234,7 @@ def averaged_contacts_on_other_fragments(data, random):
     table = pd.read_csv(file, sep="\t")
     for side in ("fragment_a", "fragment_b"):
         table[side] = table[side].str.replace(
-            r"(\d+)-(\d+)$", lambda m: f"{int(m[1]) + 400}-{int(m[2]) + 400}", regex=True
+            r"(\d+)-(\d+)$", lambda m: f"{int(m[1]) + 7}-{int(m[2])}", regex=True
         )
     table.to_csv(file, sep="\t", index=False)
 

@@ -421,9 +421,9 @@ def test_resumed_training_after_a_kill_is_bit_identical(toy_store, tiny, tmp_pat
     training.send_signal(signal.SIGKILL)
     training.wait()
     assert not (tmp_path / "killed" / "metrics.json").exists()
-    refused(tmp_path, "evaluate", tmp_path / "killed", says=["killed", "cut off"])
+    refused(tmp_path, "evaluate", tmp_path / "killed", says=["killed", "`train` command"])
     predict = ("predict", tmp_path / "killed", toy_store, "--out", tmp_path / "p.csv")
-    refused(tmp_path, *predict, says=["killed", "cut off"])
+    refused(tmp_path, *predict, says=["killed", "`train` command"])
     for name in ("killed", "whole"):
         finished = subprocess.run(
             command("train", toy_store, "--out", tmp_path / name, "--config", config, "--threads", 1),

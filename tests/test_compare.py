@@ -328,13 +328,13 @@ def test_a_variant_trained_once_varies_like_the_full_network():
     found = differences(pd.concat(tables), "classification", "full", draws=300).iloc[0]
     auc = [roc_auc_score(target, score) for score in full]
     trainings = np.var(auc, ddof=1) * (1 + 1 / 5)
-    blocks = np.repeat(np.arange(20), 20)  # 400 genes: 20 blocks
+    blocks = np.repeat(np.arange(8), 50)  # 400 genes: 8 blocks
     drawn = [
         resampled(target, score, "classification", 300, 1, blocks, "auc")["auc"]
         for score in (tables[-1]["score"].to_numpy(), *full)
     ]
-    genes = np.var((drawn[0] - np.mean(drawn[1:], axis=0))[1:], ddof=1) * 20 / 19
-    freedom = (genes + trainings) ** 2 / (genes**2 / 19 + trainings**2 / 4)
+    genes = np.var((drawn[0] - np.mean(drawn[1:], axis=0))[1:], ddof=1) * 8 / 7
+    freedom = (genes + trainings) ** 2 / (genes**2 / 7 + trainings**2 / 4)
     half = stats.t.ppf(0.975, freedom) * np.sqrt(genes + trainings)
     assert found["value"] == pytest.approx(drawn[0][0] - np.mean(auc))
     assert (found["high"] - found["low"]) / 2 == pytest.approx(half)

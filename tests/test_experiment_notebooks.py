@@ -272,5 +272,5 @@ def test_four_marks_without_pcres_work_or_are_an_error_with_the_reason(toy, tmp_
             run(name, tmp_path / name, **common)
     with pytest.raises(PapermillExecutionError, match="cell types of one genome are compared"):
         run("cross_cell", tmp_path / "cross_cell", stores={"four": store}, all_runs={"four": runs})
-    with pytest.raises(PapermillExecutionError, match="two genomes are compared"):
+    with pytest.raises(PapermillExecutionError, match="two genomes are needed"):
         run("cross_species", tmp_path / "cross_species", stores={"four": store}, all_runs={"four": runs})

@@ -419,7 +419,9 @@ def _compared(
 ) -> pd.DataFrame:
     "Compare every model, or those that are named, with every reference as one family."
     named = references if isinstance(references, Mapping) else dict.fromkeys(references, list(measured))
-    pairs = [(model, other) for other, models in named.items() for model in models if model != other]
+    pairs: list[tuple[str, str]] = []
+    for other, models in named.items():  # two references are compared once
+        pairs += [(model, other) for model in models if model != other and (other, model) not in pairs]
     found = []
     for model, other in pairs:
         one, reference = measured[model], measured[other]
