@@ -94,7 +94,7 @@ def simulated(setting: Setting, random: np.random.Generator) -> pd.DataFrame:
         expression = random.standard_normal(genes)
         common = setting.common * error()
         about = {
-            "gene_id": [f"{fold}.{gene:05}" for gene in range(genes)],
+            "gene_id": fold * 100_000 + np.arange(genes),
             "chrom": f"chr{fold}",
             "tss": np.arange(genes) * 50_000,
             "fold": fold,
@@ -148,7 +148,7 @@ def attention_run(draws: int, seed: int) -> list[tuple[str, float, float, float,
     for fold in range(1, 5):
         gene = np.abs(random.standard_normal(300)) + 0.5  # preference of each gene, alike in all trainings
         about = {
-            "gene_id": [f"{fold}.{number:05}" for number in range(300)],
+            "gene_id": fold * 1000 + np.arange(300),
             "chrom": f"chr{fold}",
             "tss": np.arange(300) * 50_000,
             "fold": fold,
