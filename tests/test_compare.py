@@ -346,7 +346,7 @@ def test_words_follow_the_verdict_and_the_verdict_the_interval():
     assert row.verdict == verdict(row.low, row.high) == "lower"
     assert in_words(row).startswith("two: lower than one, AUC -0.")
     once = next(differences(table.query("seed == 0"), "classification", "one", draws=100).itertuples())
-    assert "not tested (one training of each)" in in_words(once) and "(+" not in in_words(once)
+    assert "not tested (too few trainings)" in in_words(once) and "(+" not in in_words(once)
 
 
 def test_reading_some_channels_equals_a_store_without_the_others(store):

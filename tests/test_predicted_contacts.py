@@ -598,9 +598,11 @@ def test_a_store_of_predicted_contacts_records_all_its_inputs(toy, toy_store, tm
     assert activity.genes.equals(plain.genes) and set(activity.inputs) == set(plain.inputs) - {"contacts"}
     assert distance.inputs["contacts"]["sha256"] == sha256(mine / "peaks.bed")
     assert completed.inputs["contacts.otherwise"]["sha256"] == sha256(mine / "peaks.bed")
-    assert average.inputs["contacts.1"] == plain.inputs["contacts"] and average.inputs["contacts.2"][
-        "sha256"
-    ] == sha256(mine / "B.tsv")
+    first, second = (average.inputs[f"contacts.{number}"] for number in (1, 2))
+    assert (
+        first["sha256"] == plain.inputs["contacts"]["sha256"] and "mean over 2 cell types" in first["score"]
+    )
+    assert second["sha256"] == sha256(mine / "B.tsv")
     assert (
         json.loads((tmp_path / "activity.provenance.json").read_text())["parameters"]["contacts"]["marks"]
         == KINDS

@@ -163,7 +163,9 @@ def test_out_of_fold_predictions_cover_every_gene_once(store, runs):
     for run, fold in zip(runs, (1, 2, 3, 4)):
         own = pd.read_parquet(run / "predictions.parquet").query("fold == @fold")
         assert np.allclose(table.loc[table["fold"] == fold, "score"], own["score"], atol=1e-6)
-    assert list(table) == ["gene_id", "chrom", "fold", "held_out", "target", "score", "output_0", "output_1"]
+    assert list(table) == [
+        *("gene_id", "chrom", "tss", "fold", "held_out", "target", "score", "output_0", "output_1")
+    ]
 
 
 @pytest.fixture(scope="module")
