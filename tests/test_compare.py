@@ -452,6 +452,7 @@ def run(name, out, **parameters):
     return json.loads((out / "metrics.json").read_text())
 
 
+@pytest.mark.slow
 def test_the_benchmark_compares_the_models_that_fit_a_store_without_contacts(plain_store, toy, tmp_path):
     results = run(
         "benchmark",
@@ -489,6 +490,7 @@ def test_the_benchmark_compares_the_models_that_fit_a_store_without_contacts(pla
     assert (ridge[0] == ridge[1]).all()  # the same result with each seed
 
 
+@pytest.mark.slow
 def test_the_benchmark_takes_given_runs_as_one_training_and_adds_others(plain_store, tmp_path):
     config, recipe = network_and_recipe(Store(plain_store), NETWORK, RECIPE)
     runs = [str(tmp_path / "given" / f"fold{fold}") for fold in (1, 2)]

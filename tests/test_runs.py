@@ -86,6 +86,7 @@ def started(folder: Path) -> set[str]:
     }
 
 
+@pytest.mark.slow
 def test_failure_stops_only_dependent_jobs_and_the_same_command_continues(tmp_path, monkeypatch):
     study, out = small_study(tmp_path), tmp_path / "small"
     monkeypatch.chdir(tmp_path)

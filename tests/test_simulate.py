@@ -59,6 +59,7 @@ def mean_depth(folder, cell_type, mark, regions):
     return np.array([depth[r.chrom][r.start : r.end].mean() for r in regions.itertuples()])
 
 
+@pytest.mark.slow
 def test_equal_seeds_give_equal_files_and_other_seeds_give_others(tmp_path):
     few = dict(genes=16, cell_types=["cellA", "other"], progress=False)
     one, two, three = (
