@@ -140,7 +140,9 @@ def test_inverted_compartments_contradict_the_planted_ones(epigenome, stores, tm
     right = run("compartments", tmp_path / "right", **common, truth=str(epigenome / "truth"))
     inverted = run("compartments", tmp_path / "inverted", **common, truth=str(truth))
     assert right["r with planted"]["low"] > 0.9 and inverted["r with planted"]["high"] < -0.9
-    assert right["r with expression"] == inverted["r with expression"]
+    assert right["r with expression"] == pytest.approx(
+        inverted["r with expression"]
+    )  # one sum in another order
     assert right["r with expression"]["low"] < right["r with expression"]["value"]
 
 
