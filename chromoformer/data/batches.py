@@ -222,6 +222,28 @@ class Batch:
         }
         return replace(self, **moved)
 
+    def scaled(self, factor: Tensor) -> "Batch":
+        """Return this batch with the depth of each mark multiplied by a factor.
+
+        Parameters
+        ----------
+        factor : Tensor, shape (B, channels)
+            Factor of each gene and mark, for its promoter, its pCREs and its whole gene; 0 removes a mark.
+
+        Returns
+        -------
+        Batch
+            The same genes with other depths.
+        """
+        of_pcre = torch.repeat_interleave(self.gene, -(-self.pcre_length // self.bin_size))
+        whole = self.whole
+        if whole is not None:
+            of_gene = torch.repeat_interleave(torch.arange(len(self), device=factor.device), whole.bins)
+            whole = replace(whole, sums=whole.sums * factor[of_gene])
+        return replace(
+            self, promoter=self.promoter * factor[:, None], pcre=self.pcre * factor[of_pcre], whole=whole
+        )
+
     def promoter_features(self, bin_size: int, promoter_window: int | None = None) -> tuple[Tensor, Tensor]:
         """Return the promoter windows at one resolution.
 
