@@ -10,6 +10,7 @@ __all__ = ['split_genes', 'check_targets', 'label_by_training_median', 'mean_los
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from ..data.batches import Batch, GeneDataset, loader
 from ..data.expression import labels_of
@@ -393,6 +394,11 @@ def _train_epoch(model, optimiser, average, genes, recipe, seed, history, bar) -
     return rate, mean
 
 
+def _running_mean(share: float, mean: Tensor, weights: Tensor, steps: Tensor | int) -> Tensor:
+    "Return the running mean of weights after one more step; at first it forgets faster, so as not to lag."
+    return mean.lerp(weights, 1 - min(share, (1 + float(steps)) / (10 + float(steps))))
+
+
 def _augmented(batch: Batch, recipe: Recipe, random: torch.Generator) -> Batch:
     "Return a batch with some marks dropped and the others scaled, as the recipe says."
     if not recipe.drop_marks and not recipe.jitter:
@@ -522,7 +528,7 @@ def fit(
     optimiser = new_optimiser(model, recipe.learning_rate, recipe.weight_decay)
     average = None
     if recipe.average:
-        average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.average))
+        average = AveragedModel(model, avg_fn=partial(_running_mean, recipe.average))
     state = _resume(saved, model, optimiser, average)
     if force:
         run_folder.clear(out)
@@ -571,7 +577,7 @@ def _prepare(model, stores, held_out, validation, recipe, device, in_memory) -> 
     with naming_file(stores[0].path):
         genes = _Genes(data, *split_genes(data.genes, held_out, validation))
     rows = genes.training
-    label = torch.as_tensor(data.genes["label"].to_numpy(np.int64), device=data.device)
+    label = torch.as_tensor(data.genes["label"].to_numpy(np.int64, copy=True), device=data.device)
     if recipe.training_median:
         label = label_by_training_median(data, rows)
     smallest = recipe.batch_size if recipe.drop_last else 1
