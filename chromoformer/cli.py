@@ -552,6 +552,9 @@ def predict(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Table to write, *.parquet or *.csv.")],
+    task: Annotated[
+        Task | None, typer.Option(help="What joint networks predict; default: the task they were saved with.")
+    ] = None,
     device: Device = "cpu",
     threads: Threads = None,
     dtype: Precision = DType.float32,
@@ -578,7 +581,9 @@ def predict(
         raise InputError("a folder, not a store", file=store, fix="give the models first and the store last")
     _check_ending(out, ".parquet", ".csv")
     refuse_existing(out, force)
-    table = run(models, store, device=device, dtype=torch_type, in_memory=not low_memory)
+    table = run(
+        models, store, task=task and task.value, device=device, dtype=torch_type, in_memory=not low_memory
+    )
     _write_table(table, out)
     if "n_models" in table:
         most = int(table["n_models"].max())

@@ -167,6 +167,11 @@ def test_a_joint_network_learns_both_targets_and_the_task_decides_what_it_predic
     assert value["score"][training].mean() == pytest.approx(expected[training].mean(), abs=0.7)
     assert np.corrcoef(value["score"][training], expected[training])[0, 1] > 0.5
     assert evaluate_scores(label["target"], label["score"], "classification")["auc"]["value"] > 0.8
+    other = predict(tmp_path / "classification", store, task="regression", progress=False)
+    assert np.allclose(other["score"], value["score"], atol=1e-5) and list(other) == list(value)
+    with pytest.raises(InputError, match="predicts classification only"):
+        fit(store, tmp_path / "one", 1, SMALL, QUICK, progress=False)
+        predict(tmp_path / "one", store, task="regression", progress=False)
 
 
 def test_a_joint_network_needs_labels_and_expression(tmp_path):

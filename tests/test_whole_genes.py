@@ -408,7 +408,7 @@ def test_the_study_of_whole_genes_finds_that_whole_genes_and_positions_matter(tm
         and auc["whole genes"] > auc["trees, window"] + 0.05
     )
     trainings = {row["model"]: row["trainings"] for row in found["means"]}
-    assert set(trainings.values()) == {3} and len(trainings) == 8
+    assert set(trainings.values()) == {3} and len(trainings) == 10
     tried = {name: np.mean(list(entry["scores"].values())) for name, entry in found["tried"].items()}
     assert tried["none"] < tried["tss"] < tried["tss end"] < tried["tss end others exons"]
     end = [row["enrichment"] for row in found["attention"] if row["part"] == 19]
@@ -458,8 +458,8 @@ def test_networks_and_trees_on_gene_and_window_are_tuned_trained_and_compared_al
         cwd=ROOT,
     )
     found = json.loads((out / "metrics.json").read_text())
-    single = ["whole genes", "promoter window", "trees, whole genes", "trees, window"]
-    pairs = [(0, 1), (0, 2), (0, 3), (2, 3)]
+    single = ["whole genes", "promoter window", "trees, whole genes", "trees, window", "network and trees"]
+    pairs = [(0, 1), (0, 2), (0, 3), (0, 4), (2, 3), (2, 4)]
     expected = [(single[other], single[reference]) for reference, other in pairs]
     expected += [tuple(f"{name} (mean of 2)" for name in pair) for pair in expected]
     assert [(row["model"], row["reference"]) for row in found["differences"]] == expected
@@ -477,6 +477,8 @@ def test_networks_and_trees_on_gene_and_window_are_tuned_trained_and_compared_al
         scores[f"{name} (mean of 2)"] = auc_within_folds(mean)
     means = {row["model"]: row["value"] for row in found["means"] if row["metric"] == "auc"}
     assert means == pytest.approx(scores)
+    wide = table.pivot_table(index=["seed", "gene_id"], columns="model", values="score")
+    assert np.allclose(wide["network and trees"], wide[["whole genes", "trees, whole genes"]].mean(axis=1))
     for row in found["differences"]:
         assert row["value"] == pytest.approx(scores[row["model"]] - scores[row["reference"]])
 
@@ -493,7 +495,7 @@ def test_networks_and_trees_on_gene_and_window_are_tuned_trained_and_compared_al
     by_trees = pd.DataFrame(found["tried_by_trees"])
     assert by_trees.groupby(["model", "held_out"]).size().to_dict() == {
         (name, fold): sets * 2
-        for name, sets in (("trees, whole genes", 2), ("trees, window", 1))
+        for name, sets in (("trees, whole genes", 3), ("trees, window", 1))
         for fold in inner
     }
     assert by_trees["held_out"].map(inner).eq(by_trees["inner"]).all()

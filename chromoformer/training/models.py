@@ -17,9 +17,10 @@ import torch
 
 from ..data.batches import GeneDataset
 from ..data.store import Store, open_store, open_stores
-from ..errors import InputError, some
+from ..errors import InputError, naming_file, some
 from ..genome import bare_name, same_species
 from ..model import checkpoint
+from ..model.config import ChromoformerConfig
 from ..model.network import Chromoformer
 from .scale import warn_of_other_scale
 
@@ -150,7 +151,9 @@ def _other_species(name: str | Path, trained: str, genome: str, store: str | Pat
 Models = str | Path | Chromoformer | Sequence[str | Path]  # model or run folders, or one network in memory
 
 
-def open_models(models: Models, dtype: torch.dtype) -> list[tuple[str, Chromoformer, tuple[int, ...]]]:
+def open_models(
+    models: Models, dtype: torch.dtype, task: str | None = None
+) -> list[tuple[str, Chromoformer, tuple[int, ...]]]:
     """Read models with the folds that they held out.
 
     Parameters
@@ -159,18 +162,42 @@ def open_models(models: Models, dtype: torch.dtype) -> list[tuple[str, Chromofor
         Model or run folders, or one network in memory.
     dtype : torch.dtype
         Precision of the weights that are read; a network in memory is returned as it is.
+    task : {"classification", "regression"} or None
+        What joint networks predict; None keeps the task that each model was saved with.
 
     Returns
     -------
     list of (name, network, held_out)
         Folder ("network" for one in memory), network, and held-out folds, empty if they are unknown.
+
+    Raises
+    ------
+    InputError
+        If a model predicts another task only.
     """
     if isinstance(models, Chromoformer):
-        return [("network", models, ())]
-    folders = [models] if isinstance(models, str | Path) else models
-    return [
-        (str(folder), checkpoint.load(folder, dtype), checkpoint.read_config(folder)[1]) for folder in folders
-    ]
+        opened = [("network", models, ())]
+    else:
+        folders = [models] if isinstance(models, str | Path) else models
+        opened = [
+            (str(folder), checkpoint.load(folder, dtype), checkpoint.read_config(folder)[1])
+            for folder in folders
+        ]
+    if task is not None:
+        for name, model, _ in opened:
+            with naming_file(name):
+                model.config = _with_task(model.config, task)
+    return opened
+
+
+def _with_task(config: ChromoformerConfig, task: str) -> ChromoformerConfig:
+    "Return the settings of a network that predicts another task; only a joint network can."
+    if config.task != task and not config.joint:
+        raise InputError(
+            f"this network predicts {config.task} only",
+            fix=f"train a joint network (`joint: true`), or one with the task {task}",
+        )
+    return ChromoformerConfig(**config.to_dict() | {"task": task})
 
 
 def genes_by_model(

@@ -140,6 +140,7 @@ def predict(
     models: Models,
     stores: str | Path | Store | Sequence[str | Path | Store],
     *,
+    task: str | None = None,
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
     batch_size: int = 64,
@@ -161,6 +162,8 @@ def predict(
         Model or run folders, or one network in memory.
     stores : Store, path, or sequence of them
         One or several stores with the channels and window of the models.
+    task : {"classification", "regression"} or None
+        What joint networks predict; None keeps the task that each model was saved with.
     device : str
         Where to compute: "cpu", "cuda", "cuda:1", "mps".
     dtype : torch.dtype
@@ -183,8 +186,8 @@ def predict(
     Raises
     ------
     InputError
-        If a model does not fit the stores, the models cannot be joined in one table, or a model is named
-        twice.
+        If a model does not fit the stores or the task, the models cannot be joined in one table, or a model
+        is named twice.
 
     Warns
     -----
@@ -195,11 +198,11 @@ def predict(
     from tqdm import tqdm
 
     stores = open_stores(stores)
-    opened = open_models(models, dtype)
+    opened = open_models(models, dtype, task)
     if len({model.config.task for _, model, _ in opened}) > 1:
         raise InputError(
             "classifiers and regressors cannot be joined in one table",
-            fix="predict with models of one task",
+            fix="predict with models of one task, or name the task of joint networks",
         )
     names = [name for name, _, _ in opened]
     folds = [folds_as_trained(names, store.genes, store.genome, store.path) for store in stores]
@@ -248,7 +251,7 @@ def _models_by_folds(opened: Sequence[_Opened]) -> list[list[_Opened]]:
 
 def _dataset_of(model, stores, device, in_memory, datasets, compared) -> GeneDataset:
     "Return the dataset that a model reads, the last one if it fits; one at a time is in memory."
-    reads = (model.config.channels, model.config.max_pcres, model.config.span)
+    reads = (model.config.channels, model.config.max_pcres, model.config.span, model.config.bin_sizes)
     trained = frozenset(model.training_signal or ())
     if reads not in datasets:
         datasets.clear()
