@@ -17,11 +17,12 @@ from chromoformer.data.build import build_store
 from chromoformer.data.store import Store
 from chromoformer.genome import read_chrom_sizes
 from chromoformer.simulate.epigenome import simulate
+from chromoformer.simulate.rules import Rules
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[1]
 MARKS = ["H3K4me3", "H3K9me3", "H3K27me3", "H3K36me3"]
-SIGNAL = {"H3K4me3", "H3K36me3"}  # of promoter and body, which set the expression of a toy gene
+SIGNAL = {"H3K4me3", "H3K36me3"}  # of promoter and body, which set the expression of these genes
 TREES = {"learning_rate": 0.2, "min_samples_leaf": 10, "max_features": 0.5, "max_bins": 63}
 
 
@@ -58,7 +59,9 @@ def run(out, folder, **parameters):
 def folder(tmp_path_factory):
     "Four marks, of which two carry the signal and two are reads, and one more in `extra`."
     toy = tmp_path_factory.mktemp("marks") / "toy"
-    simulate(toy, 400, cell_types=["cellA"], hic=False, marks=[*MARKS, "H3K27ac"], progress=False)
+    rules = Rules(promoter=6.0, body=6.0, body_follows=0.0, enhancer=0.1, silencer=0.1, noise=0.5)
+    marks = [*MARKS, "H3K27ac"]
+    simulate(toy, 400, cell_types=["cellA"], rules=rules, hic=False, marks=marks, progress=False)
     manifest = yaml.safe_load((toy / "cellA.yaml").read_text())
     of_name = {channel["name"]: channel for channel in manifest["channels"]}
     manifest["extra"] = {"H3K27ac": {"path": of_name["H3K27ac"]["path"]}}
@@ -195,9 +198,28 @@ def test_the_choice_for_a_fold_does_not_depend_on_its_labels(found, folder, tmp_
     other = run(tmp_path / "out", folder, store=str(changed), seeds=1, named=[], extra="", full_rounds=0)
     for held_out in (1, 2):
         one, two = (
-            pd.DataFrame(table["inside"]).query("held_out == @held_out")["value"]
-            for table in (metrics, other)
+            table.loc[table["held_out"] == held_out, "value"]
+            for table in (pd.DataFrame(metrics["inside"]), pd.DataFrame(other["inside"]))
         )
         assert one.equals(two) == (held_out == 1)
     for size in ("1", "2"):
         assert other["chosen"][size]["1"] == metrics["chosen"][size]["1"]
+
+
+def test_two_held_out_folds_in_regression_with_one_training(folder, tmp_path):
+    out = tmp_path / "out"
+    changes = {"task": "regression", "held_out": [1, 3], "seeds": 1, "sizes": [1], "full_rounds": 0}
+    metrics = run(out, folder, **changes)
+    predictions = pd.read_parquet(out / "predictions.parquet")
+    assert set(predictions["fold"]) == {1, 3} and "cost_of_fast_trees" in metrics
+    target = np.log2(Store(folder / "marks.h5").genes.set_index("gene_id")["expression"] + 1)
+    for row in metrics["subsets"]:
+        part = predictions[predictions["model"] == row["subset"]].set_index("gene_id")
+        assert np.allclose(part["target"], target.loc[part.index])
+        r = [np.corrcoef(one["target"], one["score"])[0, 1] for _, one in part.groupby("fold")]
+        assert row["value"] == pytest.approx(np.mean(r))
+    assert {row["verdict"] for row in metrics["differences"]} == {"not tested"}
+    scored_on = {
+        fold: set(part["scored_on"]) for fold, part in pd.DataFrame(metrics["inside"]).groupby("held_out")
+    }
+    assert scored_on == {1: {4, 2}, 3: {2, 4}}
