@@ -203,9 +203,14 @@ def test_every_notebook_runs_and_the_report_collects_their_results(epigenome, st
         "compartments",
     }
     open_claims = [row["claim"] for row in metrics["claims"] if row["answer"] == "not run"]
-    assert metrics["missing"] == ["benchmark", "window", "ablation", "contacts", "differential"] and all(
-        claim.startswith(("silencing", "predicted contacts")) for claim in open_claims
-    )
+    assert metrics["missing"] == [
+        "benchmark",
+        "window",
+        "ablation",
+        "marks",
+        "contacts",
+        "differential",
+    ] and all(claim.startswith(("silencing", "predicted contacts")) for claim in open_claims)
     compartments = next(row for row in metrics["claims"] if row["claim"] == "compartments")
     assert compartments["found"] > 0.9 and compartments["low"] > 0 and compartments["answer"] == "yes"
     bare = run("report", out / "report_without_truth", study=str(out))
