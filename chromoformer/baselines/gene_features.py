@@ -24,7 +24,7 @@ from ..data.build import bigwigs_of
 from ..data.manifest import Manifest, files_of, read_manifest
 from ..data.whole_genes import transcribed_lengths
 from ..errors import InputError, some
-from ..genome import bare_name, match_chroms, read_chrom_sizes
+from ..genome import match_chroms, read_chrom_sizes
 from ..training.predict import known_targets
 
 # %% ../../nbs/baselines/gene_features.ipynb #6e5f0005
@@ -238,8 +238,7 @@ def features_of_manifest(manifest: Manifest, genes: pd.DataFrame, folder: str | 
         If a track cannot be read.
     """
     sizes = read_chrom_sizes(files_of(manifest.chrom_sizes.path)[0])
-    required = [chrom for chrom in genes["chrom"].unique() if bare_name(chrom).upper() != "Y"]
-    tracks = bigwigs_of(manifest.channels, sizes, folder, required)  # the build has reported a missing chrY
+    tracks = bigwigs_of(manifest.channels, sizes, folder, required=())  # the build has checked chromosomes
     return gene_features(tracks, genes, sizes)
 
 
