@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import torch
 from helpers import SMALL, write_toy_store
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from sklearn.metrics import roc_auc_score
@@ -115,7 +116,7 @@ DRAWINGS = {
     "by_subcompartment": lambda ax: by_subcompartment(
         np.resize(["B1", "A1", None, "A2"], 400), np.arange(400) % 7, ax, ylabel="expression"
     ),
-    "transfer_rivals": lambda ax: transfer_rivals(PAIRS, ax or Figure(figsize=(7, 6)).subplots()),
+    "transfer_rivals": lambda ax: transfer_rivals(PAIRS, ax),
     "roc": lambda ax: plots.roc({"with pCREs": noisy(0, 3), "without": noisy(1, 1)}, ax),
     "precision_recall": lambda ax: plots.precision_recall(
         {"with pCREs": noisy(0, 3), "without": noisy(1, 1)}, ax
@@ -245,7 +246,8 @@ def test_violins_are_in_the_order_of_subcompartments_with_their_genes_and_quarti
     ax = by_subcompartment(names, values)
     labels = [label.get_text() for label in ax.get_xticklabels()]
     assert labels == ["A1\n4", "A2\n8", "B1\n4", "unknown\n3"]
-    lines = [line[0, 1] for collection in ax.collections for line in collection.get_segments()]
+    quartiles = [drawn for drawn in ax.collections if isinstance(drawn, LineCollection)]
+    lines = [line[0, 1] for drawn in quartiles for line in drawn.get_segments()]
     expected = [np.quantile(part, [0.25, 0.5, 0.75]) for part in ([1, 2, 3, 4], range(8), range(4), range(3))]
     assert np.allclose(sorted(lines), sorted(np.concatenate(expected)))
     with pytest.raises(InputError, match="no gene has a value"):
@@ -267,6 +269,8 @@ def test_models_of_a_pair_of_cell_types_are_drawn_in_one_row_each():
     by_row = pd.Series([round(line.get_ydata()[0]) for line in points]).value_counts()
     assert by_row.to_dict() == dict.fromkeys(range(6), 3)
     assert sorted({float(line.get_xdata()[0]) for line in points}) == [0.94, 0.95, 0.96]
+    assert ax.get_xlabel().endswith("genes only")
+    assert transfer_rivals(PAIRS.assign(trainings=3)).get_xlabel().endswith("genes and trainings")
 
 
 def test_equal_scores_are_one_step_of_the_roc_curve():
