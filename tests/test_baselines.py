@@ -1,6 +1,7 @@
 """The baselines have their authors' sizes, learn, resume, and never read the held-out fold."""
 
 import json
+import shutil
 from dataclasses import asdict
 from types import SimpleNamespace
 
@@ -378,6 +379,7 @@ def test_unsuitable_models_settings_and_tasks_are_refused_with_the_reason(store,
     for name, options, reason in (
         ("DeepDiff", {}, "regression only"),
         ("GC-MERGE", {}, "needs the manifest"),
+        ("whole-gene trees", {}, "needs the manifest"),
         ("nothing", {}, "no baseline"),
         ("DeepChrome", {"settings": {"windows": 1}}, "no settings windows"),
         ("DeepChrome", {"recipe": "quick"}, "no recipe"),
@@ -418,6 +420,34 @@ def test_deepdiff_reads_the_difference_of_two_cell_types(store, tmp_path):
         recipe={"epochs": 12, "learning_rate": 5e-3, "batch_size": 16},
     )
     assert metrics["pearson_r"]["value"] > 0.4
+
+
+def test_whole_gene_trees_predict_another_cell_type_when_they_get_both_manifests(toy, toy_store, tmp_path):
+    for fold in (1, 2):
+        baselines.fit(
+            "whole-gene trees",
+            toy_store,
+            tmp_path / f"fold{fold}",
+            fold,
+            manifest=toy / "cellA.yaml",
+            progress=False,
+        )
+    runs = [tmp_path / "fold1", tmp_path / "fold2"]
+    again = baselines.predict(runs, toy_store, manifest=toy / "cellA.yaml")
+    stored = pd.concat(pd.read_parquet(run / "predictions.parquet") for run in runs).query("held_out")
+    both = again.merge(stored, on="gene_id", suffixes=("", "_stored"))
+    assert len(both) == len(again) and np.allclose(both["score"], both["score_stored"])
+    copy = shutil.copy(toy_store, tmp_path / "elsewhere.h5")
+    with pytest.raises(InputError, match="the manifest of its training store is missing"):
+        baselines.predict(runs, copy, manifest=toy / "cellA.yaml")
+    there = baselines.predict(runs, copy, manifest=toy / "cellA.yaml", trained_manifest=toy / "cellA.yaml")
+    assert np.allclose(there["score"], again["score"])
+    with pytest.raises(InputError, match="needs the manifest"):
+        baselines.predict(runs, toy_store)
+    manifest = read_manifest(toy / "cellA.yaml")
+    fewer = manifest.model_copy(update={"channels": manifest.channels[1:]})
+    with pytest.raises(InputError, match="give the manifest that the store was built from"):
+        baselines.predict(runs, toy_store, manifest=fewer)
 
 
 def test_the_graph_is_built_from_tracks_and_contacts(toy, toy_store, tmp_path):
@@ -560,7 +590,9 @@ def test_edges_are_the_counts_farthest_above_the_median_of_their_diagonal(sparse
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [*IN_BINS, "GC-MERGE", "logistic regression", "gradient-boosted trees"])
+@pytest.mark.parametrize(
+    "name", [*IN_BINS, "GC-MERGE", "logistic regression", "gradient-boosted trees", "whole-gene trees"]
+)
 def test_each_baseline_learns_the_toy_epigenome(name, tmp_path_factory, tmp_path):
     from chromoformer.data.build import build_store
     from chromoformer.simulate.epigenome import simulate

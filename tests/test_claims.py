@@ -181,17 +181,17 @@ def test_interval_and_value_decide(low, value, high, answer):
 
 def test_each_cell_type_is_judged_and_an_analysis_that_was_not_run_is_named():
     rows = [
-        number("contacts", "activity and distance minus none", 0.02, 0.01, 0.03, "cellA"),
-        number("contacts", "activity and distance minus none", 0.02, -0.01, 0.05, "cellB"),
+        number("contacts", "activity and distance minus measured", -0.02, -0.03, -0.01, "cellA"),
+        number("contacts", "activity and distance minus measured", -0.02, -0.05, 0.01, "cellB"),
     ]
     table = decide(pd.DataFrame(rows))
-    better = table[table["claim"] == "predicted contacts are better than none"]
-    assert better[["of", "answer"]].to_numpy().tolist() == [
+    worse = table[table["claim"] == "predicted contacts are worse than measured ones"]
+    assert worse[["of", "answer"]].to_numpy().tolist() == [
         ["cellA classification", "yes"],
         ["cellB classification", "no"],
     ]
-    assert better["numbers"].tolist()[1] == "0.020 (-0.010 to 0.050)"
-    assert (table.loc[table["claim"] != better["claim"].iloc[0], "answer"] == "not run").all()
+    assert worse["numbers"].tolist()[1] == "-0.020 (-0.050 to 0.010)"
+    assert (table.loc[table["claim"] != worse["claim"].iloc[0], "answer"] == "not run").all()
 
 
 def test_a_claim_with_two_numbers_needs_both():
@@ -254,7 +254,7 @@ def reported(tmp_path_factory):
     several = once | {"model": "activity and distance", "low": 0.002, "high": 0.018, "p": 0.01}
     jobs = {
         "contacts": {
-            "activity and distance minus none": {"value": 0.01, "low": 0.002, "high": 0.018},
+            "activity and distance minus measured": {"value": -0.01, "low": -0.018, "high": -0.002},
             "differences": [
                 several | {"verdict": "higher", "trainings": 3, "reference_trainings": 3},
                 once | {"p": None, "verdict": "not tested", "trainings": 1, "reference_trainings": 1},
@@ -295,7 +295,7 @@ def printed(report):
 def test_report_decides_claims_by_intervals_and_leaves_the_others_open(reported):
     metrics = json.loads((reported / "metrics.json").read_text())
     claims = {row["claim"]: row for row in metrics["claims"]}
-    assert claims["predicted contacts are better than none"]["met"] is True
+    assert claims["predicted contacts are worse than measured ones"]["met"] is True
     assert claims["compartments"]["met"] is False
     signs = claims["all pCREs of a gene together have the right sign"]
     assert signs["met"] is None and signs["answer"] == "not tested" and signs["found"] == 0.99

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -49,6 +50,8 @@ def weights(run):
     [
         ({"plateau_factor": 0.5}, "plateau_factor is 0.5, but has no effect without plateau"),
         ({"plateau": 3, "decay": 0.5}, "decay is 0.5, but has no effect with plateau"),
+        ({"cosine": True, "decay": 0.5}, "cosine replaces decay and plateau"),
+        ({"cosine": True, "plateau": 3}, "cosine replaces decay and plateau"),
     ],
 )
 def test_recipe_settings_without_effect_are_refused(settings, says):
@@ -125,6 +128,82 @@ def test_resumed_training_matches_uninterrupted_training(store, runs, tmp_path, 
     assert not (tmp_path / "run" / "metrics.json").exists()
     fit(store, tmp_path / "run", 1, SMALL, QUICK, progress=False)
     assert weights(tmp_path / "run") == weights(runs[0])
+
+
+def test_joint_training_with_averages_and_augmentation_resumes_to_the_same_bits(store, tmp_path, monkeypatch):
+    network = replace(SMALL, joint=True, dropout=0.2)
+    recipe = replace(QUICK, cosine=True, warm_up=3, average=0.9, drop_marks=0.1, jitter=0.1, clip_norm=1.0)
+    fit(store, tmp_path / "whole", 1, network, recipe, progress=False)
+    training = importlib.import_module("chromoformer.training.fit")
+    calls, train_epoch = [], training._train_epoch
+
+    def stop_in_the_second(*arguments):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return train_epoch(*arguments)
+
+    monkeypatch.setattr(training, "_train_epoch", stop_in_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        fit(store, tmp_path / "cut", 1, network, recipe, progress=False)
+    monkeypatch.undo()
+    fit(store, tmp_path / "cut", 1, network, recipe, progress=False)
+    assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
+
+
+def test_a_joint_network_learns_both_targets_and_the_task_decides_what_it_predicts(store, tmp_path):
+    network, recipe = replace(SMALL, joint=True), replace(QUICK, epochs=8)
+    for task in ("classification", "regression"):
+        fit(store, tmp_path / task, 1, network, recipe, task=task, progress=False)
+    assert weights(tmp_path / "classification") == weights(tmp_path / "regression")
+    label, value = (
+        pd.read_parquet(tmp_path / task / "predictions.parquet") for task in ("classification", "regression")
+    )
+    assert label["score"].between(0, 1).all() and label["target"].isin([0, 1]).all()
+    genes = Store(store).genes
+    expected = np.log2(genes["expression"] + 1)
+    assert np.allclose(value["target"], expected, atol=1e-5)
+    training = ~value["held_out"]
+    assert value["score"][training].mean() == pytest.approx(expected[training].mean(), abs=0.7)
+    assert np.corrcoef(value["score"][training], expected[training])[0, 1] > 0.5
+    assert evaluate_scores(label["target"], label["score"], "classification")["auc"]["value"] > 0.8
+
+
+def test_a_joint_network_needs_labels_and_expression(tmp_path):
+    genes, pcres = toy_tables()
+    store = write_toy_store(tmp_path / "labels.h5", genes=genes.assign(expression=np.nan), pcres=pcres)
+    with pytest.raises(InputError, match="have no expression"):
+        fit(store, tmp_path / "run", 1, replace(SMALL, joint=True), QUICK, progress=False)
+
+
+def test_the_mean_of_the_weights_follows_every_step(store, tmp_path, monkeypatch):
+    training = importlib.import_module("chromoformer.training.fit")
+    seen = []
+
+    class Recorded(training.AveragedModel):
+        def update_parameters(self, model):
+            seen.append(model.head[0].bias.detach().clone())
+            super().update_parameters(model)
+
+    monkeypatch.setattr(training, "AveragedModel", Recorded)
+    fit(store, tmp_path / "run", 1, SMALL, replace(QUICK, average=0.9), progress=False)
+    mean = seen[0]
+    for step, bias in enumerate(seen[1:], 1):
+        share = min(0.9, (1 + step) / (10 + step))
+        mean = share * mean + (1 - share) * bias
+    saved = checkpoint.load(tmp_path / "run").head[0].bias
+    assert len(seen) == 3 * (90 // 16) and torch.allclose(saved, mean, atol=1e-6)
+
+
+def test_a_dropped_mark_is_zero_in_the_promoter_and_in_all_pcres(store):
+    batch = GeneDataset(Store(store)).batch([0, 5, 9])
+    factor = torch.tensor([[1.0, 0.0], [2.0, 1.0], [1.0, 1.0]])[:, : batch.promoter.shape[-1]]
+    scaled = batch.scaled(factor)
+    bins = -(-batch.pcre_length // batch.bin_size)
+    of_bin = torch.repeat_interleave(batch.gene, bins)
+    for gene in range(3):
+        assert torch.equal(scaled.promoter[gene], batch.promoter[gene] * factor[gene])
+        assert torch.equal(scaled.pcre[of_bin == gene], batch.pcre[of_bin == gene] * factor[gene])
 
 
 def test_no_chromosome_is_in_two_groups_of_a_split(store):

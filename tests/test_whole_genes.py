@@ -133,14 +133,16 @@ def test_a_store_of_whole_genes_has_the_same_windows_and_pcres_and_no_bin_twice(
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
-@pytest.mark.parametrize("bin_size", [100, 500, 2000])
-def test_bins_of_whole_genes_equal_those_computed_base_by_base(stores, bin_size, in_memory):
+@pytest.mark.parametrize(
+    ("bin_size", "kept"), [(100, None), (500, None), (500, [2000, 500]), (2000, None), (2000, [2000, 500])]
+)
+def test_bins_of_whole_genes_equal_those_computed_base_by_base(stores, bin_size, kept, in_memory):
     store = Store(stores / "whole.h5")
     genes, _, exons = long_tables()
     rows = [0, 3, 17, 64, 119]  # the first begins outside its chromosome
-    batch = GeneDataset([store, store], whole_genes=True, in_memory=in_memory).batch(
-        [row + 120 * (row % 2) for row in rows]
-    )
+    data = GeneDataset([store, store], whole_genes=True, in_memory=in_memory, bin_sizes=kept)
+    batch = data.batch([row + 120 * (row % 2) for row in rows])
+    assert batch.whole.bin_size == (500 if kept else 100)
     features, pooled = batch.gene_features(bin_size)
     at = 0
     for number, row in enumerate(rows):

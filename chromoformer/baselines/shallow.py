@@ -86,7 +86,7 @@ def pcre_features(data: GeneDataset) -> np.ndarray:
 
 
 def genome_bin_features(
-    tracks: Mapping[str, str],
+    tracks: Mapping[str, str | Sequence[str]],
     genes: pd.DataFrame,
     chrom_sizes: Mapping[str, int],
     bin_size: int = 10_000,
@@ -96,8 +96,8 @@ def genome_bin_features(
 
     Parameters
     ----------
-    tracks : mapping of str to path
-        Channel to bigWig.
+    tracks : mapping of str to path or sequence of path
+        Channel to bigWig, or to several bigWigs whose depths add up.
     genes : DataFrame
         Gene table: chrom, tss (0-based), strand.
     chrom_sizes : mapping of str to int
@@ -116,8 +116,8 @@ def genome_bin_features(
     end = start + (2 * flank + 1) * bin_size
     regions = pd.DataFrame({"chrom": genes["chrom"].to_numpy(), "start": start, "end": end})
     means = [
-        _means_on_chromosome(path, regions, bin_size, chrom_sizes).reshape(len(genes), -1)
-        for path in tracks.values()
+        _means_on_chromosome(paths, regions, bin_size, chrom_sizes).reshape(len(genes), -1)
+        for paths in tracks.values()
     ]
     values = np.log1p(np.stack(means, 2))  # (genes, bins, channels)
     minus = (genes["strand"] == "-").to_numpy()
@@ -126,15 +126,17 @@ def genome_bin_features(
 
 
 def _means_on_chromosome(
-    path: str, regions: pd.DataFrame, bin_size: int, chrom_sizes: Mapping[str, int]
+    paths: str | Sequence[str], regions: pd.DataFrame, bin_size: int, chrom_sizes: Mapping[str, int]
 ) -> np.ndarray:
     "Return the mean depth of each bin over its bases on the chromosome, (bins,); 0 for bins outside."
     bases = bases_on_chromosome(regions, bin_size, chrom_sizes)
-    return bin_sums(path, regions, bin_size, chrom_sizes) / np.maximum(bases, 1).astype(np.float32)
+    files = [paths] if isinstance(paths, str) else paths
+    depth = np.sum([bin_sums(path, regions, bin_size, chrom_sizes) for path in files], axis=0)
+    return depth / np.maximum(bases, 1).astype(np.float32)
 
 # %% ../../nbs/baselines/shallow.ipynb #9c793398
 def gene_body_features(
-    tracks: Mapping[str, str],
+    tracks: Mapping[str, str | Sequence[str]],
     genes: pd.DataFrame,
     chrom_sizes: Mapping[str, int],
     bin_size: int = 10_000,
@@ -143,8 +145,8 @@ def gene_body_features(
 
     Parameters
     ----------
-    tracks : mapping of str to path
-        Channel to bigWig.
+    tracks : mapping of str to path or sequence of path
+        Channel to bigWig, or to several bigWigs whose depths add up.
     genes : DataFrame
         Gene table: chrom, strand, tss, gene_start, gene_end (0-based, half-open).
     chrom_sizes : mapping of str to int
@@ -172,8 +174,8 @@ def gene_body_features(
     half_start = np.where(minus, start, start + half)
     halves = np.stack([half_start, half_start + number - half], 1).ravel()
     features = []
-    for path in tracks.values():
-        means = _means_on_chromosome(path, regions, bin_size, chrom_sizes).astype(float)
+    for paths in tracks.values():
+        means = _means_on_chromosome(paths, regions, bin_size, chrom_sizes).astype(float)
         features.append(np.add.reduceat(means, start) / number)
         features.append(np.maximum.reduceat(means, start))
         features.append(means[np.where(minus, start, start + number - 1)])

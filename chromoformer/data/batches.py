@@ -7,6 +7,7 @@ __all__ = ['log_depth', 'bin_features', 'place_in_window', 'groups_of_similar_le
            'gene_rows']
 
 # %% ../../nbs/data/batches.ipynb #688e3bf7
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
@@ -222,6 +223,28 @@ class Batch:
         }
         return replace(self, **moved)
 
+    def scaled(self, factor: Tensor) -> "Batch":
+        """Return this batch with the depth of each mark multiplied by a factor.
+
+        Parameters
+        ----------
+        factor : Tensor, shape (B, channels)
+            Factor of each gene and mark, for its promoter, its pCREs and its whole gene; 0 removes a mark.
+
+        Returns
+        -------
+        Batch
+            The same genes with other depths.
+        """
+        of_pcre = torch.repeat_interleave(self.gene, -(-self.pcre_length // self.bin_size))
+        whole = self.whole
+        if whole is not None:
+            of_gene = torch.repeat_interleave(torch.arange(len(self), device=factor.device), whole.bins)
+            whole = replace(whole, sums=whole.sums * factor[of_gene])
+        return replace(
+            self, promoter=self.promoter * factor[:, None], pcre=self.pcre * factor[of_pcre], whole=whole
+        )
+
     def promoter_features(self, bin_size: int, promoter_window: int | None = None) -> tuple[Tensor, Tensor]:
         """Return the promoter windows at one resolution.
 
@@ -388,6 +411,9 @@ class GeneDataset:
         Where the bins are kept and the batches are made.
     whole_genes : bool, default False
         Give each batch its whole genes; the stores must keep them.
+    bin_sizes : sequence of int, optional
+        Resolutions at which whole genes will be read. If the bins are kept in memory, whole genes are kept in
+        the widest bins that make up all of these; None keeps the bins of the stores.
 
     Attributes
     ----------
@@ -421,6 +447,7 @@ class GeneDataset:
         in_memory: bool = True,
         device: str | torch.device = "cpu",
         whole_genes: bool = False,
+        bin_sizes: Sequence[int] | None = None,
     ):
         stores = open_stores(stores)
         _check_compatible(stores)
@@ -438,6 +465,12 @@ class GeneDataset:
         self._keep_pcres(regions, max_pcres)
         self._stretches = GeneStretches(stores, self.device) if whole_genes else None
         self._signal = self._read_all() if in_memory else None
+        common = math.gcd(*bin_sizes) if bin_sizes else self.bin_size
+        self._whole_bin = common if common % self.bin_size == 0 else self.bin_size
+        self._whole: WholeGeneBatch | None = None  # of all genes, if it takes less memory than their bins
+        if self._stretches is not None and self._signal is not None and self._whole_bin > self.bin_size:
+            self._whole = self._keep_whole_genes(self._stretches, self._signal)
+            self._whole_first = self._whole.bins.cumsum(0) - self._whole.bins
 
     def __len__(self) -> int:
         return len(self.genes)
@@ -499,13 +532,13 @@ class GeneDataset:
         start = self._pcre_start[rows]
         contact = _consecutive(start, count)  # (P,)
         wanted = [self._promoter_bins(rows), self._pcre_bins(contact)]
-        whole = None
-        if self._stretches is not None:
-            stretch, whole = self._stretches.of(rows)
-            wanted.append(stretch)
-        promoter, pcre, *whole_sums = self._gather(wanted)
-        if whole is not None:
-            whole = replace(whole, sums=whole_sums[0])
+        whole = self._kept_whole_genes(rows)
+        stretches = None if whole is not None else self._stretches
+        if stretches is not None:
+            wanted.append(stretches.bins_of(rows)[0])
+        promoter, pcre, *sums = self._gather(wanted)
+        if stretches is not None:
+            whole = self._whole_genes(stretches, rows, sums[0])
         return Batch(
             promoter=promoter,
             promoter_span=self._span[rows],
@@ -520,6 +553,39 @@ class GeneDataset:
             bin_size=self.bin_size,
             window=self.window,
             whole=whole,
+        )
+
+    def _whole_genes(self, stretches: GeneStretches, rows: Tensor, sums: Tensor) -> WholeGeneBatch:
+        "Return some whole genes from the sums of their bins in the stores."
+        _, bins = stretches.bins_of(rows)
+        pooled, *_ = pool_runs(sums, bins, self._whole_bin // self.bin_size)
+        return replace(stretches.in_bins(rows, self._whole_bin), sums=pooled)
+
+    def _keep_whole_genes(self, stretches: GeneStretches, signal: Tensor) -> WholeGeneBatch:
+        "Return all whole genes, so that batches need not add up their bins again."
+        parts = [
+            self._whole_genes(stretches, rows, signal[stretches.bins_of(rows)[0]])
+            for rows in torch.arange(len(self), device=self.device).split(256)
+        ]
+        names = ("sums", "covered", "bins", "span", "length")
+        return replace(
+            parts[0], **{name: torch.cat([getattr(part, name) for part in parts]) for name in names}
+        )
+
+    def _kept_whole_genes(self, rows: Tensor) -> WholeGeneBatch | None:
+        "Return some of the whole genes that are kept; None if none are."
+        every = self._whole
+        if every is None:
+            return None
+        bins = every.bins[rows]
+        index = _consecutive(self._whole_first[rows], bins)
+        return replace(
+            every,
+            sums=every.sums[index],
+            covered=every.covered[index],
+            bins=bins,
+            span=every.span[rows],
+            length=every.length[rows],
         )
 
     def _promoter_bins(self, rows: Tensor) -> Tensor:  # (B, bins)

@@ -290,26 +290,67 @@ class GeneStretches:
         whole : WholeGeneBatch
             The genes, with `sums` still empty.
         """
-        at = {name: column[rows] for name, column in self._genes.items()}
-        bins = at["bins"]
+        return self.bins_of(rows)[0], self.in_bins(rows, self.bin_size)
+
+    def bins_of(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return where the bins of some genes are.
+
+        Parameters
+        ----------
+        rows : Tensor, shape (B,), int64
+            Row numbers of the genes.
+
+        Returns
+        -------
+        index : Tensor, shape (T,), int64
+            The genes' bins, as numbers among all bins of the stores, 5' to 3'.
+        bins : Tensor, shape (B,), int64
+            Number of bins of each gene.
+        """
+        bins = self._genes["bins"][rows]
         gene = torch.repeat_interleave(bins)
         along = torch.arange(len(gene), device=gene.device) - (bins.cumsum(0) - bins)[gene]
-        along = torch.where(at["minus"][gene], bins[gene] - 1 - along, along)
-        whole = WholeGeneBatch(
+        along = torch.where(self._genes["minus"][rows][gene], bins[gene] - 1 - along, along)
+        return self._genes["first_bin"][rows][gene] + along, bins
+
+    def in_bins(self, rows: Tensor, bin_size: int) -> WholeGeneBatch:
+        """Return some genes in wider bins than those of the stores.
+
+        Parameters
+        ----------
+        rows : Tensor, shape (B,), int64
+            Row numbers of the genes.
+        bin_size : int
+            Width of the bins in bp, a multiple of that of the stores.
+
+        Returns
+        -------
+        WholeGeneBatch
+            The genes, with `sums` still empty. The last bin of a gene may be a partial one.
+        """
+        at = {name: column[rows] for name, column in self._genes.items()}
+        bases = at["bins"] * self.bin_size
+        bins = -(-bases // bin_size)
+        gene = torch.repeat_interleave(bins)
+        near = (torch.arange(len(gene), device=gene.device) - (bins.cumsum(0) - bins)[gene]) * bin_size
+        far = torch.minimum(near + bin_size, bases[gene])  # bp from the 5' edge
+        minus = at["minus"][gene]
+        left = at["start"][gene] + torch.where(minus, bases[gene] - far, near)
+        return WholeGeneBatch(
             sums=torch.empty(0),
-            covered=self._covered(rows, at, gene, at["start"][gene] + along * self.bin_size),
+            covered=self._covered(rows, at, gene, left, left + far - near),
             bins=bins,
             span=torch.stack([at["first"], at["last"]], 1),
             length=at["length"],
             upstream=self.upstream,
-            bin_size=self.bin_size,
+            bin_size=bin_size,
             exons_known=self.exons_known,
         )
-        return at["first_bin"][gene] + along, whole
 
-    def _covered(self, rows: Tensor, at: dict[str, Tensor], gene: Tensor, left: Tensor) -> Tensor:  # (T, 3)
+    def _covered(
+        self, rows: Tensor, at: dict[str, Tensor], gene: Tensor, left: Tensor, right: Tensor
+    ) -> Tensor:  # (T, 3)
         "Count the bases of each bin that are exon, in other genes on the strand, and on the other strand."
-        right = left + self.bin_size
         exon_axis = _exon_axis(rows)[gene]
         exon = self._exon.between(exon_axis + left, exon_axis + right)
         own, other = at["own_strand"][gene], at["other_strand"][gene]

@@ -99,6 +99,10 @@ class ChromoformerConfig:
         Sizes of the three blocks; a dict of the sizes is accepted.
     head_width : int
         Hidden width of the head.
+    joint : bool
+        Predict the label and the expression from one head; `task` says which of them the network returns.
+    dropout : float
+        Share of the head's hidden numbers that are set to 0 in training.
     """
 
     channels: Annotated[_Names, Field(min_length=1)] = PUBLISHED_MARKS
@@ -114,6 +118,8 @@ class ChromoformerConfig:
     pairwise: _Block = BlockConfig(2, 2, 128, 128, 256)
     regulation: _Block = BlockConfig(6, 8, 128, 256, 256)
     head_width: _PositiveInt = 128
+    joint: bool = False
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
     def __post_init__(self):
         self._check_windows()

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..data.batches import Batch
 from ..data.whole_genes import WholeGeneBatch
@@ -88,8 +89,11 @@ class Chromoformer(nn.Module):
         self.head = nn.Sequential(
             nn.Linear(len(sizes) * width, config.head_width),
             nn.ReLU(),
-            nn.Linear(config.head_width, config.outputs),
+            nn.Linear(config.head_width, 3 if config.joint else config.outputs),
         )
+        if config.joint:
+            self.register_buffer("expression_mean", torch.zeros(()))
+            self.register_buffer("expression_deviation", torch.ones(()))
         for size in config.bin_sizes:
             positions = sinusoidal_positions(config.window // size, width)
             self.register_buffer(f"positions_{size}", positions, persistent=False)
@@ -111,8 +115,9 @@ class Chromoformer(nn.Module):
 
         Returns
         -------
-        Tensor, shape (B, 2) or (B, 1)
+        Tensor, shape (B, 2), (B, 1) or (B, 3)
             Two logits for the classifier, or the predicted log2(expression + 1). See `predicted_values`.
+            In training, a joint network returns both: two logits and the standardised expression.
 
         Raises
         ------
@@ -156,6 +161,17 @@ class Chromoformer(nn.Module):
                 features, pooled = batch.gene_features(size)
                 self.embedding[str(size)].standardise(features[pooled.bases > 0])
 
+    def standardise_expression(self, expression: Tensor) -> None:
+        """Set the mean and standard deviation by which a joint network scales expression.
+
+        Parameters
+        ----------
+        expression : Tensor, shape (genes,)
+            log2(expression + 1) of the training genes.
+        """
+        self.get_buffer("expression_mean").copy_(expression.mean())
+        self.get_buffer("expression_deviation").copy_(expression.std().clamp(min=1e-3))
+
     def _compute(self, batch: Batch, attention: bool) -> Explanation:
         "Return the outputs and embeddings and, if requested, the attention weights."
         self.config.check(batch)
@@ -175,8 +191,21 @@ class Chromoformer(nn.Module):
                 explanation.pairwise_start.append(first_bin)
                 explanation.regulation.append(regulation_weights)
         explanation.embedding = torch.cat(regulated, -1) + torch.cat(promoters, -1)
-        explanation.output = self.head(explanation.embedding)
+        explanation.output = self._outputs(explanation.embedding)
         return explanation
+
+    def _outputs(self, embedding: Tensor) -> Tensor:
+        "Return what the head makes of the embedding: all of it in training, else what the task asks for."
+        first, activation, last = self.head
+        hidden = activation(first(embedding))
+        if self.config.dropout and self.training:
+            hidden = F.dropout(hidden, self.config.dropout)
+        output = last(hidden)
+        if not self.config.joint or self.training:
+            return output
+        if self.config.task == "classification":
+            return output[:, :2]
+        return output[:, 2:] * self.get_buffer("expression_deviation") + self.get_buffer("expression_mean")
 
     def _promoter_inputs(self, batch: Batch, size: int) -> tuple[Tensor, Any, Any]:
         "Return the inputs of the Embedding block of one resolution."

@@ -149,7 +149,6 @@ CLAIMS = (
         (Condition("set: developmental", 0.5, below=True),),
     ),
     Claim("tissue genes (planted with more enhancers) gain", "regulation", (Condition("set: tissue", 0.5),)),
-    Claim("predicted contacts are better than none", "contacts", (Condition(f"{_PREDICTED} minus none"),)),
     Claim(
         "predicted contacts are worse than measured ones",
         "contacts",

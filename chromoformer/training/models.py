@@ -330,4 +330,5 @@ def dataset_for(
         in_memory=in_memory,
         device=device,
         whole_genes=config.span == "gene",
+        bin_sizes=config.bin_sizes,
     )

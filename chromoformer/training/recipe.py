@@ -7,10 +7,11 @@ __all__ = ['NETWORKS', 'RECIPES', 'Recipe', 'learning_rate', 'as_recipe', 'publi
            'network_for']
 
 # %% ../../nbs/training/recipe.ipynb #64faf09e
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from ..data.store import Store
 from ..errors import InputError, settings_class
@@ -46,6 +47,21 @@ class Recipe:
         Epochs without a lower validation loss before training stops; the best epoch is kept.
     training_median : bool
         Compute labels from the median of the training genes alone, instead of taking the store's.
+    cosine : bool
+        Let the learning rate fall along a cosine to 0 at the last step, instead of by `decay`.
+    warm_up : int
+        Steps in which the learning rate rises from 0.
+    average : float or None
+        Share of the old value in the running mean of the weights that is updated after each step; the mean
+        is what predicts. None uses the last weights.
+    expression_weight : float
+        Weight of the squared error of standardised log2(expression + 1) next to the cross-entropy, in a
+        joint network.
+    drop_marks : float
+        Probability with which each mark of each gene is set to 0 in a training step.
+    jitter : float
+        Standard deviation of the logarithm of the factor by which each mark of each gene is multiplied in a
+        training step.
     """
 
     epochs: PositiveInt = 9
@@ -59,9 +75,21 @@ class Recipe:
     plateau_factor: PositiveFloat = 0.2
     patience: NonNegativeInt | None = None
     training_median: bool = False
+    cosine: bool = False
+    warm_up: NonNegativeInt = 0
+    average: Annotated[float, Field(gt=0, lt=1)] | None = None
+    expression_weight: NonNegativeFloat = 0.5
+    drop_marks: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    jitter: NonNegativeFloat = 0.0
 
     def __post_init__(self):
         default = type(self).__dataclass_fields__
+        if self.cosine and (self.plateau is not None or self.decay not in (1, default["decay"].default)):
+            raise InputError(
+                "cosine replaces decay and plateau, which have no effect with it",
+                place="recipe, cosine",
+                fix="leave out decay and plateau, or cosine",
+            )
         if self.plateau is None and self.plateau_factor != default["plateau_factor"].default:
             raise InputError(
                 f"plateau_factor is {self.plateau_factor:g}, but has no effect without plateau",
@@ -87,8 +115,10 @@ class Recipe:
         return self.plateau is not None or self.patience is not None
 
 # %% ../../nbs/training/recipe.ipynb #3a541c6c
-def learning_rate(recipe: Recipe, history: Sequence[Mapping[str, Any]]) -> float:
-    """Return the learning rate of the next epoch.
+def learning_rate(
+    recipe: Recipe, history: Sequence[Mapping[str, Any]], step: int = 0, steps: int = 1
+) -> float:
+    """Return the learning rate of a step of the next epoch.
 
     Parameters
     ----------
@@ -96,12 +126,25 @@ def learning_rate(recipe: Recipe, history: Sequence[Mapping[str, Any]]) -> float
         Settings of the training loop.
     history : sequence of mapping
         One entry per finished epoch; with a plateau, each has `validation_loss`.
+    step : int
+        Number of the step in the epoch, from 0.
+    steps : int
+        Steps per epoch.
 
     Returns
     -------
     float
         Learning rate.
     """
+    done = len(history) * steps + step
+    rise = min(1.0, (done + 1) / recipe.warm_up) if recipe.warm_up else 1.0
+    return rise * _without_warm_up(recipe, history, done / (recipe.epochs * steps))
+
+
+def _without_warm_up(recipe: Recipe, history: Sequence[Mapping[str, Any]], progress: float) -> float:
+    "Return the learning rate at a share of the training, after the warm-up."
+    if recipe.cosine:
+        return recipe.learning_rate * (1 + math.cos(math.pi * progress)) / 2
     if recipe.plateau is None:
         return recipe.learning_rate * recipe.decay ** len(history)
     rate = recipe.learning_rate
