@@ -13,12 +13,11 @@ from papermill.exceptions import PapermillExecutionError
 from scipy.stats import pearsonr
 from sklearn.metrics import roc_auc_score
 
-from chromoformer.baselines.gene_features import gene_features
+from chromoformer.baselines.gene_features import TREES, gene_features
 from chromoformer.baselines.shallow import predict_with_trees
 from chromoformer.data.build import build_store
 from chromoformer.data.manifest import read_manifest
 from chromoformer.data.store import Store
-from chromoformer.experiments.cross_cell_type import TREE_SETTINGS
 from chromoformer.genome import read_chrom_sizes
 from chromoformer.interpret.regulation import read_gmt, specific_genes
 from chromoformer.simulate.epigenome import simulate
@@ -226,6 +225,7 @@ def test_networks_are_compared_with_trees_and_the_mean_of_other_cell_types(
         inputs[name] = gene_features(tracks, store.genes, sizes).to_numpy()
     tested = two["gene_id"].isin(common).to_numpy()
     level = one.set_index("gene_id")["expression"]
+    settings = {name: value for name, value in TREES.items() if name != "max_iter"}
     trees, mean = [], []
     for fold in (1, 2):
         here = tested & (two["fold"] == fold).to_numpy()
@@ -233,9 +233,7 @@ def test_networks_are_compared_with_trees_and_the_mean_of_other_cell_types(
         folds = np.append(one["fold"] == fold, np.full(here.sum(), 2))
         label = np.append(one["label"].astype(float), np.full(here.sum(), np.nan))
         label[np.flatnonzero(folds == 1)] = np.nan  # held out, and not predicted
-        score = predict_with_trees(
-            together, label, folds, 2, "classification", TREE_SETTINGS, 10, range(seeds)
-        )
+        score = predict_with_trees(together, label, folds, 2, "classification", settings, 10, range(seeds))
         trees.append(np.mean([roc_auc_score(two.loc[here, "label"], each) for each in score]))
         mean.append(roc_auc_score(two.loc[here, "label"], level.loc[two.loc[here, "gene_id"]]))
     assert np.isclose(found["cellA -> cellB, trees"]["value"], np.mean(trees))
