@@ -1,5 +1,7 @@
 """Compartments: planted ones are found from any map, as by cooltools, and reach the network as documented."""
 
+import gzip
+import re
 import warnings
 
 import bioframe
@@ -12,10 +14,17 @@ import pytest
 
 from chromoformer.data.batches import GeneDataset
 from chromoformer.data.channels import add_channel
-from chromoformer.data.compartments import at_tss, compartments, gene_density, write_compartment_track
+from chromoformer.data.compartments import (
+    at_tss,
+    compartments,
+    gene_density,
+    read_subcompartments,
+    write_compartment_track,
+)
 from chromoformer.data.expression import read_genes
 from chromoformer.data.manifest import Channel
 from chromoformer.data.store import Store
+from chromoformer.data.tracks import bin_means
 from chromoformer.errors import InputError
 from chromoformer.genome import read_chrom_sizes
 from chromoformer.metrics import correlation, gene_blocks
@@ -285,3 +294,136 @@ def test_the_real_map_has_compartments_despite_its_names_and_weights(real_data):
     assert set(found["chrom"]) == set(sizes) and found["pc1"].notna().mean() > 0.9
     density = gene_density(genes, found)
     assert pd.Series(density).corr(found["pc1"]) > 0.4
+
+
+SIZES = {"chr1": 950, "chr2": 500, "chr3": 400}
+PUBLISHED = [
+    ("chr1", 0, 300, "A1"),
+    ("chr1", 300, 500, "B4"),
+    ("chr1", 700, 1000, "A2"),  # the last bin of 100 bp runs past the chromosome's end
+    ("chr2", 100, 200, "NA"),
+    ("chr2", 200, 400, "B1"),
+]
+
+
+def bed(path, rows, sep="\t", more=""):
+    path.write_text("".join(sep.join(map(str, row)) + more + "\n" for row in rows))
+    return path
+
+
+def test_every_base_has_the_subcompartment_of_the_file(tmp_path):
+    found = read_subcompartments(bed(tmp_path / "a.bed", PUBLISHED), SIZES)
+    for chrom in ("chr1", "chr2"):
+        here = found[found["chrom"] == chrom]
+        assert here["start"].tolist() == [0, *here["end"][:-1]] and here["end"].iloc[-1] == SIZES[chrom]
+        bases = pd.DataFrame({"chrom": chrom, "tss": range(SIZES[chrom])})
+        expected = np.array([None] * 1000, dtype=object)
+        for _, start, end, name in (row for row in PUBLISHED if row[0] == chrom and row[3] != "NA"):
+            expected[start:end] = name
+        assert pd.Series(at_tss(found, bases, "name")).fillna("").tolist() == [
+            name or "" for name in expected[: SIZES[chrom]]
+        ]
+        letter = {"A": 1, "B": -1, None: 0}
+        signs = [letter[name and name[0]] for name in expected[: SIZES[chrom]]]
+        assert np.nan_to_num(at_tss(found, bases, "compartment")).tolist() == signs
+    assert "chr3" not in set(found["chrom"])
+
+
+def test_subcompartments_are_read_in_any_order_and_spelling(tmp_path):
+    expected = read_subcompartments(bed(tmp_path / "a.bed", PUBLISHED), SIZES)
+    bare = [(chrom[3:], *rest) for chrom, *rest in PUBLISHED]
+    (tmp_path / "a.bed.gz").write_bytes(gzip.compress((tmp_path / "a.bed").read_bytes()))
+    colours = bed(tmp_path / "nine.bed", PUBLISHED, more="\t0\t.\t0\t1\t34,139,34")
+    colours.write_text("track name=subcompartments\n#chrom\tstart\n" + colours.read_text())
+    for path in (
+        bed(tmp_path / "turned.bed", PUBLISHED[::-1]),
+        bed(tmp_path / "bare.bed", bare),
+        bed(tmp_path / "spaces.bed", PUBLISHED, sep=" "),
+        tmp_path / "a.bed.gz",
+        colours,
+    ):
+        pd.testing.assert_frame_equal(read_subcompartments(path, SIZES), expected)
+    with pytest.warns(UserWarning, match="1 chromosome names match nothing"):
+        more = read_subcompartments(bed(tmp_path / "more.bed", [*PUBLISHED, ("chrUn", 0, 100, "A1")]), SIZES)
+    pd.testing.assert_frame_equal(more, expected)
+
+
+def test_names_with_the_letter_of_a_compartment_count_as_it(tmp_path):
+    names = ["A", "A1", "A.2.1", "A-", "B", "B3", "B_x", "NA", "."]
+    rows = [("chr1", 100 * place, 100 * place + 100, name) for place, name in enumerate(names)]
+    found = read_subcompartments(bed(tmp_path / "a.bed", rows), SIZES)
+    assert np.nan_to_num(found["compartment"]).tolist() == [1, 1, 1, 1, -1, -1, -1, 0, 0, 0]
+    assert found["name"].tolist()[:7] == names[:7] and found["name"][7:].isna().all()
+
+
+@pytest.mark.parametrize(
+    "rows, says",
+    [
+        ([("chr1", 0, 100, "1")], r"line 6.*'1' is not a subcompartment"),
+        ([("chr1", 500, 600, "Active")], r"line 6.*'Active' is not a subcompartment"),
+        ([("chr1", 500, 600, "0.83")], r"line 6.*'0.83' is not a subcompartment"),
+        ([("chr1", 500, 600)], r"line 6.*the number of columns is 3"),
+        ([("chr1", 200, 400, "B1")], r"lines 1 and 6.*intervals overlap: chr1:0-300 and chr1:200-400"),
+        ([("chr1", 0, 300, "A1")], r"lines 1 and 6.*overlap"),
+        ([("chr1", 600, 600, "A1")], r"line 6.*end 600 is not after start 600"),
+        ([("chr1", "start", "end", "name")], r"line 6.*'start' and end 'end' are not both whole numbers"),
+        ([("chr1", -100, 0, "A1")], r"line 6.*not both whole numbers"),
+        ([("chr3", 300, 500, "A1")], r"line 6.*end 500 is past the end of chr3 \(400 bp\)"),
+        ([("chr3", 400, 401, "A1")], r"line 6.*past the end of chr3"),
+    ],
+)
+def test_files_of_other_things_than_subcompartments_are_refused(tmp_path, rows, says):
+    with pytest.raises(InputError) as error:
+        read_subcompartments(bed(tmp_path / "a.bed", [*PUBLISHED, *rows]), SIZES)
+    text = str(error.value)
+    assert str(tmp_path / "a.bed") in text and error.value.fix
+    place = f"{error.value.place}: {error.value.problem}"
+    assert re.search(says, place), place
+
+
+def test_files_without_a_known_subcompartment_are_refused(tmp_path):
+    with pytest.raises(InputError, match="lists no subcompartments"):
+        read_subcompartments(bed(tmp_path / "empty.bed", []), SIZES)
+    with pytest.raises(InputError, match="all subcompartments are unknown"):
+        read_subcompartments(bed(tmp_path / "unknown.bed", [("chr1", 0, 100, "NA")]), SIZES)
+    with pytest.raises(InputError, match="no chromosome matches"):
+        read_subcompartments(bed(tmp_path / "other.bed", [("2L", 0, 100, "A1")]), SIZES)
+    from_1 = [("chr1", 10 * number + 1, 10 * number + 10, "AB"[number % 2]) for number in range(30)]
+    with pytest.raises(InputError, match="starts count from 1"):
+        read_subcompartments(bed(tmp_path / "one.bed", from_1), SIZES)
+
+
+def test_a_network_reads_subcompartments_as_2_in_a_0_in_b_and_1_elsewhere(tmp_path):
+    found = read_subcompartments(bed(tmp_path / "a.bed", PUBLISHED), SIZES)
+    known = found[found["compartment"].notna()]  # with gaps, as in a table of other origin
+    for table in (found, known):
+        track = write_compartment_track(tmp_path / "track.bigWig", table, SIZES)
+        for chrom, size in SIZES.items():
+            regions = pd.DataFrame({"chrom": [chrom], "start": [0], "end": [size]})
+            read = np.log(bin_means(track, regions, 1, SIZES) + 1)
+            expected = np.ones(1000)
+            for _, start, end, name in (row for row in PUBLISHED if row[0] == chrom and row[3] != "NA"):
+                expected[start:end] = {"A": 2, "B": 0}[name[0]]
+            assert np.allclose(read, expected[:size], atol=1e-6)
+
+
+def test_bins_that_a_map_lacks_are_unknown_in_the_track(tmp_path):
+    table = pd.DataFrame({"chrom": "chr1", "start": [0, 600], "end": [100, 700], "pc1": [2.0, -2.0]})
+    track = write_compartment_track(tmp_path / "track.bigWig", table, SIZES)
+    regions = pd.DataFrame({"chrom": ["chr1"], "start": [0], "end": [900]})
+    read = np.log(bin_means(track, regions, 100, SIZES) + 1)
+    assert np.allclose(read, [2, 1, 1, 1, 1, 1, 0, 1, 1], atol=1e-6)
+
+
+def test_the_real_subcompartments_of_gm12878_are_read_whole(real_data):
+    path = real_data / "cells" / "GM12878" / "GM12878-subcompartments.bed.gz"
+    sizes = read_chrom_sizes(real_data / "hg19.chrom.sizes")
+    found = read_subcompartments(path, sizes)
+    lines = pd.read_csv(path, sep="\t", header=None, keep_default_na=False)
+    assert len(found) == len(lines) == 4064 and set(found["chrom"]) == {f"chr{n}" for n in range(1, 23)}
+    assert found["name"].fillna("NA").value_counts().to_dict() == lines[3].value_counts().to_dict()
+    bases = (found["end"] - found["start"]).groupby(found["chrom"]).sum()
+    assert bases.to_dict() == {chrom: sizes[chrom] for chrom in bases.index}
+    smaller = sizes | {"chr1": sizes["chr1"] - 200_000}
+    with pytest.raises(InputError, match="is past the end of chr1"):
+        read_subcompartments(path, smaller)

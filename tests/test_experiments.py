@@ -18,13 +18,17 @@ from chromoformer.data.manifest import Channel
 from chromoformer.data.store import Store
 from chromoformer.data.whole_genes import transcribed_lengths
 from chromoformer.errors import InputError
+from chromoformer.experiments.comparison import differences
 from chromoformer.experiments.cross_cell_type import (
+    expression_of_others,
     folds_seen_from,
+    models_of_pair,
     read_orthologs,
     similarity,
     transfer,
     transfer_difference,
     transfer_matrix,
+    transfer_trees,
 )
 from chromoformer.experiments.retrain import (
     can_be_trained_again,
@@ -59,6 +63,7 @@ from chromoformer.interpret.regulation import (
     compare_sets,
     gene_map,
     gene_set_enrichment,
+    genes_at_peaks,
     read_gmt,
     regulatory_embeddings,
     shared_pcres,
@@ -953,3 +958,134 @@ def test_only_labels_get_wilson_intervals():
     assert (calibration(outside).iloc[0][["low", "high"]] == 0).all()
     with pytest.raises(InputError, match="task 'labels' is unknown"):
         calibration(labels, task="labels")
+
+
+# ---- rivals of a network in another cell type ----
+
+
+def cells_with_features(tmp_path, names=("here", "there", "third")):
+    "Return stores of partly different genes whose expression follows one feature, and the features."
+    stores, features = {}, {}
+    base = write_toy_store(tmp_path / "base.h5")
+    for number, name in enumerate(names):
+        random = np.random.default_rng(number)
+        genes = Store(base).genes
+        level = np.where(genes["label"], 5.0, 1.0) + random.normal(0, 2, len(genes))
+        genes = genes.assign(expression=2 ** level.clip(0) - 1, label=(level > 3).astype(int))
+        genes = genes.iloc[number:].reset_index(drop=True)  # the first genes are missing in later cell types
+        stores[name] = Store(
+            write_toy_store(tmp_path / f"{name}.h5", genes=genes, pcres=toy_tables()[1].iloc[:0])
+        )
+        noise = random.normal(size=(len(genes), 2))
+        features[name] = pd.DataFrame(
+            {"mark": level[number:] + noise[:, 0], "more": noise[:, 1], name: noise[:, 0]}
+        )
+    return stores, features
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_trees_predict_each_gene_of_a_cell_type_without_having_seen_its_fold(tmp_path, task):
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
+    stores, features = cells_with_features(tmp_path)
+    table = transfer_trees(features, stores, task, [0, 3], rounds=7)
+    here, there = stores["here"].genes, stores["there"].genes
+    target = here["label"] if task == "classification" else np.log2(here["expression"] + 1)
+    kind = HistGradientBoostingClassifier if task == "classification" else HistGradientBoostingRegressor
+    settings = {"learning_rate": 0.05, "max_leaf_nodes": 20, "min_samples_leaf": 30, "max_features": 0.3}
+    columns = ["mark", "more"]  # that all cell types have
+    for seed in (0, 3):
+        part = table.query("trained == 'here' and tested == 'there' and seed == @seed").set_index("gene_id")
+        assert sorted(part.index) == sorted(there["gene_id"])
+        for fold in (1, 2, 3, 4):
+            training = here["fold"] != fold
+            trees = kind(
+                early_stopping=False, max_iter=7, l2_regularization=2, random_state=seed, **settings
+            ).fit(features["here"].loc[training, columns].to_numpy(), target[training])
+            tested = there["fold"] == fold
+            inputs = features["there"].loc[tested, columns].to_numpy()
+            expected = (
+                trees.predict_proba(inputs)[:, 1] if task == "classification" else trees.predict(inputs)
+            )
+            found = part.loc[there.loc[tested, "gene_id"]]
+            assert np.allclose(found["score"], expected) and (found["fold"] == fold).all()
+    backwards = table.query("trained == 'there' and tested == 'here'")
+    assert set(backwards["gene_id"]) == set(there["gene_id"])  # the gene that only one has is left out
+    two = transfer_trees(features, stores, task, [0], rounds=7, folds=[2, 4])
+    assert set(two["fold"]) == {2, 4}
+    same = table[(table["seed"] == 0) & table["fold"].isin([2, 4])]
+    keys = ["trained", "tested", "gene_id"]
+    pd.testing.assert_frame_equal(
+        two.sort_values(keys, ignore_index=True), same.sort_values(keys, ignore_index=True)
+    )
+
+
+def test_features_that_do_not_fit_the_genes_are_refused(tmp_path):
+    stores, features = cells_with_features(tmp_path)
+    with pytest.raises(InputError, match="there has 118 rows of features and 119 genes"):
+        transfer_trees(features | {"there": features["there"].iloc[1:]}, stores, "regression")
+    apart = {name: table[[name]] for name, table in features.items()}
+    with pytest.raises(InputError, match="no feature in common"):
+        transfer_trees(apart, stores, "regression")
+
+
+def test_the_mean_of_other_cell_types_leaves_out_the_tested_one(tmp_path):
+    stores, _ = cells_with_features(tmp_path)
+    level = {
+        name: np.log2(store.genes.set_index("gene_id")["expression"] + 1) for name, store in stores.items()
+    }
+    found = expression_of_others(stores, "here")
+    assert found.index.tolist() == stores["here"].genes["gene_id"].tolist()
+    assert np.isnan(found["gene0"]) and np.isclose(found["gene1"], level["there"]["gene1"])
+    assert np.isclose(found["gene9"], (level["there"]["gene9"] + level["third"]["gene9"]) / 2)
+    with pytest.raises(InputError, match="no cell type other than here"):
+        expression_of_others({"here": stores["here"]}, "here")
+
+
+def test_models_of_a_pair_are_compared_on_the_genes_that_all_predict(tmp_path):
+    stores, features = cells_with_features(tmp_path)
+    trees = transfer_trees(features, stores, "regression", [0, 1], rounds=3)
+    network = trees.assign(score=-trees["score"], target=trees["target"].astype(np.float32))
+    network = network[network["gene_id"] != "gene50"]
+    others = expression_of_others(stores, "third").drop("gene60")
+    found = models_of_pair({"network": network, "trees": trees}, "here", "third", ("mean", others))
+    expected = set(stores["third"].genes["gene_id"]) - {"gene50", "gene60"}
+    for _, part in found.groupby(["model", "seed"]):
+        assert set(part["gene_id"]) == expected and len(part) == len(expected)
+    assert (found.groupby("gene_id")["target"].nunique() == 1).all()
+    both = found.pivot(index=["gene_id", "seed"], columns="model", values="score")
+    assert np.allclose(both["network"], -both["trees"])
+    mean = both["mean"].unstack()
+    assert np.allclose(mean[0], others.loc[mean.index]) and (mean[0] == mean[1]).all()
+    compared = differences(found, "regression", {"trees": ["network"], "mean": ["network"]}, draws=20)
+    assert (compared["reference_trainings"] == 2).all()
+    with pytest.raises(InputError, match="network has no predictions of third by models trained in nowhere"):
+        models_of_pair({"network": network}, "nowhere", "third")
+
+
+def test_genes_at_peaks_are_those_within_the_distance_of_any_peak(tmp_path):
+    random = np.random.default_rng(0)
+    sizes = {"chr1": 100_000, "chr2": 50_000, "chr3": 9000}
+    chrom = random.choice(["chr1", "chr2"], 300)
+    genes = pd.DataFrame({"gene_id": [f"g{i}" for i in range(300)], "chrom": chrom})
+    genes = genes.assign(tss=[int(random.integers(sizes[name])) for name in chrom])
+    genes.loc[300] = ["alone", "chr3", 100]  # on a chromosome without peaks
+    start = random.integers(0, 49_000, 40)
+    peaks = pd.DataFrame({"chrom": random.choice(["chr1", "chr2"], 40), "start": start})
+    peaks = peaks.assign(end=start + random.integers(1, 900, 40))  # some overlap
+    narrow = peaks.assign(name=".", score=0, strand=".", signal=0.0, p=-1, q=-1, summit=0)
+    narrow.loc[0, "signal"] = 3.0  # peaks without a measured signal count as well
+    narrow.to_csv(tmp_path / "EZH2.narrowPeak", sep="\t", header=False, index=False)
+    for distance in (0, 1, 1000, 60_000):
+        expected = []
+        for gene in genes.itertuples():
+            here = peaks[peaks["chrom"] == gene.chrom]
+            apart = np.maximum(np.maximum(here["start"] - gene.tss, gene.tss - (here["end"] - 1)), 0)
+            if (apart <= distance).any():
+                expected.append(gene.gene_id)
+        assert genes_at_peaks(tmp_path / "EZH2.narrowPeak", genes, sizes, distance) == expected
+    assert 0 < len(genes_at_peaks(tmp_path / "EZH2.narrowPeak", genes, sizes, 0)) < 100
+    with pytest.raises(InputError, match="past the end of chr2"):
+        genes_at_peaks(tmp_path / "EZH2.narrowPeak", genes, sizes | {"chr2": 20_000})
+    with pytest.raises(InputError, match="the distance is -1 bp"):
+        genes_at_peaks(tmp_path / "EZH2.narrowPeak", genes, sizes, -1)

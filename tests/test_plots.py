@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import torch
 from helpers import SMALL, write_toy_store
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from sklearn.metrics import roc_auc_score
@@ -25,6 +26,7 @@ from chromoformer.errors import InputError
 from chromoformer.interpret.gene import explain_gene
 from chromoformer.metrics import evaluate_scores
 from chromoformer.model.network import Chromoformer
+from chromoformer.plots.cell_types import by_subcompartment, transfer_rivals
 from chromoformer.plots.performance import along, forest, ranking
 
 
@@ -101,7 +103,20 @@ def gene_with(store, number, strand):
     return store.genes.loc[here, "gene_id"].iloc[0]
 
 
+PAIRS = pd.DataFrame(
+    [
+        {"trained": one, "tested": two, "model": model, "metric": "auc", "value": value, "low": value - 0.01}
+        for one in ("GM12878", "HeLa-S3", "K562")
+        for two in ("GM12878", "HeLa-S3", "K562")
+        for model, value in (("network", 0.95), ("trees", 0.96), ("mean expression of the others", 0.94))
+    ]
+)
+PAIRS = PAIRS.assign(high=PAIRS["value"] + 0.01)
 DRAWINGS = {
+    "by_subcompartment": lambda ax: by_subcompartment(
+        np.resize(["B1", "A1", None, "A2"], 400), np.arange(400) % 7, ax, ylabel="expression"
+    ),
+    "transfer_rivals": lambda ax: transfer_rivals(PAIRS, ax),
     "roc": lambda ax: plots.roc({"with pCREs": noisy(0, 3), "without": noisy(1, 1)}, ax),
     "precision_recall": lambda ax: plots.precision_recall(
         {"with pCREs": noisy(0, 3), "without": noisy(1, 1)}, ax
@@ -223,6 +238,39 @@ def test_a_gain_of_single_trainings_has_no_bar_and_is_not_tested():
     several = once.assign(low=-0.01, high=0.05, verdict=["", "", "no difference detected"])
     ax = plots.gains(several)
     assert ax.get_title("left") == "no difference detected" and "genes and trainings" in ax.get_xlabel()
+
+
+def test_violins_are_in_the_order_of_subcompartments_with_their_genes_and_quartiles():
+    names = np.repeat(["B1", "A2", None, "A1"], [4, 8, 3, 5])
+    values = np.r_[np.arange(4.0), np.arange(8.0), np.arange(3.0), 1.0, 2, 3, 4, np.nan]
+    ax = by_subcompartment(names, values)
+    labels = [label.get_text() for label in ax.get_xticklabels()]
+    assert labels == ["A1\n4", "A2\n8", "B1\n4", "unknown\n3"]
+    quartiles = [drawn for drawn in ax.collections if isinstance(drawn, LineCollection)]
+    lines = [line[0, 1] for drawn in quartiles for line in drawn.get_segments()]
+    expected = [np.quantile(part, [0.25, 0.5, 0.75]) for part in ([1, 2, 3, 4], range(8), range(4), range(3))]
+    assert np.allclose(sorted(lines), sorted(np.concatenate(expected)))
+    with pytest.raises(InputError, match="no gene has a value"):
+        by_subcompartment(["A1"], [np.nan])
+
+
+def test_models_of_a_pair_of_cell_types_are_drawn_in_one_row_each():
+    ax = transfer_rivals(PAIRS[PAIRS["tested"] != "K562"])
+    names = [label.get_text() for label in ax.get_yticklabels()]
+    assert names == [
+        "GM12878 → GM12878",
+        "HeLa-S3 → GM12878",
+        "K562 → GM12878",
+        "HeLa-S3 → HeLa-S3",
+        "GM12878 → HeLa-S3",
+        "K562 → HeLa-S3",
+    ]
+    points = [line for line in ax.lines if line.get_marker() not in ("None", "")]
+    by_row = pd.Series([round(line.get_ydata()[0]) for line in points]).value_counts()
+    assert by_row.to_dict() == dict.fromkeys(range(6), 3)
+    assert sorted({float(line.get_xdata()[0]) for line in points}) == [0.94, 0.95, 0.96]
+    assert ax.get_xlabel().endswith("genes only")
+    assert transfer_rivals(PAIRS.assign(trainings=3)).get_xlabel().endswith("genes and trainings")
 
 
 def test_equal_scores_are_one_step_of_the_roc_curve():

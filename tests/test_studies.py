@@ -140,6 +140,17 @@ def test_existing_store_is_used_and_not_built(folder):
     assert next(iter(made.values())).inputs == {"store.mine": str(folder / "mine.h5")}
 
 
+def test_stores_that_are_ready_have_no_manifest_for_an_analysis(folder, monkeypatch):
+    (folder / "mine.h5").write_bytes(b"store")
+    manifests(folder, ["other"])
+    notebook(folder, "tracks", "out: str = ''\nmanifests: dict = {}\ndata: str = ''\nstores: dict = {}")
+    monkeypatch.setenv("CHROMOFORMER_DATA", str(folder))
+    cell_types = {"mine": "mine.h5", "other": "other.yaml"}
+    made = jobs(folder, simulate=None, cell_types=cell_types, analyses={"tracks": {}})
+    assert made["tracks"].parameters["manifests"] == {"other": str(folder / "other.yaml")}
+    assert set(made["tracks"].parameters["stores"]) == {"mine", "other"}
+
+
 # ---- refusals ----
 
 
