@@ -206,6 +206,8 @@ class _Jobs:
         if self.study.data:
             return (self.file.parent / self.study.data).resolve()
         shared = os.environ.get("CHROMOFORMER_DATA")
+        if self.manifests[cell_type].endswith(".h5"):
+            return None
         if shared and not missing_files(read_manifest(self.manifests[cell_type], shared)):
             return Path(shared).resolve()
         return None
@@ -414,8 +416,11 @@ class _AnalysisJobs:
             cell_types = [cell_type]
             filled.values["manifest"] = self.jobs.manifests[cell_type]
         if "manifests" in self.asked:
-            cell_types = self.several(cell_type)  # includes this one
-            filled.values["manifests"] = {name: self.jobs.manifests[name] for name in cell_types}
+            described = [
+                name for name in self.several(cell_type) if not self.jobs.manifests[name].endswith(".h5")
+            ]
+            cell_types = list(dict.fromkeys([*cell_types, *described]))  # includes this one
+            filled.values["manifests"] = {name: self.jobs.manifests[name] for name in described}
         for name in cell_types:
             filled.needs += self.jobs.data(name)
             if not self.study.simulate:
