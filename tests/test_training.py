@@ -181,6 +181,11 @@ def test_a_joint_network_needs_labels_and_expression(tmp_path):
         fit(store, tmp_path / "run", 1, replace(SMALL, joint=True), QUICK, progress=False)
 
 
+def test_a_weight_of_expression_is_refused_without_a_joint_network(store, tmp_path):
+    with pytest.raises(InputError, match="expression_weight is 2, but has no effect"):
+        fit(store, tmp_path / "run", 1, SMALL, replace(QUICK, expression_weight=2), progress=False)
+
+
 def test_the_mean_of_the_weights_follows_every_step(store, tmp_path, monkeypatch):
     training = importlib.import_module("chromoformer.training.fit")
     seen = []

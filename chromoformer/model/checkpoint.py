@@ -486,7 +486,17 @@ def export_published(model: Chromoformer, path: str | Path) -> None:
         A network that reads promoter windows.
     path : str or Path
         Where to write, `*.pt`.
+
+    Raises
+    ------
+    InputError
+        If the published implementation has no such network: one of whole genes, or a joint one.
     """
+    if model.config.span == "gene" or model.config.joint:
+        raise InputError(
+            f"the published implementation has no {'joint network' if model.config.joint else 'whole genes'}",
+            fix="export a network that reads promoter windows and predicts one task",
+        )
     state, net = model.state_dict(), _unused_tensors(model.config)
     for name, parts in _published_names(model.config).items():
         tensors = [state[name]]

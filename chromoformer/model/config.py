@@ -197,7 +197,7 @@ class ChromoformerConfig:
         if any(size % batch.bin_size for size in self.bin_sizes):
             raise InputError(
                 f"bins of {batch.bin_size} bp cannot be pooled to {self.bin_sizes} bp",
-                fix="build the store with a bin size that divides them all",
+                fix="name `bin_sizes` that the store's bins divide, or build the store with smaller bins",
             )
         if len(batch.pcre_length) and int(batch.pcre_length.max()) > self.window:
             raise InputError(

@@ -554,6 +554,12 @@ def fit(
 
 def _settings(stores, held_out, config, recipe, validation, seed, dtype) -> dict[str, Any]:
     "Return the settings that a run is resumed and recorded with."
+    if recipe.expression_weight != Recipe().expression_weight and not config.joint:
+        raise InputError(
+            f"expression_weight is {recipe.expression_weight:g}, but has no effect: the network is not joint",
+            place="recipe, expression_weight",
+            fix="write `joint: true` for the network, or leave out expression_weight",
+        )
     if recipe.needs_validation and not validation:
         raise InputError(
             "this recipe needs validation genes",

@@ -175,9 +175,26 @@ NETWORKS: dict[str, dict[str, Any]] = {
         "head_width": 64,
     },
 }
+NETWORKS["whole-gene-joint"] = NETWORKS["whole-gene"] | {
+    "bin_sizes": [2000, 500],
+    "max_pcres": 0,
+    "joint": True,
+    "dropout": 0.2,
+}
 RECIPES = {
     "published": Recipe(),
     "whole-gene": Recipe(epochs=8, learning_rate=1e-3),
+    "whole-gene-joint": Recipe(
+        epochs=10,
+        learning_rate=1e-3,
+        cosine=True,
+        warm_up=200,
+        weight_decay=0.05,
+        clip_norm=1.0,
+        average=0.998,
+        drop_marks=0.05,
+        jitter=0.1,
+    ),
     "murphy2025": Recipe(
         epochs=100, learning_rate=1e-3, decay=1.0, plateau=3, plateau_factor=0.2, patience=12
     ),
