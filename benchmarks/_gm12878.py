@@ -45,7 +45,7 @@ def trained_runs(
     return runs
 
 
-def analysed(name: str, out: Path, parameters: dict) -> dict:
+def analysed(name: str, out: Path, parameters: dict, cell_type: str = "GM12878") -> dict:
     "Return the metrics of one analysis notebook; complete ones are not computed again."
     if not (out / "metrics.json").exists():
         out.mkdir(parents=True, exist_ok=True)
@@ -53,7 +53,7 @@ def analysed(name: str, out: Path, parameters: dict) -> dict:
             papermill.execute_notebook(
                 ROOT / "nbs" / "analyses" / f"{name}.ipynb",
                 out / "notebook.ipynb",
-                parameters | {"out": str(out), "cell_type": "GM12878"},
+                parameters | {"out": str(out), "cell_type": cell_type},
                 cwd=ROOT,
                 progress_bar=False,
             )
