@@ -3,9 +3,9 @@
     python benchmarks/cells_whole_genes.py DATA OUT [--cells K562] [--tasks classification] [--seeds 3]
 
 DATA holds the files that data_manifests/encode_*.yaml name (`chromoformer fetch MANIFEST --data DATA`). The
-analysis and its settings are those of `whole_gene` in workflow/studies/cells.yaml. Complete trainings in OUT are
-kept, and cell lines and tasks that are not named keep their results. With three seeds, one cell line and task
-take about an hour on two cores.
+analysis and its settings are those of `whole_gene` in workflow/studies/cells.yaml. Complete trainings in OUT
+are kept, and cell lines and tasks that are not named keep their results. With three seeds, one cell line and
+task take about an hour on two cores.
 """
 
 import argparse
