@@ -104,7 +104,7 @@ def transfer(
     *,
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
-    batch_size: int = 64,
+    batch_size: int = 256,
 ) -> pd.DataFrame:
     """Predict the genes of each cell type with the models of each cell type.
 

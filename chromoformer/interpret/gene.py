@@ -193,7 +193,7 @@ def withhold_each(
     *,
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
-    batch_size: int = 64,
+    batch_size: int = 256,
     in_memory: bool = True,
 ) -> pd.DataFrame:
     """Withhold each pCRE of each gene and return how the prediction changes.

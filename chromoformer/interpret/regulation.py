@@ -56,7 +56,7 @@ def regulatory_embeddings(
     *,
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
-    batch_size: int = 64,
+    batch_size: int = 256,
 ) -> RegulatoryEmbeddings:
     """Predict every gene with all of its pCREs and without any.
 

@@ -346,9 +346,9 @@ def _train(model, optimiser, average, genes, recipe, seed, measure, out, setting
             rate, loss = _train_epoch(model, optimiser, average, genes, recipe, seed, state.history, bar)
             row = {"epoch": state.epoch + 1, "learning_rate": rate, "training_loss": loss}
             judged = average.module if average else model
-            row |= _measure(judged, genes.data, genes.validation, "validation", recipe.batch_size)
+            row |= _measure(judged, genes.data, genes.validation, "validation")
             if measure:
-                row |= _measure(judged, genes.data, genes.held_out, "held_out", recipe.batch_size)
+                row |= _measure(judged, genes.data, genes.held_out, "held_out")
             state.finish_epoch(row, judged, recipe.patience)
             weights = {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
             if average:
@@ -417,12 +417,12 @@ def _loss(output: Tensor, batch: Batch, genes: _Genes, recipe: Recipe) -> Tensor
     return joint_loss(output, genes.label[rows], genes.expression[rows], recipe.expression_weight)
 
 
-def _measure(model, data, rows, name, batch_size) -> dict[str, float]:
+def _measure(model, data, rows, name) -> dict[str, float]:
     "Return loss and main metric of a group of genes; nothing if no expression is known."
     rows = rows[(data.target[rows].cpu() >= 0).numpy()]  # -1 and NaN: unknown
     if not len(rows):
         return {}
-    output = torch.from_numpy(outputs_of(model, data, rows, batch_size))
+    output = torch.from_numpy(outputs_of(model, data, rows))
     target = data.target[rows].cpu()
     task = model.config.task
     metric = MAIN_METRIC[task]
@@ -543,7 +543,7 @@ def fit(
     checkpoint.save(model, out, held_out, chromosome_folds(stores))
     return run_folder.write_results(
         out,
-        _predict_all(model, genes, recipe.batch_size),
+        _predict_all(model, genes),
         {"task": config.task, "held_out": held_out},
         what="training run",
         stores=stores,
@@ -639,8 +639,8 @@ def _resume(saved: dict[str, Any] | None, model, optimiser, average) -> Training
     return TrainingState(**saved["progress"])
 
 
-def _predict_all(model, genes: _Genes, batch_size: int) -> pd.DataFrame:
+def _predict_all(model, genes: _Genes) -> pd.DataFrame:
     "Predict every gene."
     rows = np.arange(len(genes.data))
-    output = outputs_of(model, genes.data, rows, batch_size)
+    output = outputs_of(model, genes.data, rows)
     return prediction_table(genes.data, output, np.isin(rows, genes.held_out))

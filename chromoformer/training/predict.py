@@ -36,7 +36,7 @@ def outputs_of(
     model: Chromoformer,
     data: GeneDataset,
     rows: np.ndarray,
-    batch_size: int = 64,
+    batch_size: int = 256,
     tick: Callable[[int], Any] = lambda genes: None,
 ) -> np.ndarray:
     """Return the outputs of the network for some genes.
@@ -143,7 +143,7 @@ def predict(
     task: str | None = None,
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
-    batch_size: int = 64,
+    batch_size: int = 256,
     in_memory: bool = True,
     progress: bool = True,
 ) -> pd.DataFrame:
