@@ -28,6 +28,7 @@ from chromoformer.metrics import evaluate_scores
 from chromoformer.model.network import Chromoformer
 from chromoformer.plots.cell_types import by_subcompartment, transfer_rivals
 from chromoformer.plots.performance import along, forest, ranking
+from chromoformer.plots.style import quantile_means
 
 
 @pytest.fixture(autouse=True)
@@ -457,3 +458,15 @@ def test_every_figure_of_a_notebook_is_shown():
     assert [
         sum(output.output_type == "display_data" for output in cell.outputs) for cell in notebook.cells
     ] == [0, 1, 1]
+
+
+def test_bars_of_groups_count_neighbouring_genes_once():
+    random = np.random.default_rng(0)
+    block = np.repeat(np.arange(100), 10)
+    x = pd.Series(np.repeat(random.permutation(100), 10) + random.random(1000) / 10)
+    y = pd.Series(np.repeat(random.normal(size=100), 10))
+    single = quantile_means(x, y, 5)["error"]
+    together = quantile_means(x, y, 5, block)["error"]
+    of_blocks = y[::10].groupby(pd.qcut(x[::10], 5)).std() / np.sqrt(20)
+    assert np.allclose(together, 2.09 * of_blocks, rtol=0.2)  # t of 19 degrees of freedom
+    assert (together > 2.5 * single).all()

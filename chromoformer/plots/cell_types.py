@@ -291,11 +291,11 @@ def by_quantile(
     xlabel: str = "",
     ylabel: str = "",
     what: str = "genes",
+    blocks: np.ndarray | None = None,
 ) -> Axes:
     """Draw the mean of y in groups of equal size by x.
 
-    Bars are 95% intervals of the mean (1.96 standard errors, as if values were independent). The title gives
-    the number of values and Pearson r of x and y.
+    Bars are 95% intervals of the mean. The title gives the number of values and Pearson r of x and y.
 
     Parameters
     ----------
@@ -309,6 +309,9 @@ def by_quantile(
         Labels of the axes.
     what : str, default "genes"
         What is counted in the title.
+    blocks : ndarray of int, optional
+        Block of neighbouring genes of each value, from `metrics.blocks_of`, for the intervals. None takes
+        values as independent.
 
     Returns
     -------
@@ -316,8 +319,9 @@ def by_quantile(
         The axis.
     """
     ax = new_axis(ax, 4.8, 3.4)
-    table = pd.DataFrame({"x": x, "y": y}).dropna()
-    found = quantile_means(table["x"], table["y"], groups)
+    block = np.arange(len(x)) if blocks is None else blocks
+    table = pd.DataFrame({"x": np.asarray(x), "y": np.asarray(y), "block": block}).dropna()
+    found = quantile_means(table["x"], table["y"], groups, table["block"].to_numpy())
     ax.errorbar(found["x"], found["y"], found["error"], marker="o", color=BLUE, lw=1.4)
     ax.set(xlabel=xlabel, ylabel=ylabel)
     ax.set_title(f"{len(table):,} {what}, Pearson r {table['x'].corr(table['y']):.3f}")

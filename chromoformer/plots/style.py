@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from ..errors import InputError
+from ..metrics import block_weights, value_with_interval
 from ..provenance import atomic_path
 
 # %% ../../nbs/plots/style.ipynb #4b0d22b2
@@ -208,7 +209,9 @@ def name_rows(ax: Axes, places: Sequence[float] | np.ndarray, names: Sequence[st
     ax.set_axisbelow(True)
 
 # %% ../../nbs/plots/style.ipynb #6baa47ae
-def quantile_means(x: pd.Series, y: pd.Series, groups: int) -> pd.DataFrame:
+def quantile_means(
+    x: pd.Series, y: pd.Series, groups: int, blocks: np.ndarray | None = None, draws: int = 200
+) -> pd.DataFrame:
     """Return the means of x and y in groups of equal size by x, with 95% intervals of the mean of y.
 
     Parameters
@@ -217,16 +220,31 @@ def quantile_means(x: pd.Series, y: pd.Series, groups: int) -> pd.DataFrame:
         Values with the same index and no missing values.
     groups : int
         Number of groups; equal values of x stay together, so there may be fewer.
+    blocks : ndarray of int, optional
+        Block of each value, from `metrics.blocks_of`; blocks are drawn as a whole. None draws single values.
+    draws : int, default 200
+        Number of resamplings.
 
     Returns
     -------
     DataFrame
-        One row per group: x, y (means), error (half the width of the interval: 1.96 standard errors).
+        One row per group: x, y (means), error (half the width of the interval).
     """
+    blocks = np.arange(len(y)) if blocks is None else pd.factorize(blocks)[0]
     part = pd.qcut(x, groups, duplicates="drop")
-    of_y = y.groupby(part, observed=True)
-    error = 1.96 * of_y.std() / np.sqrt(of_y.count())
-    return pd.DataFrame({"x": x.groupby(part, observed=True).mean(), "y": of_y.mean(), "error": error})
+    member = pd.get_dummies(part).to_numpy(float)  # (values, groups)
+    number = int(blocks.max()) + 1
+    in_block = np.zeros((2, number, member.shape[1]))  # sums of y and counts, by block and group
+    np.add.at(in_block[0], blocks, member * y.to_numpy(float)[:, None])
+    np.add.at(in_block[1], blocks, member)
+    drawn = block_weights(np.arange(number), draws, np.random.default_rng(0))
+    total, count = np.concatenate([np.ones((1, number)), drawn]) @ in_block
+    means = total / np.where(count > 0, count, np.nan)
+    found = pd.DataFrame({"x": x.groupby(part, observed=False).mean(), "y": means[0]})
+    blocks_of_group = (in_block[1] > 0).sum(0)
+    intervals = [value_with_interval(values, number) for values, number in zip(means.T, blocks_of_group)]
+    found["error"] = [one["high"] - one["value"] for one in intervals]
+    return found[blocks_of_group > 0]
 
 # %% ../../nbs/plots/style.ipynb #5126df80
 def save(figure: Figure | Axes, path: str | Path, dpi: int = 200) -> None:
