@@ -1,4 +1,10 @@
-"""Small random stores, shared by the tests."""
+"""Small random stores, notebooks and interruptions, shared by the tests."""
+
+import importlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,6 +23,45 @@ SMALL = ChromoformerConfig(
     regulation=BlockConfig(2, 2, 16, 16, 16),
     head_width=16,
 )
+
+
+def run_notebook(name, out, **parameters) -> dict:
+    "Execute a notebook of the analyses in a folder and return its metrics."
+    import papermill
+
+    root = Path(__file__).resolve().parents[1]
+    out.mkdir(parents=True, exist_ok=True)
+    papermill.execute_notebook(
+        root / "nbs" / "analyses" / f"{name}.ipynb",
+        out / "notebook.ipynb",
+        {"out": str(out), **parameters},
+        progress_bar=False,
+        cwd=root,
+    )
+    return json.loads((out / "metrics.json").read_text())
+
+
+@contextmanager
+def interrupted_in_the_second_epoch(monkeypatch) -> Iterator[None]:
+    "Interrupt the training within the block in its second epoch."
+    training = importlib.import_module("chromoformer.training.fit")
+    calls, train_epoch = [], training._train_epoch
+
+    def stop(*arguments):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return train_epoch(*arguments)
+
+    monkeypatch.setattr(training, "_train_epoch", stop)
+    try:
+        yield
+    except KeyboardInterrupt:
+        pass
+    else:
+        raise AssertionError("training was not interrupted")
+    finally:
+        monkeypatch.undo()
 
 
 def toy_tables(per_chrom=30, seed=0):

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import papermill
 import pytest
+from helpers import run_notebook
 from papermill.exceptions import PapermillExecutionError
 
 from chromoformer.data.build import build_store
@@ -30,19 +30,6 @@ from chromoformer.training.run_folder import read_predictions, settings_of
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[1]
-
-
-def run(name, out, **parameters) -> dict:
-    "Execute a notebook and return its metrics."
-    out.mkdir(parents=True, exist_ok=True)
-    papermill.execute_notebook(
-        ROOT / "nbs" / "analyses" / f"{name}.ipynb",
-        out / "notebook.ipynb",
-        {"out": str(out), **parameters},
-        progress_bar=False,
-        cwd=ROOT,
-    )
-    return json.loads((out / "metrics.json").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -137,8 +124,8 @@ def test_inverted_compartments_contradict_the_planted_ones(epigenome, stores, tm
     planted = pd.read_parquet(epigenome / "truth" / "compartments.parquet")
     planted.assign(compartment=-planted["compartment"]).to_parquet(truth / "compartments.parquet")
     common = {"store": stores["cellA"], "manifest": str(epigenome / "cellA.yaml")}
-    right = run("compartments", tmp_path / "right", **common, truth=str(epigenome / "truth"))
-    inverted = run("compartments", tmp_path / "inverted", **common, truth=str(truth))
+    right = run_notebook("compartments", tmp_path / "right", **common, truth=str(epigenome / "truth"))
+    inverted = run_notebook("compartments", tmp_path / "inverted", **common, truth=str(truth))
     assert right["r with planted"]["low"] > 0.9 and inverted["r with planted"]["high"] < -0.9
     assert right["r with expression"] == pytest.approx(
         inverted["r with expression"]
@@ -168,7 +155,7 @@ def test_every_notebook_runs_and_the_report_collects_their_results(epigenome, st
         "perturbation": one | {"truth": truth, "silenced": 5, "width": 10_000},
         "compartments": one | manifest | {"truth": truth, "seeds": 1},
     }.items():
-        run(name, out / name / task / "cellA", **parameters)
+        run_notebook(name, out / name / task / "cellA", **parameters)
     attention = json.loads((out / "attention" / task / "cellA" / "metrics.json").read_text())
     difference = attention["body_trained_minus_shuffled"]
     assert difference["trainings"] == 2 and difference["low"] < difference["value"] < difference["high"]
@@ -181,8 +168,8 @@ def test_every_notebook_runs_and_the_report_collects_their_results(epigenome, st
     perturbation = json.loads((out / "perturbation" / task / "cellA" / "metrics.json").read_text())
     for name in ("right sign, both, all", "average precision, enhancers: effect minus nearest first"):
         assert perturbation[name]["low"] <= perturbation[name]["value"] <= perturbation[name]["high"]
-    run("cross_cell", out / "cross_cell" / task, **many)
-    related = run("cross_species", out / "cross_species" / task, **many, truth=truth, seeds=2)
+    run_notebook("cross_cell", out / "cross_cell" / task, **many)
+    related = run_notebook("cross_species", out / "cross_species" / task, **many, truth=truth, seeds=2)
     related = related["related minus other species"]
     assert related["low"] < related["value"] < related["high"] and related["trainings"] == 2
     gains = {
@@ -191,7 +178,7 @@ def test_every_notebook_runs_and_the_report_collects_their_results(epigenome, st
     }
     assert gains["ctcf"]["low"] < gains["ctcf"]["value"] < gains["ctcf"]["high"]
     assert gains["ctcf"]["trainings"] == 2 and gains["compartments"]["verdict"] == "not tested"
-    metrics = run("report", out / "report", study=str(out), truth=truth)
+    metrics = run_notebook("report", out / "report", study=str(out), truth=truth)
     assert set(metrics["analyses"]) == {
         "train",
         "attention",
@@ -213,7 +200,7 @@ def test_every_notebook_runs_and_the_report_collects_their_results(epigenome, st
     ] and all(claim.startswith(("silencing", "predicted contacts")) for claim in open_claims)
     compartments = next(row for row in metrics["claims"] if row["claim"] == "compartments")
     assert compartments["found"] > 0.9 and compartments["low"] > 0 and compartments["answer"] == "yes"
-    bare = run("report", out / "report_without_truth", study=str(out))
+    bare = run_notebook("report", out / "report_without_truth", study=str(out))
     assert bare["claims"] == []
 
 
@@ -224,7 +211,7 @@ def test_changes_of_expression_are_compared_over_several_trainings(stores, tmp_p
         for name, store in two.items()
     }
     common = {"stores": two, "all_runs": runs, "baseline_recipe": "fast", "processes": 1, "draws": 50}
-    metrics = run("differential", tmp_path / "out", **common, seeds=2, shallow=["ridge regression"])
+    metrics = run_notebook("differential", tmp_path / "out", **common, seeds=2, shallow=["ridge regression"])
     rows = {row["model"]: row for row in metrics["differences"]}
     assert set(rows) == {"ridge regression", "Chromoformer"}
     assert {(row["trainings"], row["reference_trainings"]) for row in rows.values()} == {(2, 2)}
@@ -248,7 +235,7 @@ def test_changes_of_expression_are_compared_over_several_trainings(stores, tmp_p
     first = json.loads((Path(runs["cellA"][0]) / "provenance.json").read_text())["parameters"]
     assert second["seed"] == 1 and second | {"seed": first["seed"]} == first
 
-    once = run("differential", tmp_path / "once", **common, seeds=1, shallow=["ridge regression"])
+    once = run_notebook("differential", tmp_path / "once", **common, seeds=1, shallow=["ridge regression"])
     assert {row["verdict"] for row in once["differences"]} == {"not tested"}
 
 
@@ -262,22 +249,24 @@ def test_four_marks_without_pcres_work_or_are_an_error_with_the_reason(toy, tmp_
     store = str(tmp_path / "four.h5")
     runs = trained(store, tmp_path / "runs", folds=(1,), epochs=1, max_pcres=0, bin_sizes=[500])
     common = {"store": store, "cell_type": "four", "runs": runs, "task": "classification"}
-    assert run("attention", tmp_path / "attention", **common, control=False)["genes"]["value"] > 0
+    assert run_notebook("attention", tmp_path / "attention", **common, control=False)["genes"]["value"] > 0
     described = common | {"manifest": str(toy / "four.yaml")}
     for name, more in (
         ("ctcf", {"track": str(toy / "cellA" / "CTCF.bigWig")}),
         ("compartments", {"cooler": str(toy / "cellA" / "hic.mcool"), "resolution": 10_000}),
     ):
-        assert run(name, tmp_path / name, **described, **more, seeds=1)["gain"]["genes"] > 0
+        assert run_notebook(name, tmp_path / name, **described, **more, seeds=1)["gain"]["genes"] > 0
     with pytest.raises(PapermillExecutionError, match="it would hold the channel CTCF"):
-        run("ctcf", tmp_path / "no_ctcf", **described)
+        run_notebook("ctcf", tmp_path / "no_ctcf", **described)
     for name, reason in (
         ("regulation", "made without pCREs"),
         ("perturbation", "no gene of these models has a pCRE"),
     ):
         with pytest.raises(PapermillExecutionError, match=reason):
-            run(name, tmp_path / name, **common)
+            run_notebook(name, tmp_path / name, **common)
     with pytest.raises(PapermillExecutionError, match="cell types of one genome are compared"):
-        run("cross_cell", tmp_path / "cross_cell", stores={"four": store}, all_runs={"four": runs})
+        run_notebook("cross_cell", tmp_path / "cross_cell", stores={"four": store}, all_runs={"four": runs})
     with pytest.raises(PapermillExecutionError, match="two genomes are needed"):
-        run("cross_species", tmp_path / "cross_species", stores={"four": store}, all_runs={"four": runs})
+        run_notebook(
+            "cross_species", tmp_path / "cross_species", stores={"four": store}, all_runs={"four": runs}
+        )

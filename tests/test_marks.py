@@ -1,14 +1,13 @@
 """The analysis of marks finds those that carry the signal and chooses subsets without the held-out fold."""
 
-import json
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pandas as pd
-import papermill
 import pytest
 import yaml
+from helpers import run_notebook
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 
@@ -28,9 +27,7 @@ TREES = {"learning_rate": 0.2, "min_samples_leaf": 10, "max_features": 0.5, "max
 
 def run(out, folder, **parameters):
     "Execute the notebook and return its metrics."
-    out.mkdir(exist_ok=True)
     settings = {
-        "out": str(out),
         "store": str(folder / "marks.h5"),
         "manifest": str(folder / "marks.yaml"),
         "sizes": [1, 2],
@@ -45,14 +42,7 @@ def run(out, folder, **parameters):
         "draws": 50,
         "subset_draws": 20,
     }
-    papermill.execute_notebook(
-        ROOT / "nbs" / "analyses" / "marks.ipynb",
-        out / "notebook.ipynb",
-        settings | parameters,
-        progress_bar=False,
-        cwd=ROOT,
-    )
-    return json.loads((out / "metrics.json").read_text())
+    return run_notebook("marks", out, **settings | parameters)
 
 
 @pytest.fixture(scope="module")

@@ -1,14 +1,13 @@
 """Analyses read what real cells have: subcompartments, peaks, and manifests of several cell types."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import papermill
 import pytest
 import yaml
 from command_line import TINY
+from helpers import run_notebook
 from papermill.exceptions import PapermillExecutionError
 from scipy.stats import pearsonr
 from sklearn.metrics import roc_auc_score
@@ -25,19 +24,6 @@ from chromoformer.training.fit import fit
 from chromoformer.training.recipe import network_and_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-def run(name, out, **parameters) -> dict:
-    "Execute a notebook and return its metrics."
-    out.mkdir(parents=True, exist_ok=True)
-    papermill.execute_notebook(
-        ROOT / "nbs" / "analyses" / f"{name}.ipynb",
-        out / "notebook.ipynb",
-        {"out": str(out), **parameters},
-        progress_bar=False,
-        cwd=ROOT,
-    )
-    return json.loads((out / "metrics.json").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +91,7 @@ def test_compartments_of_a_list_are_those_of_its_names_and_become_a_channel(
 ):
     one = {"store": stores["cellA"], "runs": runs["cellA"], "seeds": 1}
     extra = with_extra(toy, tmp_path, subcompartments=published)
-    found = run("compartments", tmp_path / "out", **one, **extra, truth=str(toy / "truth"))
+    found = run_notebook("compartments", tmp_path / "out", **one, **extra, truth=str(toy / "truth"))
     genes = Store(stores["cellA"]).genes
     bins = pd.read_csv(published, sep="\t", names=["chrom", "start", "end", "name"], keep_default_na=False)
     name = genes.assign(start=genes["tss"] // 100_000 * 100_000).merge(
@@ -124,7 +110,7 @@ def test_compartments_of_a_list_are_those_of_its_names_and_become_a_channel(
     assert more.channels[-1] == "compartment" and found["gain"]["verdict"] == "not tested"
     for figure in ("expression", "track", "gain"):
         assert (tmp_path / "out" / "figures" / f"{figure}.png").stat().st_size > 1000
-    again = run(
+    again = run_notebook(
         "compartments",
         tmp_path / "named",
         store=stores["cellA"],
@@ -139,10 +125,10 @@ def test_a_cell_type_without_a_map_and_subcompartments_is_refused(toy, stores, p
     with pytest.raises(
         PapermillExecutionError, match="no contact map of cellA and there are no subcompartments"
     ):
-        run("compartments", tmp_path / "none", store=stores["cellA"], **with_extra(toy, tmp_path))
+        run_notebook("compartments", tmp_path / "none", store=stores["cellA"], **with_extra(toy, tmp_path))
     both = {"cooler": "map.cool", "subcompartments": str(published)}
     with pytest.raises(PapermillExecutionError, match="both a contact map and subcompartments are given"):
-        run(
+        run_notebook(
             "compartments", tmp_path / "both", store=stores["cellA"], manifest=str(toy / "cellA.yaml"), **both
         )
 
@@ -156,7 +142,7 @@ def test_genes_at_peaks_are_a_set_of_the_regulation_analysis(toy, stores, runs, 
     extra = with_extra(toy, tmp_path, EZH2=tmp_path / "EZH2.bed")
     one = {"store": stores["cellA"], "runs": runs["cellA"], "permutations": 20}
     peaks = {"EZH2": "EZH2", "same": str(tmp_path / "EZH2.bed")}  # an extra file of the manifest, and a path
-    found = run("regulation", tmp_path / "near", **one, **extra, peaks=peaks)
+    found = run_notebook("regulation", tmp_path / "near", **one, **extra, peaks=peaks)
     held_out = genes[genes["fold"].isin([1, 2])]
     near = {
         gene.gene_id
@@ -169,9 +155,9 @@ def test_genes_at_peaks_are_a_set_of_the_regulation_analysis(toy, stores, runs, 
     assert found["set: EZH2 at the TSS"]["genes"] == moved["gene_id"].isin(near).sum() > 5
     assert found["set: same at the TSS"]["value"] == found["set: EZH2 at the TSS"]["value"]
     with pytest.raises(PapermillExecutionError, match="no set has 5 or more genes"):
-        run("regulation", tmp_path / "far", **one, **extra, peaks=peaks, peak_distance=0)
+        run_notebook("regulation", tmp_path / "far", **one, **extra, peaks=peaks, peak_distance=0)
     with pytest.raises(PapermillExecutionError, match="peaks are given without a manifest"):
-        run("regulation", tmp_path / "none", **one, peaks={"EZH2": str(tmp_path / "EZH2.bed")})
+        run_notebook("regulation", tmp_path / "none", **one, peaks={"EZH2": str(tmp_path / "EZH2.bed")})
 
 
 @pytest.mark.slow
@@ -185,7 +171,7 @@ def test_a_track_of_peaks_is_tested_as_an_extra_channel(toy, stores, runs, tmp_p
     track = {"track": str(tmp_path / "CTCF.bed"), "kind": "peaks"}
     manifest = {"manifest": str(toy / "cellA.yaml")}
     one = {"store": stores["cellA"], "runs": runs["cellA"], "seeds": 1}
-    found = run("ctcf", tmp_path / "out", **one, **manifest, **track)
+    found = run_notebook("ctcf", tmp_path / "out", **one, **manifest, **track)
     more = Store(tmp_path / "out" / "store.h5")
     assert found["channel"] == more.channels[-1] == "CTCF" and found["gain"]["verdict"] == "not tested"
     gene = more.genes.iloc[20]
@@ -204,7 +190,7 @@ def test_networks_are_compared_with_trees_and_the_mean_of_other_cell_types(
     toy, stores, runs, tmp_path, seeds
 ):
     manifests = {name: str(toy / f"{name}.yaml") for name in stores}
-    found = run(
+    found = run_notebook(
         "cross_cell",
         tmp_path / "out",
         stores=stores,
@@ -254,11 +240,11 @@ def test_networks_are_compared_with_trees_and_the_mean_of_other_cell_types(
 def test_cell_types_without_a_manifest_have_no_trees(toy, stores, runs, tmp_path):
     manifests = {"cellA": str(toy / "cellA.yaml"), "cellB": stores["cellB"]}
     both = {"stores": stores, "all_runs": runs, "seeds": 1, "draws": 20}
-    found = run("cross_cell", tmp_path / "one", **both, manifests=manifests, rounds=5)
+    found = run_notebook("cross_cell", tmp_path / "one", **both, manifests=manifests, rounds=5)
     assert found["without_trees"] == {"cellB": "there is no manifest"}
     assert "cellA -> cellA, trees" in found and "cellA -> cellB, trees" not in found
     assert "cellA -> cellB, network minus mean expression of the others" in found
-    none = run("cross_cell", tmp_path / "none", **both)
+    none = run_notebook("cross_cell", tmp_path / "none", **both)
     assert not [name for name in none if name.endswith(", trees")] and "cellA -> cellB, network" in none
 
 

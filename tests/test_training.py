@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers import SMALL, toy_tables, write_toy_store
+from helpers import SMALL, interrupted_in_the_second_epoch, toy_tables, write_toy_store
 
 from chromoformer.data.batches import GeneDataset
 from chromoformer.data.store import Store
@@ -111,20 +111,8 @@ def test_a_run_killed_at_any_moment_matches_uninterrupted_training(store, tmp_pa
 
 
 def test_resumed_training_matches_uninterrupted_training(store, runs, tmp_path, monkeypatch):
-    training = importlib.import_module("chromoformer.training.fit")
-
-    calls, train_epoch = [], training._train_epoch
-
-    def stop_in_the_second(*arguments):
-        calls.append(1)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return train_epoch(*arguments)
-
-    monkeypatch.setattr(training, "_train_epoch", stop_in_the_second)
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted_in_the_second_epoch(monkeypatch):
         fit(store, tmp_path / "run", 1, SMALL, QUICK, progress=False)
-    monkeypatch.undo()
     assert not (tmp_path / "run" / "metrics.json").exists()
     fit(store, tmp_path / "run", 1, SMALL, QUICK, progress=False)
     assert weights(tmp_path / "run") == weights(runs[0])
@@ -134,19 +122,8 @@ def test_joint_training_with_averages_and_augmentation_resumes_to_the_same_bits(
     network = replace(SMALL, joint=True, dropout=0.2)
     recipe = replace(QUICK, cosine=True, warm_up=3, average=0.9, drop_marks=0.1, jitter=0.1, clip_norm=1.0)
     fit(store, tmp_path / "whole", 1, network, recipe, progress=False)
-    training = importlib.import_module("chromoformer.training.fit")
-    calls, train_epoch = [], training._train_epoch
-
-    def stop_in_the_second(*arguments):
-        calls.append(1)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return train_epoch(*arguments)
-
-    monkeypatch.setattr(training, "_train_epoch", stop_in_the_second)
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted_in_the_second_epoch(monkeypatch):
         fit(store, tmp_path / "cut", 1, network, recipe, progress=False)
-    monkeypatch.undo()
     fit(store, tmp_path / "cut", 1, network, recipe, progress=False)
     assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
 

@@ -1,6 +1,5 @@
 """Networks that read whole genes: their input is exact, and training, prediction and explanation work."""
 
-import importlib
 import json
 import subprocess
 import sys
@@ -13,7 +12,7 @@ import papermill
 import pytest
 import torch
 import yaml
-from helpers import CHROMS, MARKS, SMALL, toy_tables
+from helpers import CHROMS, MARKS, SMALL, interrupted_in_the_second_epoch, toy_tables
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
@@ -230,20 +229,8 @@ def test_whole_genes_train_resume_predict_and_explain(stores, tmp_path, monkeypa
     recipe = Recipe(epochs=2, batch_size=16, learning_rate=1e-3)
     expected = fit(store, tmp_path / "undisturbed", 1, WHOLE, recipe, progress=False)
 
-    training = importlib.import_module("chromoformer.training.fit")
-
-    whole, calls = training._train_epoch, []
-
-    def cut_off(*args):
-        calls.append(1)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return whole(*args)
-
-    monkeypatch.setattr(training, "_train_epoch", cut_off)
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted_in_the_second_epoch(monkeypatch):
         fit(store, tmp_path / "run", 1, WHOLE, recipe, progress=False)
-    monkeypatch.undo()
     assert fit(store, tmp_path / "run", 1, WHOLE, recipe, progress=False) == expected
     one, other = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("undisturbed", "run"))
     assert one == other

@@ -275,23 +275,6 @@ class GeneStretches:
         self._two_genes = CoveredBases(*bodies, least=2, device=device)
         self._exon = CoveredBases(*np.concatenate(exons, axis=1), device=device)
 
-    def of(self, rows: Tensor) -> tuple[Tensor, WholeGeneBatch]:
-        """Return the stretches of some genes.
-
-        Parameters
-        ----------
-        rows : Tensor, shape (B,), int64
-            Row numbers of the genes.
-
-        Returns
-        -------
-        index : Tensor, shape (T,), int64
-            The genes' bins, as numbers among all bins of the stores, 5' to 3'.
-        whole : WholeGeneBatch
-            The genes, with `sums` still empty.
-        """
-        return self.bins_of(rows)[0], self.in_bins(rows, self.bin_size)
-
     def bins_of(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return where the bins of some genes are.
 
@@ -314,7 +297,7 @@ class GeneStretches:
         return self._genes["first_bin"][rows][gene] + along, bins
 
     def in_bins(self, rows: Tensor, bin_size: int) -> WholeGeneBatch:
-        """Return some genes in wider bins than those of the stores.
+        """Return some genes in bins of the stores or in wider ones.
 
         Parameters
         ----------
