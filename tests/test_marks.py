@@ -14,6 +14,7 @@ from sklearn.metrics import roc_auc_score
 from chromoformer.baselines.gene_features import gene_features
 from chromoformer.data.build import build_store
 from chromoformer.data.store import Store
+from chromoformer.data.tracks import coverage
 from chromoformer.genome import read_chrom_sizes
 from chromoformer.simulate.epigenome import simulate
 from chromoformer.simulate.rules import Rules
@@ -68,13 +69,18 @@ def found(folder, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def table(folder, found):
+def table(folder, tmp_path_factory):
     "Genes and features, computed without the notebook."
     store = Store(folder / "marks.h5")
     manifest = yaml.safe_load((folder / "marks.yaml").read_text())
-    tracks = {channel["name"]: folder / channel["path"] for channel in manifest["channels"]}
-    tracks |= {mark: found[0] / "tracks" / f"{mark}.bigWig" for mark in ("H3K4me3", "H3K27me3")}
     sizes = read_chrom_sizes(folder / manifest["chrom_sizes"]["path"])
+    tracks, made = {}, tmp_path_factory.mktemp("tracks")
+    for channel in manifest["channels"]:
+        name, kind, path = channel["name"], channel.get("kind", "bigwig"), folder / channel["path"]
+        tracks[name] = path
+        if kind != "bigwig":
+            tracks[name] = made / f"{name}.bigWig"
+            coverage(path, sizes, tracks[name], kind=kind, progress=False)
     return store.genes, gene_features(tracks, store.genes, sizes)
 
 
