@@ -21,6 +21,7 @@ import yaml
 from matplotlib.axes import Axes
 from threadpoolctl import threadpool_limits
 
+import chromoformer
 from . import plots
 from .data.build import build_store
 from .data.store import Store
@@ -348,7 +349,7 @@ def _write_report(out: Path, seconds: Mapping[str, float], threads: int) -> Path
 
     from chromoformer.studies.execution import run_notebook
 
-    source = Path(__file__).parent / "demo_report.ipynb"
+    source = Path(chromoformer.__file__).parent / "demo_report.ipynb"
     first_run = out / "runs" / "with_pcres" / "fold1"
     weights = sum(part.numel() for part in checkpoint.load(first_run).parameters())
     parameters = {"out": str(out.resolve()), "seconds": dict(seconds), "weights": weights}
