@@ -464,13 +464,17 @@ class GeneDataset:
         self._keep_promoters(regions)
         self._keep_pcres(regions, max_pcres)
         self._stretches = GeneStretches(stores, self.device) if whole_genes else None
-        self._signal = self._read_all() if in_memory else None
         common = math.gcd(*bin_sizes) if bin_sizes else self.bin_size
         self._whole_bin = common if common % self.bin_size == 0 else self.bin_size
+        keeps_whole_genes = in_memory and self._whole_bin > self.bin_size
+        reads_only_genes = whole_genes and keeps_whole_genes and not int(self._pcre_count.sum())
+        self._signal = self._read_all() if in_memory and not reads_only_genes else None
         self._whole: WholeGeneBatch | None = None  # of all genes, if it takes less memory than their bins
-        if self._stretches is not None and self._signal is not None and self._whole_bin > self.bin_size:
-            self._whole = self._keep_whole_genes(self._stretches, self._signal)
+        if self._stretches is not None and keeps_whole_genes:
+            self._whole = self._keep_whole_genes(self._stretches)
             self._whole_first = self._whole.bins.cumsum(0) - self._whole.bins
+        if reads_only_genes:
+            self.bin_size = self._whole_bin  # a whole gene begins with its promoter window
 
     def __len__(self) -> int:
         return len(self.genes)
@@ -531,14 +535,7 @@ class GeneDataset:
         gene = torch.repeat_interleave(count)  # (P,), row in the batch
         start = self._pcre_start[rows]
         contact = _consecutive(start, count)  # (P,)
-        wanted = [self._promoter_bins(rows), self._pcre_bins(contact)]
-        whole = self._kept_whole_genes(rows)
-        stretches = None if whole is not None else self._stretches
-        if stretches is not None:
-            wanted.append(stretches.bins_of(rows)[0])
-        promoter, pcre, *sums = self._gather(wanted)
-        if stretches is not None:
-            whole = self._whole_genes(stretches, rows, sums[0])
+        promoter, pcre, whole = self._bins(rows, contact)
         return Batch(
             promoter=promoter,
             promoter_span=self._span[rows],
@@ -555,22 +552,49 @@ class GeneDataset:
             whole=whole,
         )
 
+    def _bins(self, rows: Tensor, contact: Tensor) -> tuple[Tensor, Tensor, WholeGeneBatch | None]:
+        "Return the bins of promoters and pCREs, and the whole genes if the dataset reads them."
+        whole = self._kept_whole_genes(rows)
+        if whole is not None and self._signal is None:
+            along = torch.arange(self.window // self.bin_size, device=self.device)
+            first = whole.bins.cumsum(0) - whole.bins
+            return whole.sums[first[:, None] + along], whole.sums[:0], whole
+        wanted = [self._promoter_bins(rows), self._pcre_bins(contact)]
+        if whole is None and self._stretches is not None:
+            wanted.append(self._stretches.bins_of(rows)[0])
+        promoter, pcre, *sums = self._gather(wanted)
+        if whole is None and self._stretches is not None:
+            whole = self._whole_genes(self._stretches, rows, sums[0])
+        return promoter, pcre, whole
+
     def _whole_genes(self, stretches: GeneStretches, rows: Tensor, sums: Tensor) -> WholeGeneBatch:
         "Return some whole genes from the sums of their bins in the stores."
         _, bins = stretches.bins_of(rows)
         pooled, *_ = pool_runs(sums, bins, self._whole_bin // self.bin_size)
         return replace(stretches.in_bins(rows, self._whole_bin), sums=pooled)
 
-    def _keep_whole_genes(self, stretches: GeneStretches, signal: Tensor) -> WholeGeneBatch:
+    def _keep_whole_genes(self, stretches: GeneStretches) -> WholeGeneBatch:
         "Return all whole genes, so that batches need not add up their bins again."
-        parts = [
-            self._whole_genes(stretches, rows, signal[stretches.bins_of(rows)[0]])
-            for rows in torch.arange(len(self), device=self.device).split(256)
-        ]
+        parts = []
+        of_stores = torch.arange(len(self), device=self.device).split(
+            [len(store.genes) for store in self.stores]
+        )
+        for number, genes in enumerate(of_stores):
+            signal, first = self._signal_of(number)
+            for rows in genes.split(256):
+                sums = signal[stretches.bins_of(rows)[0] - first]
+                parts.append(self._whole_genes(stretches, rows, sums))
         names = ("sums", "covered", "bins", "span", "length")
         return replace(
             parts[0], **{name: torch.cat([getattr(part, name) for part in parts]) for name in names}
         )
+
+    def _signal_of(self, number: int) -> tuple[Tensor, int]:
+        "Return the bins of a store, and how many bins the stores before it have."
+        first = sum(self._bins_of_stores[:number])
+        if self._signal is not None:
+            return self._signal[first : first + self._bins_of_stores[number]], first
+        return self._tensor(self.stores[number].signal()), first
 
     def _kept_whole_genes(self, rows: Tensor) -> WholeGeneBatch | None:
         "Return some of the whole genes that are kept; None if none are."
