@@ -18,6 +18,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from .expression import PRIOR
 from .store import Store, open_stores, store_names, unknown_genes
 from .whole_genes import GeneStretches, PooledGenes, WholeGeneBatch, pool_runs
 from ..errors import InputError
@@ -175,6 +176,9 @@ class Batch:
         Width of the promoter window in bp.
     whole : WholeGeneBatch or None
         The whole genes, if the dataset reads them.
+    prior : Tensor, shape (B, 4), float32, or None
+        Mean, standard deviation, maximum and minimum of log2(expression + 1) in other cell types, if the
+        stores have them; NaN for a gene without.
     """
 
     promoter: Tensor
@@ -190,6 +194,7 @@ class Batch:
     bin_size: int
     window: int
     whole: WholeGeneBatch | None = None
+    prior: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.promoter)
@@ -459,6 +464,8 @@ class GeneDataset:
         named = zip(stores, store_names(stores))
         self.genes = pd.concat([store.genes.assign(store=name) for store, name in named], ignore_index=True)
         self.target = self._tensor(_targets(self.genes, task))
+        has_prior = all(set(PRIOR) <= set(store.genes) for store in stores)
+        self._prior = self._tensor(self.genes[PRIOR].to_numpy(np.float32)) if has_prior else None
         regions = pd.concat([store.regions for store in stores], ignore_index=True)
         regions["first_bin"] = _joined([store.regions["first_bin"] for store in stores], self._bins_of_stores)
         self._keep_promoters(regions)
@@ -550,6 +557,7 @@ class GeneDataset:
             bin_size=self.bin_size,
             window=self.window,
             whole=whole,
+            prior=None if self._prior is None else self._prior[rows],
         )
 
     def _bins(self, rows: Tensor, contact: Tensor) -> tuple[Tensor, Tensor, WholeGeneBatch | None]:

@@ -30,7 +30,15 @@ from chromoformer.data.consistency import (
     note_names,
 )
 from .contacts import READING, SELECTING, describe_contact_score, select_pcres
-from .expression import label_genes, read_exons, read_expression, read_genes
+from chromoformer.data.expression import (
+    add_prior,
+    label_genes,
+    read_exons,
+    read_expression,
+    read_genes,
+    read_prior,
+    refuse_own_expression,
+)
 from chromoformer.data.manifest import (
     Channel,
     Contacts,
@@ -69,8 +77,23 @@ def genes_of(manifest: Manifest, chrom_sizes: Mapping[str, int]) -> pd.DataFrame
     Returns
     -------
     DataFrame
-        Gene table. If the manifest has no expression, expression is NaN and label -1.
+        Gene table. If the manifest has no expression, expression is NaN and label -1. With a prior, the table
+        has the columns `expression.PRIOR`.
     """
+    genes, expression = _genes_with_expression(manifest, chrom_sizes)
+    prior = manifest.prior
+    if prior is None:
+        return genes
+    path = files_of(prior.path)[0]
+    if expression is not None:
+        refuse_own_expression(path, prior.without, prior.gene_id, expression)
+    return add_prior(genes, read_prior(path, prior.without, prior.gene_id), path)
+
+
+def _genes_with_expression(
+    manifest: Manifest, chrom_sizes: Mapping[str, int]
+) -> tuple[pd.DataFrame, pd.Series | None]:
+    "Return the genes with fold, expression and label, and the expression by gene id."
     annotation, expression = manifest.annotation, manifest.expression
     annotation_file = files_of(annotation.path)[0]
     options = {"gene_type": annotation.gene_type, "tss": annotation.tss} if annotation.kind == "gtf" else {}
@@ -85,13 +108,14 @@ def genes_of(manifest: Manifest, chrom_sizes: Mapping[str, int]) -> pd.DataFrame
     genes = genes[~genes["chrom"].map(bare_name).isin(left_out)]
     if expression is None:
         folds = {chrom: chromosome_fold(chrom, manifest.folds) for chrom in genes["chrom"].unique()}
-        return genes.assign(expression=np.nan, label=-1, fold=genes["chrom"].map(folds))
+        return genes.assign(expression=np.nan, label=-1, fold=genes["chrom"].map(folds)), None
     expression_file = files_of(expression.path)[0]
     unit = expression.unit
     values = read_expression(expression_file, expression.column, expression.gene_id, expression.kind, unit)
     note_counts(values, expression_file)
     with naming_file(f"{annotation_file} and {expression_file}"):
-        return label_genes(genes, values, folds=manifest.folds, label=manifest.label, unit=unit)
+        labelled = label_genes(genes, values, folds=manifest.folds, label=manifest.label, unit=unit)
+    return labelled, values
 
 
 def check_genome(manifest: Manifest, chrom_sizes: Mapping[str, int]) -> None:

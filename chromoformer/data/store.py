@@ -21,6 +21,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
+from .expression import PRIOR
 from ..errors import InputError, counted, hdf5_problem, nearest, some
 from ..genome import Region, check_inside
 from ..provenance import Stopwatch, atomic_path, record, refuse_existing
@@ -372,7 +373,8 @@ def _write_tables(file: h5py.File, genes: pd.DataFrame, layout: Layout) -> None:
     regions_of_genes = {"promoter": layout.promoter}
     if layout.gene is not None:
         regions_of_genes["region"] = layout.gene
-    _write_table(file, "genes", genes[list(GENE_COLUMNS)].assign(**regions_of_genes))
+    columns = [*GENE_COLUMNS, *(name for name in PRIOR if name in genes)]
+    _write_table(file, "genes", genes[columns].assign(**regions_of_genes))
     _write_table(file, "regions", layout.regions)
     _write_table(file, "pcres", layout.contacts)
 
@@ -487,7 +489,7 @@ class Store:
     inputs : dict
         For each file the store was made from, by name: its file name, size and sha256.
     genes : DataFrame
-        The gene table, with `GENE_COLUMNS`.
+        The gene table, with `GENE_COLUMNS` and, if the manifest has a prior, `expression.PRIOR`.
     regions : DataFrame
         chrom, start, end, inside_start, inside_end, bins, first_bin.
     pcres : DataFrame

@@ -490,13 +490,20 @@ def export_published(model: Chromoformer, path: str | Path) -> None:
     Raises
     ------
     InputError
-        If the published implementation has no such network: one of whole genes, or a joint one.
+        If the published implementation has no such network: one of whole genes, a joint one, or one that
+        reads prior expression.
     """
-    if model.config.span == "gene" or model.config.joint:
-        raise InputError(
-            f"the published implementation has no {'joint network' if model.config.joint else 'whole genes'}",
-            fix="export a network that reads promoter windows and predicts one task",
-        )
+    config = model.config
+    for has, what in (
+        (config.span == "gene", "whole genes"),
+        (config.joint, "joint network"),
+        (config.prior, "prior expression"),
+    ):
+        if has:
+            raise InputError(
+                f"the published implementation has no {what}",
+                fix="export a network that reads only promoter windows and predicts one task",
+            )
     state, net = model.state_dict(), _unused_tensors(model.config)
     for name, parts in _published_names(model.config).items():
         tensors = [state[name]]
