@@ -1,4 +1,4 @@
-"""Prior expression: its numbers are right, a cell type's own expression is refused, and a network learns from it."""
+"""Prior expression: right numbers, never those of the cell type itself, and a network learns from them."""
 
 import warnings
 from dataclasses import replace
