@@ -430,7 +430,8 @@ class GeneDataset:
     channels : tuple of str
         Names of the channels, in order.
     bin_size : int
-        Finest bin in bp.
+        Finest bin of the batches in bp: that of the stores, or the bin in which whole genes are kept if
+        nothing else is read.
     window : int
         Width of the promoter window in bp.
     stores : list of Store
@@ -583,26 +584,35 @@ class GeneDataset:
 
     def _keep_whole_genes(self, stretches: GeneStretches) -> WholeGeneBatch:
         "Return all whole genes, so that batches need not add up their bins again."
-        parts = []
-        of_stores = torch.arange(len(self), device=self.device).split(
-            [len(store.genes) for store in self.stores]
-        )
-        for number, genes in enumerate(of_stores):
-            signal, first = self._signal_of(number)
-            for rows in genes.split(256):
-                sums = signal[stretches.bins_of(rows)[0] - first]
-                parts.append(self._whole_genes(stretches, rows, sums))
-        names = ("sums", "covered", "bins", "span", "length")
-        return replace(
-            parts[0], **{name: torch.cat([getattr(part, name) for part in parts]) for name in names}
-        )
+        every = torch.arange(len(self), device=self.device)
+        bins = -(-stretches.bins_of(every)[1] * self.bin_size // self._whole_bin)
+        first = bins.cumsum(0) - bins
+        number = int(bins.sum())
+        bases = torch.int16 if self._whole_bin < 1 << 15 else torch.int32
+        kept = {
+            "sums": torch.empty(number, len(self.channels), device=self.device),
+            "covered": torch.empty(number, 3, dtype=bases, device=self.device),
+            "span": torch.empty(len(self), 2, dtype=torch.int64, device=self.device),
+            "length": torch.empty(len(self), dtype=torch.int64, device=self.device),
+        }
+        sizes = [len(store.genes) for store in self.stores]
+        for store, genes in enumerate(every.split(sizes)):
+            for rows in stretches.along_store(genes).split(512):
+                sums = self._sums_of(store, stretches.bins_of(rows)[0])
+                part = self._whole_genes(stretches, rows, sums)
+                at = _consecutive(first[rows], bins[rows])
+                for name, where in (("sums", at), ("covered", at), ("span", rows), ("length", rows)):
+                    kept[name][where] = getattr(part, name).to(kept[name].dtype)
+        return replace(part, bins=bins, **kept)
 
-    def _signal_of(self, number: int) -> tuple[Tensor, int]:
-        "Return the bins of a store, and how many bins the stores before it have."
-        first = sum(self._bins_of_stores[:number])
+    def _sums_of(self, store: int, index: Tensor) -> Tensor:
+        "Return bins of a store, by their numbers among all bins of the stores."
         if self._signal is not None:
-            return self._signal[first : first + self._bins_of_stores[number]], first
-        return self._tensor(self.stores[number].signal()), first
+            return self._signal[index]
+        first, last = int(index.min()), int(index.max())
+        before = sum(self._bins_of_stores[:store])
+        signal = self.stores[store].signal(first - before, last + 1 - before)
+        return torch.from_numpy(signal).to(self.device)[index - first]
 
     def _kept_whole_genes(self, rows: Tensor) -> WholeGeneBatch | None:
         "Return some of the whole genes that are kept; None if none are."
@@ -614,7 +624,7 @@ class GeneDataset:
         return replace(
             every,
             sums=every.sums[index],
-            covered=every.covered[index],
+            covered=every.covered[index].float(),
             bins=bins,
             span=every.span[rows],
             length=every.length[rows],
