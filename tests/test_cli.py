@@ -30,6 +30,7 @@ COMMANDS = [
     "export-weights",
     "train",
     "predict",
+    "stack",
     "evaluate",
     "explain",
     "info",

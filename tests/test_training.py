@@ -74,6 +74,7 @@ def test_a_run_leaves_its_files_and_a_record_that_verifies(runs):
         "predictions.parquet",
         "metrics.json",
         "provenance.json",
+        "README.md",
     }
     assert {file.name for file in runs[0].iterdir()} == names
     assert verify(runs[0]) == []
