@@ -157,11 +157,8 @@ def by_level(runs, tables, level) -> dict[str, list[float]]:
 
 def cost(runs: dict[str, list[Path]], task: str) -> list[dict]:
     "Compare the ensembles that learned from nine tenths of the training genes with those of all."
-    members = {kind: folders for kind, folders in runs.items()}
-    predictions = (
-        held_out_predictions(members, task=task) if task == "classification" else other_task(members)
-    )
-    tested = differences(predictions, task, "all genes", ensembles=True)
+    predictions = held_out_predictions(runs) if task == "classification" else other_task(runs)
+    tested = differences(predictions, task, "all genes", ensembles=list(runs))
     return tested[["metric", "value", "low", "high", "verdict"]].to_dict("records")
 
 
