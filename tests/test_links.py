@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 import papermill
 import pytest
+import yaml
 from command_line import refused, succeed
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score
 
 from chromoformer.data.store import Store
 from chromoformer.errors import InputError
@@ -23,6 +25,7 @@ from chromoformer.experiments.link_features import (
     read_domains,
 )
 from chromoformer.experiments.links import (
+    TESTED,
     by_distance,
     held_out_scores,
     judge_links,
@@ -381,6 +384,76 @@ def analysed(out, **parameters):
 def test_a_cell_type_without_tested_pairs_is_skipped_with_the_reason(toy, tmp_path):
     found = analysed(tmp_path / "none", manifest=str(toy / "cellA.yaml"), cell_type="cellA")
     assert found == {"refused": "no table of tested pairs is given for cellA"}
+
+
+def small_cell(folder):
+    "Write peaks, genes, expression and tested pairs of three chromosomes, where near elements act."
+    random = np.random.default_rng(0)
+    chroms = ["chr1", "chr2", "chr3"]
+    peaks = {"DNase": [], "H3K27ac": [], "H3K27me3": [], "CTCF": []}
+    genes, pairs = [], []
+    for chrom in chroms:
+        tss = np.sort(random.choice(np.arange(100_000, 1_900_000, 1000), 12, replace=False))
+        middle = np.sort(random.choice(np.arange(50_000, 1_950_000, 2000), 60, replace=False))
+        for place in middle:
+            peaks["DNase"].append((chrom, place - 100, place + 100, random.integers(2, 20)))
+            peaks["H3K27ac"].append((chrom, place - 600, place + 600, random.integers(2, 20)))
+            peaks["CTCF"].append((chrom, place + 1000, place + 1200, 9))
+            peaks["H3K27me3"].append((chrom, place - 900, place + 900, 5))
+        for number, site in enumerate(tss):
+            gene = f"{chrom}g{number}"
+            body = (site, site + 5000) if number % 2 == 0 else (site - 4999, site + 1)
+            genes.append((gene, gene, chrom, site, "+-"[number % 2], *body))
+            for place in middle[np.abs(middle - site) < 400_000]:
+                hit = random.random() < (0.8 if abs(place - site) < 60_000 else 0.02)
+                pairs.append((chrom, place - 250, place + 250, gene, site, -0.4 if hit else 0.0, hit, hit))
+    for name, rows in peaks.items():
+        lines = [f"{c}\t{a}\t{b}\t.\t0\t.\t{depth}\t-1\t-1\t{(b - a) // 2}\n" for c, a, b, depth in rows]
+        (folder / f"{name}.narrowPeak").write_text("".join(lines))
+    columns = ["gene_id", "gene_name", "chrom", "tss", "strand", "gene_start", "gene_end"]
+    table = pd.DataFrame(genes, columns=columns)
+    table.to_csv(folder / "genes.tsv", sep="\t", index=False)
+    rpkm = {name: random.uniform(0, 50, len(table)) for name in ("A", "B", "C")}
+    pd.DataFrame({"gene_id": table["gene_id"]} | rpkm).to_csv(folder / "rpkm.tsv", sep="\t", index=False)
+    pd.DataFrame(pairs, columns=TESTED).to_csv(folder / "pairs.tsv", sep="\t", index=False)
+    (folder / "sizes").write_text("".join(f"{chrom}\t2000000\n" for chrom in chroms))
+    content = {
+        "name": "cell",
+        "genome": "toy",
+        "chrom_sizes": {"path": "sizes"},
+        "channels": [
+            {"name": name, "kind": "peaks", "path": f"{name}.narrowPeak"} for name in ("H3K27ac", "H3K27me3")
+        ],
+        "expression": {"kind": "matrix", "path": "rpkm.tsv", "column": "A", "gene_id": "gene_id"},
+        "annotation": {"kind": "table", "path": "genes.tsv"},
+        "contacts": {"kind": "activity", "marks": ["H3K27ac"], "path": "DNase.narrowPeak"},
+        "folds": {k: [chrom] for k, chrom in enumerate(chroms, 1)},
+        "extra": {"CTCF": {"path": "CTCF.narrowPeak"}},
+    }
+    (folder / "cell.yaml").write_text(yaml.safe_dump(content))
+    return table, pd.DataFrame(pairs, columns=TESTED)
+
+
+def test_the_analysis_scores_tested_pairs_of_any_cell_type(tmp_path):
+    (tmp_path / "cell").mkdir()
+    _, pairs = small_cell(tmp_path / "cell")
+    found = analysed(
+        tmp_path / "out",
+        manifest=str(tmp_path / "cell" / "cell.yaml"),
+        cell_type="cell",
+        tested={"cell": str(tmp_path / "cell" / "pairs.tsv")},
+        draws=20,
+    )
+    distance = (pairs["start"] + 250 - pairs["tss"]).abs()
+    expected = average_precision_score(pairs["regulated"], -distance)
+    assert found["average precision: distance"]["value"] == pytest.approx(expected)
+    learned = found["average precision: recommended"]
+    assert learned["value"] > 0.5 and learned["low"] < learned["value"] < learned["high"]
+    assert found["H3K27me3 at elements: decrease"]["value"] == 1
+    assert found["pairs"]["value"] == len(pairs)
+    kept = pd.read_parquet(tmp_path / "out" / "pairs.parquet")
+    assert len(kept) == len(pairs) and "score: recommended" in kept
+    assert len(list((tmp_path / "out" / "figures").glob("*.png"))) == 2
 
 
 # -- real data -----------------------------------------------------------------------------------------------
