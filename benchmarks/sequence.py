@@ -3,8 +3,8 @@
     python benchmarks/sequence.py [--megabases 250] [--real FASTA MATRIX SIZE NAME] [--out FILE]
 
 Scans a random chromosome, plain and gzipped, with a matrix of 19 positions at p-value 1e-5, and reports the
-peak memory of the process and the part of it that was used before. --real scans a FASTA file with a matrix as well. Writes
-benchmarks/results/sequence.json. Takes a few minutes on one core.
+peak memory of the process and the part of it that was used before. --real scans a FASTA file with a matrix as
+well. Writes benchmarks/results/sequence.json. Takes a few minutes on one core.
 """
 
 import argparse
