@@ -107,12 +107,17 @@ def describe_model(folder: Path) -> str:
         lines.append(
             f"  {name:<12}{counted(block.layers, 'layer')}, {counted(block.heads, 'head')}, widths {widths}"
         )
+    members = checkpoint.members_of(folder)
+    if members != [folder]:
+        lines.append(f"  members     {len(members)}: {', '.join(member.name for member in members)}")
+    if (folder / "calibration.json").exists():
+        lines.append("  calibrated  predictions have a probability, or an interval from low to high")
     if (folder / "history.csv").exists():
         loss = pd.read_csv(folder / "history.csv")["training_loss"]
         lines.append(f"  training    {counted(len(loss), 'epoch')}, last training loss {loss.iloc[-1]:.4f}")
     if (folder / "metrics.json").exists():
         lines.append(f"  held-out    {format_metrics(json.loads((folder / 'metrics.json').read_text()))}")
-    elif (folder / "state.pt").exists():
+    elif (folder / "state.pt").exists() or members != [folder]:
         lines.append("  this run is not complete; run its `train` command again to continue")
     return "\n".join(lines)
 

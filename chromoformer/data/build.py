@@ -46,14 +46,17 @@ from chromoformer.data.manifest import (
     Manifest,
     check_file,
     files_of,
+    is_scan,
     kinds_of_marks,
     read_manifest,
     source_files,
     sources_of,
     track_files,
 )
+from .motifs import site_intervals, sites_of
 from .predicted_contacts import complete_pcres, contacts_of
 from .published import import_regions
+from .sequence import COMPOSITION, composition_intervals, composition_sums
 from .store import check_bodies, record_store, refuse_finished, write_store
 from .tracks import bedgraph_intervals, bin_sums, check_chromosomes, coverage
 from ..errors import InputError, naming_file, some
@@ -302,6 +305,8 @@ def channel_sums(
     """
     required = regions["chrom"].unique().tolist() if required is None else list(required)
     files = files_of(channel.path)
+    if channel.kind in COMPOSITION:
+        return composition_sums(files[0], channel.kind, regions, bin_size, chrom_sizes, required)
     tracks = files
     if channel.kind != "bigwig":
         tracks = [str(_as_bigwig(channel, chrom_sizes, folder, required))]
@@ -355,10 +360,36 @@ def _as_bigwig(
 ) -> Path:
     "Return the bigWig of a channel of another kind, made in a folder unless it is there."
     track = Path(folder) / f"{quote(channel.name, safe='')}.bigWig"
-    if not track.exists():
+    if not track.exists() and channel.kind in ("motif", *COMPOSITION):
+        sizes = dict(sorted(chrom_sizes.items()))
+        write_bigwig(track, sizes, _sequence_intervals(channel, sizes, required))
+    elif not track.exists():
         files = files_of(channel.path)
         write_track(files, channel.kind, chrom_sizes, track, value=channel.value, required=required)
     return track
+
+
+def _sequence_intervals(
+    channel: Channel, chrom_sizes: Mapping[str, int], required: Collection[str]
+) -> Iterator[Intervals]:
+    "Return the intervals of a track of the sequence."
+    chroms = list(required) or None
+    if channel.kind in COMPOSITION:
+        return composition_intervals(files_of(channel.path)[0], channel.kind, chrom_sizes, chroms)
+    path: Any = channel.path
+    sites = sites_of(
+        path,
+        chrom_sizes,
+        chroms,
+        motif=channel.motif,
+        p_value=channel.p_value,
+        stranded=channel.strand is not None,
+    )
+    searched = required
+    if not is_scan(path):
+        check_chromosomes(path, sites["chrom"].unique(), required)
+        searched = sites["chrom"].unique()
+    return site_intervals(sites, chrom_sizes, channel.value, channel.strand, searched)
 
 
 def _zero_chromosomes(
@@ -578,8 +609,13 @@ def _warn_of_repeated_tracks(manifest: Manifest, records: Mapping[str, Mapping[s
         return
     uses: dict[tuple, list[str]] = {}
     for channel in manifest.channels:
-        files = track_files(channel)
-        for name, file in numbered(channel.name, files).items():
+        files = numbered(channel.name, track_files(channel))
+        if channel.kind in ("motif", *COMPOSITION):  # one sequence serves many tracks
+            read = tuple(records[name]["sha256"] for name in files)
+            options = (channel.kind, channel.value, channel.motif, channel.p_value, channel.strand)
+            uses.setdefault((read, *options), []).append(f"{channel.name} ({channel.kind})")
+            continue
+        for name, file in files.items():
             place = f"{channel.name} ({file.path})"
             uses.setdefault((records[name]["sha256"], channel.value), []).append(place)
     for places in uses.values():

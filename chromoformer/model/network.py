@@ -121,9 +121,12 @@ class Chromoformer(nn.Module):
     ----------
     training_signal : mapping or None
         Scale of the channels in each training store, see `training.scale`; None if it is unknown.
+    training_range : mapping or None
+        Range of the marks at the training genes, see `training.range`; None if it is unknown.
     """
 
     training_signal: Mapping[str, Mapping[str, Any]] | None = None
+    training_range: Mapping[str, Any] | None = None
 
     def __init__(self, config: ChromoformerConfig | None = None):
         super().__init__()
