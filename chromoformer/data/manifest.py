@@ -31,7 +31,7 @@ from pydantic import (
     model_validator,
 )
 
-from ..errors import InputError, as_input_error, read_yaml
+from ..errors import InputError, as_input_error, read_yaml, some, summary_html
 from ..genome import bare_name
 from ..provenance import file_record
 
@@ -655,6 +655,22 @@ class Manifest(_Entry):
     licence: str | None = None
     citation: str | None = None
     note: str | None = None
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "genome": self.genome,
+            "channels": some([f"{channel.name} ({channel.kind})" for channel in self.channels], 20),
+            "annotation": self.annotation.kind,
+            "expression": self.expression.kind if self.expression else "none; for predictions only",
+            "contacts": self.contacts.kind,
+            "window": f"{self.window:,} bp in bins of {', '.join(f'{size:,}' for size in self.bin_sizes)} bp",
+            "whole genes": f"up to {self.whole_genes.downstream:,} bp beyond the end"
+            if self.whole_genes
+            else "",
+            "licence": self.licence,
+            "note": self.note,
+        }
+        return summary_html(f"Manifest of {self.name}", facts)
 
     @model_validator(mode="before")
     @classmethod

@@ -7,7 +7,6 @@ __all__ = ['PSEUDOCOUNT', 'SITES', 'SITE_COLUMNS', 'Motif', 'read_motifs', 'read
            'read_sites', 'sites_of', 'site_intervals']
 
 # %% ../../nbs/data/motifs.ipynb #ffe1b7bf
-import math
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -80,7 +79,7 @@ class Motif:
         shares = np.asarray(background, float)
         if shares.shape != (4,) or (shares <= 0).any() or abs(shares.sum() - 1) > 1e-6:
             raise InputError(
-                f"the background is {background}, expected four positive shares (A, C, G, T) that add up to 1",
+                f"the background is {background}, expected positive shares of A, C, G, T that add up to 1",
                 fix="give the shares of A, C, G and T in the genome",
             )
         smoothed = self.counts + PSEUDOCOUNT
@@ -435,7 +434,7 @@ def scan(
 
 def _lightmotif(scores: np.ndarray) -> Any:
     "Return the matrix of lightmotif."
-    import lightmotif
+    from lightmotif import lib as lightmotif
 
     rows = {base: row.tolist() for base, row in zip(BASES, scores)}
     return lightmotif.ScoringMatrix(rows | {"N": [_NEVER] * scores.shape[1]})
@@ -448,7 +447,7 @@ def _hits(
     codes: np.ndarray, scores: np.ndarray, matrix: Any, min_score: float
 ) -> tuple[np.ndarray, np.ndarray]:
     "Return start and exact score of each word that reaches the threshold."
-    import lightmotif
+    from lightmotif import lib as lightmotif
 
     width = scores.shape[1]
     if len(codes) < width or (codes == UNKNOWN).all():

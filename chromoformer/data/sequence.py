@@ -143,7 +143,7 @@ def _records(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _next_header(text: bytes, place: int, line_start: bool) -> int:
-    "Return where the next header begins: a > at the start of a line; the length of the text if there is none."
+    "Return where the next header begins: a > at the start of a line, else the length of the text."
     if line_start and text[place : place + 1] == b">":
         return place
     found = text.find(b"\n>", place)
@@ -283,8 +283,8 @@ def _checked(path: Path, chrom: str, pieces: Iterable[bytes], size: int) -> Iter
         if start == size or bare_name(chrom) == "M":
             if runs > 200 + start / 5000:
                 warnings.warn(
-                    f"{path}: {chrom} has {runs:,} stretches of N, as a hard-masked genome has; no site is found "
-                    "in repeats: give the soft-masked sequence (repeats in lower case)",
+                    f"{path}: {chrom} has {runs:,} stretches of N, as a hard-masked genome has; no site "
+                    "is found in repeats: give the soft-masked sequence (repeats in lower case)",
                     stacklevel=4,
                 )
             return

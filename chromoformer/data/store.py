@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from .expression import PRIOR
-from ..errors import InputError, counted, hdf5_problem, nearest, some
+from ..errors import InputError, counted, hdf5_problem, nearest, some, summary_html
 from ..genome import Region, check_inside
 from ..provenance import Stopwatch, atomic_path, record, refuse_existing
 
@@ -754,6 +754,24 @@ class Store:
             missing = [gene for gene, row in zip(genes, rows) if row < 0]
             raise unknown_genes(missing, self.genes, self.path)
         return rows
+
+    def _repr_html_(self) -> str:
+        folds = self.genes["fold"].value_counts().sort_index()
+        facts = {
+            "genome": self.genome,
+            "genes": f"{len(self.genes):,} ("
+            + ", ".join(f"fold {fold}: {number:,}" for fold, number in folds.items())
+            + ")",
+            "pCREs": f"{counted(len(self.pcres), 'contact')}, "
+            f"{len(self.pcres) / max(len(self.genes), 1):.1f} per gene",
+            "channels": some(self.channels, 20),
+            "window": f"{self.window:,} bp in bins of {', '.join(f'{size:,}' for size in self.bin_sizes)} bp",
+            "whole genes": f"up to {self.downstream:,} bp beyond the end"
+            if self.downstream is not None
+            else "",
+            "expression": self.unit,
+        }
+        return summary_html(f"Store {self.path.name}", facts)
 
     def __repr__(self) -> str:
         return (

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from ..data.batches import Batch
 from ..data.expression import PRIOR
 from ..data.whole_genes import WholeGeneBatch
+from ..errors import counted, some, summary_html
 from chromoformer.model.attention import (
     EmbeddingTransformer,
     PackedTokens,
@@ -150,6 +151,25 @@ class Chromoformer(nn.Module):
         for size in config.bin_sizes:
             positions = sinusoidal_positions(config.window // size, width)
             self.register_buffer(f"positions_{size}", positions, persistent=False)
+
+    def _repr_html_(self) -> str:
+        config = self.config
+        read = (
+            "the whole gene" if config.span == "gene" else f"{config.promoter_window or config.window:,} bp"
+        )
+        blocks = {name: getattr(config, name) for name in ("embedding", "pairwise", "regulation")}
+        facts = {
+            "task": config.task + (" (joint)" if config.joint else ""),
+            "channels": some(config.channels, 20),
+            "reads": f"{read} around the TSS, at {', '.join(f'{size:,}' for size in config.bin_sizes)} bp",
+            "pCREs": f"at most {config.max_pcres} per gene",
+            **{
+                name: f"{counted(block.layers, 'layer')}, {counted(block.heads, 'head')}, width {block.width}"
+                for name, block in blocks.items()
+            },
+            "parameters": f"{sum(weights.numel() for weights in self.parameters()):,}",
+        }
+        return summary_html("Chromoformer", facts)
 
     def _embedding_block(self) -> nn.Module:
         "Return a block that reads the promoter window, or the whole gene."
