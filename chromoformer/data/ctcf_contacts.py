@@ -184,7 +184,7 @@ def fit_law(features: np.ndarray, observed: np.ndarray, expected: np.ndarray, re
     design = np.column_stack([unique, np.ones(len(unique))])
     if np.linalg.matrix_rank(design) < 3:
         raise InputError(
-            "insulation and gain cannot be told apart: no pair, or every pair, has sites between or around it",
+            "insulation and gain cannot be separated: no pair, or every pair, has sites between or around it",
             fix="give more chromosomes, or the sites of these chromosomes",
         )
     weights = np.zeros(3)

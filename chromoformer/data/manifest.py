@@ -366,7 +366,7 @@ class Contacts(_Facts):
         The format of measured contacts, or how contacts are predicted; "ctcf" is "activity" with insulation
         by CTCF sites, and all options of "activity" apply.
     path : str or list of str or dict, optional
-        The files. For "activity" and "distance": a BED file of elements, or `{sequence: FASTA, matrix: FILE}`:
+        The files. For "activity" and "distance": a BED file of elements, or `{sequence: FASTA, matrix: F}`:
         the elements are the sites of a motif; if missing, peaks of the marks are used. For "ctcf", by name:
         the CTCF sites as `sites` (a stranded BED), or as `sequence` and `matrix`; if known, `peaks` of CTCF,
         which keep the sites inside them; and, if known, `elements` (BED).
