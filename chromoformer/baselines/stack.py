@@ -40,7 +40,7 @@ def stack_weights(scores: np.ndarray, target: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray, shape (models,)
-        Weights, at least 0, with the sum 1; equal for models that cannot be told apart.
+        Weights, at least 0, with the sum 1; equal for models with equal predictions.
     """
     from scipy.optimize import minimize
 

@@ -37,7 +37,6 @@ from chromoformer.data.expression import (
     read_expression,
     read_genes,
     read_prior,
-    refuse_own_expression,
 )
 from chromoformer.data.manifest import (
     Channel,
@@ -88,9 +87,7 @@ def genes_of(manifest: Manifest, chrom_sizes: Mapping[str, int]) -> pd.DataFrame
     if prior is None:
         return genes
     path = files_of(prior.path)[0]
-    if expression is not None:
-        refuse_own_expression(path, prior.without, prior.gene_id, expression)
-    return add_prior(genes, read_prior(path, prior.without, prior.gene_id), path)
+    return add_prior(genes, read_prior(path, prior.without, prior.gene_id, expression), path)
 
 
 def _genes_with_expression(

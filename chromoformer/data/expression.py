@@ -5,8 +5,7 @@
 # %% auto #0
 __all__ = ['ANNOTATION', 'MEASURED', 'PRIOR', 'Label', 'check_genes', 'check_tss', 'strip_version', 'refuse_other_kind',
            'read_gtf_genes', 'read_exons', 'read_gene_table', 'read_genes', 'read_expression', 'read_prior',
-           'add_prior', 'refuse_own_expression', 'median_expression', 'labels_of', 'rule_of_labels', 'note_labels',
-           'label_genes']
+           'add_prior', 'median_expression', 'labels_of', 'rule_of_labels', 'note_labels', 'label_genes']
 
 # %% ../../nbs/data/expression.ipynb #0e5e51e4
 import re
@@ -782,7 +781,9 @@ def _note_unusual(values: np.ndarray, where: str, unit: str) -> None:
         )
 
 # %% ../../nbs/data/expression.ipynb #3f28b43b
-def read_prior(path: str | Path, without: Sequence[str], gene_id: str = "gene_id") -> pd.DataFrame:
+def read_prior(
+    path: str | Path, without: Sequence[str], gene_id: str = "gene_id", own: pd.Series | None = None
+) -> pd.DataFrame:
     """Read the expression of genes in other cell types and summarise it.
 
     Parameters
@@ -793,6 +794,8 @@ def read_prior(path: str | Path, without: Sequence[str], gene_id: str = "gene_id
         Columns that are not used: the cell type itself, cells derived from it, and columns of text.
     gene_id : str, default "gene_id"
         The column of gene ids.
+    own : Series, optional
+        Expression of the cell type itself by gene_id, which no column may hold.
 
     Returns
     -------
@@ -804,9 +807,12 @@ def read_prior(path: str | Path, without: Sequence[str], gene_id: str = "gene_id
     ------
     InputError
         If a column of `without` is missing, fewer than two cell types are left, a gene is listed twice, or a
-        value is not a number of at least 0.
+        value is not a number of at least 0; or if the logarithms of a column have a correlation above 0.999
+        with those of `own`.
     """
     logarithms = np.log2(_other_cell_types(path, without, gene_id) + 1)
+    if own is not None:
+        _refuse_own(logarithms, own, path)
     summary = [getattr(logarithms, name)(axis=1) for name in ("mean", "std", "max", "min")]
     return pd.concat(summary, axis=1, keys=PRIOR)
 
@@ -824,6 +830,20 @@ def _other_cell_types(path: str | Path, without: Sequence[str], gene_id: str) ->
         )
     table = read_table(path, [gene_id, *used])
     return pd.DataFrame({name: _column_of(table, path, name, gene_id, "expression") for name in used})
+
+
+def _refuse_own(logarithms: pd.DataFrame, own: pd.Series, path: str | Path) -> None:
+    "Raise `InputError` if a column holds the expression of the cell type itself."
+    expected = np.log2(own[~own.index.duplicated()] + 1)
+    shared = expected.index.intersection(logarithms.index)
+    for name in logarithms:
+        if len(shared) > 2 and expected[shared].corr(logarithms.loc[shared, name]) > 0.999:
+            raise InputError(
+                f"column {name} is the expression of the cell type itself",
+                file=path,
+                place="prior",
+                fix=f"add {name} to `prior.without`, together with cells derived from this cell type",
+            )
 
 # %% ../../nbs/data/expression.ipynb #37a4ded6
 def add_prior(genes: pd.DataFrame, prior: pd.DataFrame, file: str | Path | None = None) -> pd.DataFrame:
@@ -862,40 +882,6 @@ def add_prior(genes: pd.DataFrame, prior: pd.DataFrame, file: str | Path | None 
             stacklevel=2,
         )
     return genes.assign(**{name: genes["gene_id"].map(prior[name]) for name in PRIOR})
-
-
-def refuse_own_expression(
-    path: str | Path, without: Sequence[str], gene_id: str, expression: pd.Series
-) -> None:
-    """Check that a matrix of other cell types does not hold the expression of this cell type.
-
-    Parameters
-    ----------
-    path : str or Path
-        Matrix of expression.
-    without : sequence of str
-        Columns that are not used.
-    gene_id : str
-        The column of gene ids.
-    expression : Series
-        Expression of this cell type by gene_id.
-
-    Raises
-    ------
-    InputError
-        If the logarithms of a column have a correlation above 0.999 with those of this cell type.
-    """
-    own = np.log2(expression[~expression.index.duplicated()] + 1)
-    others = np.log2(_other_cell_types(path, without, gene_id) + 1)
-    shared = own.index.intersection(others.index)
-    for name in others:
-        if len(shared) > 2 and own[shared].corr(others.loc[shared, name]) > 0.999:
-            raise InputError(
-                f"column {name} is the expression of the cell type itself",
-                file=path,
-                place="prior",
-                fix=f"add {name} to `prior.without`, together with cells derived from this cell type",
-            )
 
 # %% ../../nbs/data/expression.ipynb #65a0de6f
 def median_expression(genes: pd.DataFrame, train_folds: Iterable[int] | None = None) -> float:

@@ -62,7 +62,7 @@ def switch_off(
     unknown = [mark for mark in marks if mark not in channels]
     if unknown:
         raise InputError(
-            f"there are no channels {some(unknown)}; the channels are {some(channels, 20)}",
+            f"unknown channels {some(unknown)}; the channels are {some(channels, 20)}",
             fix="name channels of the store",
         )
     if marks:

@@ -172,7 +172,7 @@ def fit_probabilities(score: np.ndarray, label: np.ndarray, method: Method = "pl
     from sklearn.linear_model import LogisticRegression
 
     if method not in METHODS:
-        raise InputError(f"there is no calibration {method!r}", fix=f"use one of {', '.join(METHODS)}")
+        raise InputError(f"unknown calibration {method!r}", fix=f"use one of {', '.join(METHODS)}")
     score = np.asarray(score, np.float64)
     positive = np.asarray(label) == 1
     _check_number(len(score))

@@ -189,7 +189,7 @@ def _check_seeds(seeds: Sequence[int]) -> None:
         raise InputError(
             f"the seeds {some(list(map(str, seeds)))} are not different"
             if len(seeds)
-            else "there are no seeds",
+            else "found no seeds, expected at least one",
             place="seeds",
             fix="give each member a seed of its own",
         )
