@@ -259,7 +259,7 @@ def candidates_of(tracks: Mapping[str, Track], mark: str = "H3K27ac") -> pd.Data
     missing = [name for name in (OPEN, mark) if name not in tracks]
     if missing:
         raise InputError(
-            f"there are no peaks of {missing[0]}, which would be the candidate elements",
+            f"found no peaks of {missing[0]}, which would be the candidate elements",
             fix="name them in the manifest: open chromatin as the path of predicted contacts, or under extra",
         )
     found = []
