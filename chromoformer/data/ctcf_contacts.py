@@ -88,7 +88,7 @@ def site_features(
     if not sites["strand"].isin(["+", "-"]).all():
         raise InputError(
             "a site has no strand, so that no pair is convergent",
-            fix="give stranded sites: a BED file with a strand in column 6, or a motif that is not palindromic",
+            fix="give stranded sites: a BED file with strands, or a motif that is not palindromic",
         )
     here = sites[sites["chrom"] == chrom]
     middle = ((here["start"] + here["end"]) // 2).to_numpy()
