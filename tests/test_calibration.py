@@ -122,7 +122,7 @@ def test_unusable_calibration_genes_are_refused():
         fit_probabilities(np.full(49, 0.5), np.arange(49) % 2)
     with pytest.raises(InputError, match="have the label 1"):
         fit_probabilities(np.full(60, 0.5), np.ones(60))
-    with pytest.raises(InputError, match="no calibration 'beta'"):
+    with pytest.raises(InputError, match="unknown calibration 'beta'"):
         fit_probabilities(np.full(60, 0.5), np.arange(60) % 2, "beta")
 
 
