@@ -1,4 +1,4 @@
-"""Networks that accept stores without some of their marks: marks go by name, lacking ones are read as such."""
+"""Networks accept stores without some of their marks; marks go by name, lacking ones are read as such."""
 
 import json
 from dataclasses import replace
