@@ -515,10 +515,12 @@ class GeneDataset:
     def _keep_pcres(self, regions: pd.DataFrame, max_pcres: int | None) -> None:
         "Keep each contact's first bin, length and score, and which contacts belong to each gene."
         region = _joined([store.pcres["region"] for store in self.stores], self._regions_of_stores)
+        score = np.concatenate([store.pcres["score"].to_numpy(np.float32) for store in self.stores])
         starts = [store.pcre_start[:-1] for store in self.stores]
         counts = np.concatenate([np.diff(store.pcre_start) for store in self.stores])
+        if max_pcres == 0:
+            region, score = region[:0], score[:0]
         pcres = regions.iloc[region]
-        score = np.concatenate([store.pcres["score"].to_numpy(np.float32) for store in self.stores])
         self._pcre_first = self._tensor(pcres["first_bin"])
         self._pcre_length = self._tensor(pcres["end"] - pcres["start"])
         self._score = self._tensor(score)
@@ -585,7 +587,7 @@ class GeneDataset:
     def _keep_whole_genes(self, stretches: GeneStretches) -> WholeGeneBatch:
         "Return all whole genes, so that batches need not add up their bins again."
         every = torch.arange(len(self), device=self.device)
-        bins = -(-stretches.bins_of(every)[1] * self.bin_size // self._whole_bin)
+        bins = -(-stretches.number_of_bins(every) * self.bin_size // self._whole_bin)
         first = bins.cumsum(0) - bins
         number = int(bins.sum())
         bases = torch.int16 if self._whole_bin < 1 << 15 else torch.int32

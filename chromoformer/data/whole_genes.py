@@ -290,6 +290,21 @@ class GeneStretches:
         """
         return rows[self._genes["first_bin"][rows].argsort()]
 
+    def number_of_bins(self, rows: Tensor) -> Tensor:
+        """Return the number of bins of some genes.
+
+        Parameters
+        ----------
+        rows : Tensor, shape (B,), int64
+            Row numbers of the genes.
+
+        Returns
+        -------
+        Tensor, shape (B,), int64
+            Bins of the stores in each gene.
+        """
+        return self._genes["bins"][rows]
+
     def bins_of(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return where the bins of some genes are.
 
@@ -305,7 +320,7 @@ class GeneStretches:
         bins : Tensor, shape (B,), int64
             Number of bins of each gene.
         """
-        bins = self._genes["bins"][rows]
+        bins = self.number_of_bins(rows)
         gene = torch.repeat_interleave(bins)
         along = torch.arange(len(gene), device=gene.device) - (bins.cumsum(0) - bins)[gene]
         along = torch.where(self._genes["minus"][rows][gene], bins[gene] - 1 - along, along)
