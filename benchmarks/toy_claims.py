@@ -1,9 +1,9 @@
 """Collect the claims about the toy's planted truth from finished toy studies with different seeds.
 
-    chromoformer run workflow/studies/toy.yaml --cores 2          # and copies with other values of `simulate: seed`
+    chromoformer run workflow/studies/toy.yaml --cores 2  # and copies with another `simulate: seed`
     python benchmarks/toy_claims.py runs/toy runs/toy_seed1 runs/toy_seed2
 
-Writes benchmarks/results/toy_claims.json: every claim of each study's report, with its numbers and whether it holds.
+Writes benchmarks/results/toy_claims.json: every claim of each study's report, with its numbers.
 """
 
 import argparse
