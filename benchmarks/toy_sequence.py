@@ -4,8 +4,9 @@
 
 --seeds are those of the epigenomes (`SequenceRules`), which are analysed together: folds of different
 epigenomes are different folds. Gradient-boosted trees read the mean of each mark in the promoter window and
-in the pCREs, weighted by contact score, and are trained three times each. The strengths of the rules were
-chosen on the epigenomes of seeds 0 to 2. Epigenomes and stores in OUT are kept. Writes
+in the pCREs, weighted by contact score. They are trained three times, so that differences are tested, but
+their training involves no randomness: intervals are over genes. The strengths of the rules were chosen on the
+epigenomes of seeds 0 to 2. Epigenomes and stores in OUT are kept. Writes
 benchmarks/results/toy.sequence.json. Takes a minute per epigenome on one core.
 """
 
