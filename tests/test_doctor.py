@@ -1,15 +1,18 @@
 """`chromoformer doctor`: each check finds its problem and suggests a fix."""
 
 import os
+import sys
 from collections import namedtuple
 from importlib import metadata
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from command_line import chromoformer, listing, succeed
 
 from chromoformer import doctor
+from chromoformer.data import motifs
 
 
 def result(checks, what):
@@ -19,7 +22,17 @@ def result(checks, what):
 
 def test_doctor_checks_everything_and_leaves_no_file(tmp_path):
     checks = doctor.examine(tmp_path)
-    names = ["python", "chromoformer", "packages", "threads", "memory", "GPU", "disk", "analyses"]
+    names = [
+        "python",
+        "chromoformer",
+        "packages",
+        "threads",
+        "memory",
+        "GPU",
+        "sequences",
+        "disk",
+        "analyses",
+    ]
     assert [check.what for check in checks] == names
     assert listing(tmp_path) == {} and all(check.fix for check in checks if check.state != doctor.GOOD)
     assert str(tmp_path) in result(checks, "disk").found and os.sep in result(checks, "chromoformer").found
@@ -28,7 +41,15 @@ def test_doctor_checks_everything_and_leaves_no_file(tmp_path):
 def test_command_exits_with_status_1_and_a_fix_if_there_is_a_problem(tmp_path):
     assert "No problems found" in succeed("doctor", "--folder", tmp_path).out
     wrong = chromoformer("doctor", "--folder", tmp_path / "nowhere")
-    assert wrong.status == 1 and "Fix: create it" in wrong.out and "1 of 8 checks" in wrong.err
+    assert wrong.status == 1 and "Fix: create it" in wrong.out and "1 of 9 checks" in wrong.err
+
+
+def test_a_scanner_that_finds_nothing_or_cannot_be_loaded_is_reported(monkeypatch):
+    assert doctor._sequences().state == doctor.GOOD
+    monkeypatch.setattr(motifs, "_hits", lambda codes, *rest: (np.zeros(0, np.int64), np.zeros(0)))
+    assert doctor._sequences().state == doctor.BAD and "BED" in doctor._sequences().fix
+    monkeypatch.setitem(sys.modules, "lightmotif", None)
+    assert doctor._sequences().state == doctor.BAD and "pip install" in doctor._sequences().fix
 
 
 @pytest.mark.parametrize(

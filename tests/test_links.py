@@ -7,11 +7,14 @@ import numpy as np
 import pandas as pd
 import papermill
 import pytest
+import torch
 import yaml
 from command_line import refused, succeed
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 
+from chromoformer.data.batches import loader
+from chromoformer.data.manifest import Contacts, Manifest
 from chromoformer.data.store import Store
 from chromoformer.errors import InputError
 from chromoformer.experiments.link_features import (
@@ -22,6 +25,7 @@ from chromoformer.experiments.link_features import (
     insulation,
     link_features,
     mean_depth,
+    peak_files,
     read_domains,
 )
 from chromoformer.experiments.links import (
@@ -41,7 +45,9 @@ from chromoformer.experiments.links import (
 )
 from chromoformer.genome import Region
 from chromoformer.interpret.gene import withhold_each
-from chromoformer.interpret.perturbation import perturb
+from chromoformer.interpret.perturbation import perturb, perturb_pairs, silence
+from chromoformer.model.checkpoint import load, read_config
+from chromoformer.training.models import dataset_for
 
 SIZES = {"chr1": 3_000_000, "chr2": 1_000_000}
 ROOT = Path(__file__).resolve().parents[1]
@@ -55,6 +61,38 @@ def track(*intervals):
 
 
 # -- features ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("contacts", "expected"),
+    [
+        ({"kind": "activity", "path": "open.narrowPeak"}, {"DNase": "open.narrowPeak"}),
+        ({"kind": "distance", "path": "open.bed"}, {"DNase": "open.bed"}),
+        ({"kind": "activity", "path": {"sequence": "a.fa", "matrix": "m.jaspar"}}, {}),
+        ({"kind": "ctcf", "path": {"sites": "s.bed"}}, {}),
+        ({"kind": "ctcf", "path": {"sites": "s.bed", "peaks": "c.bed"}}, {"CTCF": "c.bed"}),
+        (
+            {"kind": "ctcf", "path": {"sequence": "a.fa", "matrix": "m", "elements": "open.bed"}},
+            {"DNase": "open.bed"},
+        ),
+        ({"kind": "none"}, {}),
+    ],
+)
+@pytest.mark.parametrize("otherwise", [False, True])
+def test_peaks_are_those_that_the_manifest_names_and_never_a_sequence(contacts, expected, otherwise):
+    entry = Contacts(**contacts)
+    if otherwise and entry.kind != "none":
+        entry = Contacts(kind="bedpe", path="loops.bedpe", otherwise=entry)
+    channel = {"name": "H3K27ac", "kind": "peaks", "path": "k27ac.narrowPeak"}
+    manifest = Manifest(
+        name="a",
+        genome="toy",
+        chrom_sizes={"path": "sizes"},
+        annotation={"kind": "gtf", "path": "genes.gtf"},
+        channels=[channel, {"name": "GC", "kind": "gc", "path": "a.fa"}],
+        contacts=entry,
+    )
+    assert peak_files(manifest) == {"H3K27ac": "k27ac.narrowPeak"} | expected
 
 
 def test_mean_depth_equals_the_mean_over_bases():
@@ -343,6 +381,45 @@ def test_silencing_a_pair_equals_silencing_its_interval_for_its_gene(toy_runs, t
         interval = Region(row["chrom"], int(row["start"]), int(row["end"]))
         expected = perturb(toy_runs, store, interval, genes=[row["gene_id"]])["effect"].iloc[0]
         assert found["effect"][k] == pytest.approx(expected, abs=1e-6)
+
+
+def test_pairs_are_silenced_as_a_network_reads_a_store_without_their_signal(toy_runs, toy_store):
+    store = Store(toy_store)
+    model = load(toy_runs[0], torch.float64).eval()
+    fold = read_config(toy_runs[0])[1][0]
+    with_pcres = store.pcres["gene"].unique()
+    rows = [row for row in with_pcres if store.genes["fold"].iloc[row] == fold][:3]
+    pairs = []
+    for row in rows:
+        region = store.regions.iloc[store.pcres["region"].iloc[store.pcre_start[row]]]
+        pairs.append((region["chrom"], region["start"], region["end"], store.genes["gene_id"].iloc[row]))
+    pairs = pd.DataFrame(pairs, columns=["chrom", "start", "end", "gene_id"], index=[7, 7, 9])
+    found = perturb_pairs(toy_runs[0], store, pairs, ["H3K27ac", "H3K4me1"], dtype=torch.float64)
+    assert found.index.tolist() == [7, 7, 9] and found["read"].all() and found["held_out"].all()
+    for row, pair, effect in zip(rows, pairs.itertuples(), found["effect"]):
+        changed = silence(store, Region(pair.chrom, int(pair.start), int(pair.end)), ["H3K27ac", "H3K4me1"])
+        inputs = (dataset_for(model, one, "cpu", in_memory=False) for one in (store, changed))
+        with torch.no_grad():
+            before, after = (model(next(iter(loader(one, np.array([row]))))) for one in inputs)
+        log_odds = [(one[0, 1] - one[0, 0]).item() for one in (before, after)]
+        assert effect == pytest.approx(log_odds[0] - log_odds[1], abs=1e-6)
+        assert effect != 0
+
+
+def test_silencing_knows_genes_by_their_id_without_version_and_widens_the_element(toy_runs, toy_store):
+    store = Store(toy_store)
+    region = store.regions.iloc[store.pcres["region"].iloc[0]]
+    gene = store.genes["gene_id"].iloc[store.pcres["gene"].iloc[0]]
+    just_before = (region["start"] - 50, region["start"])
+    pairs = pd.DataFrame(
+        [(region["chrom"], *just_before, gene + ".3")], columns=["chrom", "start", "end", "gene_id"]
+    )
+    assert silencing_effects(toy_runs, store, pairs)["read"].tolist() == [False]
+    wide = silencing_effects(toy_runs, store, pairs, flank=300)
+    assert wide["read"].tolist() == [True]
+    interval = Region(region["chrom"], int(just_before[0]) - 300, int(just_before[1]) + 300)
+    expected = perturb(toy_runs, store, interval, genes=[gene])["effect"].iloc[0]
+    assert wide["effect"].iloc[0] == pytest.approx(expected, abs=1e-6)
 
 
 def test_ranked_links_are_those_of_withheld_pcres(toy_runs, toy_store):
