@@ -125,13 +125,17 @@ def simulate(
     long_genes: Annotated[
         bool, typer.Option("--long-genes", help="Genes of 5 to 150 kb, for networks that read whole genes.")
     ] = False,
+    sequence: Annotated[
+        bool, typer.Option("--sequence", help="A DNA sequence with CTCF sites that block enhancers.")
+    ] = False,
     seed: Seed = 0,
     force: Force = False,
 ):
     """Simulate a toy epigenome in real file formats, together with the rules that made it."""
     from chromoformer.simulate.epigenome import simulate as write
 
-    write(folder, genes, seed, scale=scale, cell_types=cell_type, long_genes=long_genes, force=force)
+    kind = {"scale": scale, "long_genes": long_genes, "sequence": sequence}
+    write(folder, genes, seed, cell_types=cell_type, force=force, **kind)
     _print(
         f"{folder}: a toy epigenome; its README.txt describes each file.",
         f"Next: chromoformer build {folder}/cellA.yaml --out cellA.h5",

@@ -155,6 +155,30 @@ def _multiplication(device: str, name: str) -> Check:
     fix = "" if right else "use --device cpu: the results of the GPU are wrong"
     return Check("GPU", GOOD if right else BAD, f"{name}: --device {device}", fix)
 
+# %% ../nbs/doctor.ipynb #fe62bf16
+def _sequences() -> Check:
+    "Check whether the scanner of motifs finds a word on both strands of a short sequence."
+    try:
+        import numpy as np
+        import pysam
+
+        from chromoformer.data.motifs import Motif, scan
+        from chromoformer.data.sequence import Piece, encoded
+
+        word = "AACCGTGA"
+        counts = np.eye(4)[encoded(word)].T * 100
+        bases = encoded("T" * 40 + word + "T" * 40 + "TCACGGTT" + "T" * 40)
+        sites = scan([Piece("chr1", 0, bases)], Motif("word", "", counts), min_score=10.0)
+        found = list(zip(sites["start"].tolist(), sites["strand"]))
+    except (ImportError, OSError, RuntimeError) as error:
+        fix = "install them again: pip install --force-reinstall lightmotif pysam"
+        return Check("sequences", BAD, f"motifs cannot be found ({error})", fix)
+    if found != [(40, "+"), (88, "-")]:
+        fix = "install lightmotif again, or give the sites of motifs as BED files"
+        return Check("sequences", BAD, "a motif in a test sequence is not found", fix)
+    versions = f"lightmotif {metadata.version('lightmotif')}, pysam {pysam.__version__}"
+    return Check("sequences", GOOD, f"motifs are found ({versions})")
+
 # %% ../nbs/doctor.ipynb #d0c70013
 def _disk(folder: Path) -> Check:
     "Check the free space of a folder, and whether files can be written, renamed and opened as HDF5."
@@ -215,7 +239,8 @@ def examine(folder: str | Path = ".") -> list[Check]:
     Returns
     -------
     list of Check
-        Python, this library, its requirements, threads, memory, GPU, disk, and the analysis notebooks.
+        Python, this library, its requirements, threads, memory, GPU, sequences, disk, and the analysis
+        notebooks.
     """
     disk = _disk(Path(folder).resolve())
-    return [*_installation(), _threads(), _memory(), _gpu(), disk, _notebooks()]
+    return [*_installation(), _threads(), _memory(), _gpu(), _sequences(), disk, _notebooks()]

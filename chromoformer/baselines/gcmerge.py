@@ -25,7 +25,7 @@ from ..data.batches import GeneDataset
 from ..data.build import channel_sums
 from ..data.contacts import READING, read_contacts
 from ..data.coolers import bin_weights, median_counts, open_cooler, read_cool
-from ..data.manifest import Manifest, files_of, read_manifest
+from ..data.manifest import PREDICTED, Manifest, files_of, read_manifest
 from ..data.predicted_contacts import averaged
 from ..errors import InputError
 from ..genome import bare_name, match_chroms, read_chrom_sizes
@@ -221,7 +221,7 @@ def node_contacts(
 def _read_edges(manifest: Manifest, nodes: Nodes, neighbours: int, hic: str | None) -> pd.DataFrame:
     "Read the contacts as a table of two anchors and a contact score."
     contacts = manifest.contacts
-    if hic is None and contacts.kind in ("none", "activity", "distance", "ctcf"):
+    if hic is None and contacts.kind in ("none", *PREDICTED):
         raise InputError(
             "there are no measured contacts to make a graph of",
             place=f"contacts of manifest {manifest.name}",

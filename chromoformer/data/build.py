@@ -39,6 +39,7 @@ from chromoformer.data.expression import (
     read_prior,
 )
 from chromoformer.data.manifest import (
+    FROM_SEQUENCE,
     Channel,
     Contacts,
     DataFile,
@@ -357,7 +358,7 @@ def _as_bigwig(
 ) -> Path:
     "Return the bigWig of a channel of another kind, made in a folder unless it is there."
     track = Path(folder) / f"{quote(channel.name, safe='')}.bigWig"
-    if not track.exists() and channel.kind in ("motif", *COMPOSITION):
+    if not track.exists() and channel.kind in FROM_SEQUENCE:
         sizes = dict(sorted(chrom_sizes.items()))
         write_bigwig(track, sizes, _sequence_intervals(channel, sizes, required))
     elif not track.exists():
@@ -607,7 +608,7 @@ def _warn_of_repeated_tracks(manifest: Manifest, records: Mapping[str, Mapping[s
     uses: dict[tuple, list[str]] = {}
     for channel in manifest.channels:
         files = numbered(channel.name, track_files(channel))
-        if channel.kind in ("motif", *COMPOSITION):  # one sequence serves many tracks
+        if channel.kind in FROM_SEQUENCE:  # one sequence serves many tracks
             read = tuple(records[name]["sha256"] for name in files)
             options = (channel.kind, channel.value, channel.motif, channel.p_value, channel.strand)
             uses.setdefault((read, *options), []).append(f"{channel.name} ({channel.kind})")

@@ -17,7 +17,7 @@ import pandas as pd
 
 from .bigwig import existing
 from .build import channel_sums
-from .manifest import Channel, files_of, read_manifest
+from .manifest import FROM_SEQUENCE, Channel, files_of, read_manifest
 from .store import Store, open_store, record_store, write_store
 from ..errors import InputError
 from ..provenance import Stopwatch, file_record, numbered
@@ -68,7 +68,7 @@ def add_channel(
         )
     files = numbered(channel.name, files_of(channel.path))
     records = {name: file_record(existing(file)) for name, file in files.items()}
-    is_sequence = channel.kind in ("motif", "gc", "cpg")  # one sequence serves many tracks
+    is_sequence = channel.kind in FROM_SEQUENCE  # one sequence serves many tracks
     if channel.value is None and not is_sequence:  # another value of the same peaks is another track
         _warn_of_known_files(store, records)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from .coolers import positions_within
 from .motifs import SITE_COLUMNS
 from ..errors import InputError, some
 
@@ -105,7 +106,7 @@ def site_features(
 def _within(positions: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
     "Return how many positions lie in each half-open interval."
     ordered = np.sort(positions)
-    return np.maximum(np.searchsorted(ordered, end) - np.searchsorted(ordered, start), 0)
+    return np.maximum(positions_within(ordered, start, end)[1], 0)
 
 # %% ../../nbs/data/ctcf_contacts.ipynb #5fbc2572
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from chromoformer.data.contacts import (
 )
 from .coolers import CONTACT, NO_CONTACTS, contact_rows, positions_within, read_cool
 from .ctcf_contacts import CtcfLaw, bound_sites, with_ctcf
-from .manifest import Contacts, files_of, is_scan, kinds_of_marks
+from .manifest import PREDICTED, Contacts, files_of, is_scan, kinds_of_marks
 from .motifs import sites_of
 from .tables import numbers, read_table
 from .tracks import bin_sums, bins_of
@@ -351,7 +351,7 @@ def contacts_of(
     chrom_sizes : mapping of str to int
         Chromosome lengths in bp by name.
     tracks : mapping of str to sequence of str or Path
-        For the kinds activity and distance, the bigWigs of each mark.
+        For predicted contacts: the bigWigs of each mark.
 
     Returns
     -------
@@ -366,7 +366,7 @@ def contacts_of(
     """
     if entry.kind == "average":
         return averaged(entry, chrom_sizes, genes)
-    if entry.kind in ("activity", "distance", "ctcf"):
+    if entry.kind in PREDICTED:
         return _predicted(entry, genes, chrom_sizes, tracks)
     options = _options(entry, [*READING[entry.kind], *SELECTING])
     return read_contacts(entry.kind, entry.path, chrom_sizes, genes=genes, **options)

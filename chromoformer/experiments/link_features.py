@@ -10,13 +10,15 @@ __all__ = ['Track', 'OPEN', 'NEAREST', 'REACH', 'SAME', 'PROMOTER', 'ANCHOR', 'W
 # %% ../../nbs/experiments/link_features.ipynb #51f00002
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ..data.coolers import positions_within
 from ..data.expression import strip_version
 from ..data.loops import read_loops
-from ..data.manifest import Manifest, files_of
+from ..data.manifest import PREDICTED, Contacts, Manifest, files_of, is_scan
 from ..data.predicted_contacts import read_elements
 from ..data.tables import numbers, read_table
 from ..data.tracks import peak_intervals
@@ -35,7 +37,7 @@ def peak_files(manifest: Manifest) -> dict[str, str]:
     ----------
     manifest : Manifest
         A manifest. Its channels of kind peaks, the narrowPeak and broadPeak files of `extra`, and the
-        elements of predicted contacts (as "DNase") are used.
+        elements (as "DNase") and CTCF peaks of predicted contacts are used.
 
     Returns
     -------
@@ -51,9 +53,20 @@ def peak_files(manifest: Manifest) -> dict[str, str]:
             found[name] = files[0]
     contacts = manifest.contacts
     for entry in (contacts, getattr(contacts, "otherwise", None)):
-        if entry is not None and entry.kind in ("activity", "distance") and entry.path:
-            found.setdefault(OPEN, files_of(entry.path)[0])
+        for name, file in _peaks_of_contacts(entry).items():
+            found.setdefault(name, file)
     return found
+
+
+def _peaks_of_contacts(entry: Contacts | None) -> dict[str, str]:
+    "Return the files of peaks that predicted contacts name: elements, and peaks of CTCF."
+    if entry is None or entry.kind not in PREDICTED or not entry.path:
+        return {}
+    if entry.kind != "ctcf":  # sites of a motif in a sequence are not peaks
+        return {} if is_scan(entry.path) else {OPEN: files_of(entry.path)[0]}
+    names = {"elements": OPEN, "peaks": "CTCF"}
+    files: Any = entry.path
+    return {names[key]: files[key] for key in names if key in files}
 
 
 def read_tracks(files: Mapping[str, str | Path], chrom_sizes: Mapping[str, int]) -> dict[str, Track]:
@@ -316,11 +329,14 @@ def competition(
     found = {name: np.zeros(len(middle)) for name in names}
     place = candidates["middle"].to_numpy()
     activity = candidates["activity"].to_numpy()
+    reached, near_by = (
+        [slice(first, first + count) for first, count in zip(*positions_within(place, at - far, at + far))]
+        for at, far in ((tss, REACH), (middle, 10_000))
+    )
     for pair, (element, site, mine) in enumerate(zip(middle, tss, own)):
-        reach = slice(*np.searchsorted(place, [site - REACH, site + REACH]))
+        reach, near = reached[pair], near_by[pair]
         for name, value in _compared(place[reach], activity[reach], element, site, mine).items():
             found[name][pair] = value
-        near = slice(*np.searchsorted(place, [element - 10_000, element + 10_000]))
         others = np.abs(place[near] - element) > SAME
         found["activity at element"][pair] = np.log1p(activity[near][others].sum())
     return found
@@ -439,8 +455,8 @@ def insulation(
     found: dict[str, np.ndarray] = {}
     if ctcf is not None:
         site = (ctcf[0] + ctcf[1]) // 2
-        ends = np.searchsorted(site, [low + 500, np.maximum(high - 500, low + 500)])
-        depths = [ctcf[2][first:last] for first, last in ends.T]
+        first, count = positions_within(site, low + 500, np.maximum(high - 500, low + 500))
+        depths = [ctcf[2][begin : begin + number] for begin, number in zip(first, count)]
         found["CTCF between"] = np.log1p([len(part) for part in depths])
         found["CTCF depth between"] = np.log1p([part.sum() for part in depths])
         found["highest CTCF between"] = np.log1p([part.max(initial=0) for part in depths])

@@ -31,12 +31,11 @@ from ..data.store import Store, open_store
 from ..data.tables import numbers, read_table
 from ..errors import InputError
 from .link_features import expression_elsewhere
-from ..genome import Region, match_chroms
-from ..interpret.gene import logit, models_of_genes, withhold_each
-from ..interpret.perturbation import link_table, silence
+from ..genome import match_chroms
+from ..interpret.gene import models_of_genes, withhold_each
+from ..interpret.perturbation import link_table, perturb_pairs
 from ..metrics import blocks_of, resampled, share_interval, value_with_interval
-from ..training.models import Models, dataset_for, held_out_genes
-from ..training.predict import outputs_of
+from ..training.models import Models, held_out_genes
 
 # %% ../../nbs/experiments/links.ipynb #51f10004
 TESTED = ("chrom", "start", "end", "gene_id", "tss", "effect", "significant", "regulated")
@@ -498,35 +497,25 @@ def silencing_effects(
     """
     store = open_store(store)
     found = pd.DataFrame({"effect": np.nan, "read": False, "held_out": False}, index=pairs.index)
-    ids = strip_version(pairs["gene_id"])
+    ids = pd.Series(strip_version(pairs["gene_id"]), index=pairs.index)
     in_store = dict(zip(strip_version(store.genes["gene_id"]), store.genes["gene_id"]))
     folds = _folds_of(models, store)
     fold_of = dict(zip(store.genes["gene_id"], store.genes["fold"]))
-    wanted = [in_store[gene] for gene in dict.fromkeys(ids) if gene in in_store]
-    wanted = [gene for gene in wanted if folds is None or fold_of[gene] in folds]
-    if not wanted:
+    known = ids.isin(in_store)
+    if folds is not None:
+        known = known & ids.map(in_store).map(fold_of).isin(folds)
+    known = known.to_numpy()
+    if not known.any():
         return found
-    row_of_pair = np.array([store.gene_rows([in_store[gene]])[0] if gene in in_store else -1 for gene in ids])
-    for _, model, rows, held_out in models_of_genes(models, store, wanted, dtype):
-        model.to(device).eval()
-        before = dict(zip(rows, _logits(model, store, rows, device)))
-        known = dict(zip(rows, held_out))
-        for place in np.flatnonzero(np.isin(row_of_pair, rows)):
-            row = row_of_pair[place]
-            pair = pairs.iloc[place]
-            interval = Region(pair["chrom"], max(0, int(pair["start"]) - flank), int(pair["end"]) + flank)
-            silent = silence(store, interval)
-            read = row in silent.genes_reading()
-            after = _logits(model, silent, np.array([row]), device)[0] if read else before[row]
-            effect = float(before[row] - after)
-            found.iloc[place] = [effect, bool(read), bool(known[row])]
-    return found.astype({"read": bool, "held_out": bool})
-
-
-def _logits(model: Any, store: Store, rows: np.ndarray, device: str) -> np.ndarray:
-    "Return the log-odds or the predicted log2(expression + 1) of some genes."
-    data = dataset_for(model, store, device, in_memory=False)
-    return logit(torch.from_numpy(outputs_of(model, data, rows))).double().numpy()
+    wanted = pairs.loc[known, ["chrom", "start", "end"]].assign(gene_id=ids[known].map(in_store))
+    wanted["start"] = (wanted["start"] - flank).clip(lower=0)
+    wanted["end"] += flank
+    effects = perturb_pairs(models, store, wanted, device=device, dtype=dtype)
+    for name in found:
+        column = found[name].to_numpy(copy=True)
+        column[known] = effects[name]
+        found[name] = column
+    return found
 
 
 def _folds_of(models: Models, store: Store) -> set[int] | None:
