@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install demo test test-all export format in-step lint types notebooks readme docs hooks lab published clean
+.PHONY: help install demo test test-all export format in-step lint types notebooks readme docs wheel hooks lab published clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -57,6 +57,10 @@ readme: $(INSTALLED)  ## write README.md from nbs/index.ipynb
 
 docs: $(INSTALLED)  ## build the site in docs/_build/html; STUDY=FOLDER takes the gallery from a finished study
 	$(BIN)/python docs/build.py $(if $(STUDY),--study $(STUDY))
+
+wheel: $(INSTALLED)  ## build the package with analyses, workflow, studies and manifests, in dist/
+	rm -rf build dist
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
 hooks: $(INSTALLED)  ## set up git to check each commit and to merge notebooks cell by cell
 	git config core.hooksPath .githooks

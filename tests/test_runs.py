@@ -6,14 +6,15 @@ The tests execute real notebooks through Snakemake.
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict
 from pathlib import Path
 
+import nbformat
 import pytest
 import torch
 import yaml
@@ -21,8 +22,6 @@ from command_line import TINY, chromoformer, succeed
 from test_studies import notebook
 
 from chromoformer.provenance import read_record, sha256, verify
-from chromoformer.studies.staleness import parts_of
-from chromoformer.studies.workflow import open_study
 
 ROOT = Path(__file__).resolve().parents[1]
 STEP = """
@@ -32,6 +31,7 @@ if fold == 2 and not Path("gate").exists():
     raise RuntimeError("the gate is shut")
 write_json(f"{out}/metrics.json", {"auc": {"value": fold / 4, "low": 0.1, "high": 0.9}})
 """
+WRITE = "from chromoformer.provenance import write_json\nwrite_json(f'{out}/metrics.json', {})"
 SUM = """
 import json
 from pathlib import Path
@@ -79,11 +79,8 @@ def results(folder: Path) -> dict[str, str]:
 
 def started(folder: Path) -> set[str]:
     "Return the jobs that started in the last run of a study."
-    return {
-        event["job"]
-        for event in map(json.loads, (folder / ".study" / "events.jsonl").read_text().splitlines())
-        if event["event"] == "begun"
-    }
+    log = (folder / ".study" / "snakemake.log").read_text()
+    return set(re.findall(r"^Job \d+: (\S+)$", log, flags=re.MULTILINE))
 
 
 @pytest.mark.slow
@@ -99,13 +96,13 @@ def test_failure_stops_only_dependent_jobs_and_the_same_command_continues(tmp_pa
     failed = out / "step" / "fold2"
     assert (out / "step" / "fold1" / "provenance.json").exists() and (failed / "notebook.ipynb").exists()
     assert not (failed / "metrics.json").exists() and not (out / "sum").exists()
-    assert json.loads((failed / "error.json").read_text())["error"] == "RuntimeError: the gate is shut"
+    log = out / ".study" / "logs" / "step" / "fold2.log"
+    assert "Failed in cell [3]: RuntimeError: the gate is shut" in log.read_text()
 
     (out / "gate").touch()
     succeed(*command)
     assert started(out) == {"step/fold2", "sum"}
     assert json.loads((out / "sum" / "metrics.json").read_text()) == {"sum": 0.75}
-    assert not (failed / "error.json").exists()
     assert verify(out / "sum") == [] and verify(out / "step" / "fold1") == []
     record = read_record(failed)
     assert record["parameters"] == {"out": "step/fold2", "fold": 2, "seed": 0}
@@ -113,7 +110,9 @@ def test_failure_stops_only_dependent_jobs_and_the_same_command_continues(tmp_pa
     assert {"papermill", "nbclient", "snakemake", "torch", "python"} <= set(record["versions"])
     assert record["started"] <= record["ended"]
 
-    files = [file for file in out.rglob("*") if file.is_file() and ".study" not in file.parts]
+    files = [
+        file for file in out.rglob("*") if file.is_file() and not {".study", ".snakemake"} & {*file.parts}
+    ]
     before = {file: file.stat().st_mtime_ns for file in files}
     assert "Nothing to do: all 3 jobs" in succeed(*command).out
     assert {file: file.stat().st_mtime_ns for file in before} == before
@@ -128,58 +127,105 @@ def test_only_jobs_that_a_change_affects_run_again(tmp_path, monkeypatch):
     command = ["run", study, "--cores", 2, "--notebooks", tmp_path]
     succeed(*command)
     later = time.time() + 1
-    os.utime(tmp_path / "step.ipynb", (later, later))  # saved again: its jobs run and write the same
-    succeed(*command)
-    assert started(out) == {"step/fold1", "step/fold2"} and verify(out / "sum") == []
+    os.utime(tmp_path / "step.ipynb", (later, later))  # the same content
+    assert "Nothing to do" in succeed(*command).out
     content = yaml.safe_load(study.read_text())
-    content["analyses"]["step"] = {"seed": 1}
+    content["analyses"]["sum"] = {"notebook": "sum", "threads": 2}
     study.write_text(yaml.safe_dump(content))
-    reason = "step/fold1, step/fold2: changed: parameters"
-    assert reason in succeed("plan", study, "--notebooks", tmp_path).out
-    assert f"Runs again: {reason}" in succeed(*command).out
-    assert started(out) == {"step/fold1", "step/fold2"}  # the same numbers: the sum does not run
+    assert "sum: changed: parameters" in succeed("plan", study, "--notebooks", tmp_path).out
+    assert "Runs again: sum: changed: parameters" in succeed(*command).out
+    assert started(out) == {"sum"}
     write_step(tmp_path, STEP.replace("fold / 4", "fold / 8"))
+    assert "step/fold1, step/fold2: changed: notebook" in succeed("plan", study, "--notebooks", tmp_path).out
     succeed(*command)
     assert started(out) == {"step/fold1", "step/fold2", "sum"}
     assert json.loads((out / "sum" / "metrics.json").read_text()) == {"sum": 0.375}
-    (out / "step" / "fold1" / "metrics.json").unlink()
+    (out / "sum" / "metrics.json").unlink()
     succeed(*command)
-    assert started(out) == {"step/fold1"}
+    assert started(out) == {"sum"}
     shutil.move(out, tmp_path / "elsewhere")
     assert "Nothing to do" in succeed(*command, "--out", tmp_path / "elsewhere").out
     assert "all as recorded" in succeed("verify", tmp_path / "elsewhere").out
 
 
-def write_older_records(study: Path, out: Path) -> None:
-    "Write what a version of the library with other modules left behind: finished jobs, one interrupted job."
-    _, _, jobs = open_study(study, out, study.parent)
-    for key, job in jobs.items():
-        parts = parts_of(out, job) | {"library": {"chromoformer.training": "1", "chromoformer.runs": "1"}}
+def snakemake(*arguments, **options) -> str:
+    "Run plain Snakemake and return what it prints."
+    command = [sys.executable, "-m", "snakemake", *map(str, arguments)]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    return subprocess.run(command, text=True, check=True, **streams, **options).stdout
+
+
+@pytest.mark.slow
+def test_plain_snakemake_and_the_command_write_the_same_bits(tmp_path):
+    study, out = small_study(tmp_path), tmp_path / "small"
+    given = ["--snakefile", ROOT / "workflow" / "Snakefile", "--configfile", study, "--cores", 2]
+    given += ["--config", f"notebooks={tmp_path}"]
+    out.mkdir()
+    (out / "gate").touch()
+    snakemake(*given, cwd=tmp_path)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "gate").touch()
+    succeed("run", study, "--cores", 2, "--notebooks", tmp_path, "--out", tmp_path / "other")
+    assert "metrics.json" in str(results(out)) and results(out) == results(tmp_path / "other")
+    again = succeed("run", study, "--cores", 2, "--notebooks", tmp_path, "--out", out).out
+    assert "Nothing to do: all 3 jobs" in again
+    assert "Nothing to be done" in snakemake(*given, cwd=tmp_path)
+    assert "digraph" in snakemake(*given, "--dag", cwd=tmp_path)
+    snakemake(*given, "--report", tmp_path / "report.html", cwd=tmp_path)
+    assert "step/fold2/notebook.html" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_changed_module_runs_exactly_the_jobs_whose_notebooks_import_it(tmp_path):
+    for name in ("chromoformer", "workflow"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    notebook(tmp_path, "scores", "out: str = ''", "import chromoformer.metrics", WRITE)
+    notebook(tmp_path, "tables", "out: str = ''", "import chromoformer.studies.collect", WRITE)
+    notebook(tmp_path, "alone", "out: str = ''", WRITE)
+    (tmp_path / "cell.h5").write_bytes(b"a store that nobody reads")
+    content = {"name": "small", "out": "small", "cell_types": {"cell": "cell.h5"}}
+    content["analyses"] = {"scores": {}, "tables": {}, "alone": {}}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(content))
+    given = ["--configfile", "study.yaml", "--cores", 2, "--config", f"notebooks={tmp_path}"]
+    environment = {"cwd": tmp_path, "env": os.environ | {"PYTHONPATH": str(tmp_path)}}
+    snakemake(*given, **environment)
+    for module, expected in (("metrics", {"scores"}), ("studies/collect", {"tables"})):
+        with open(tmp_path / "chromoformer" / f"{module}.py", "a") as file:
+            file.write("\n# a comment changes nothing\n")
+        assert "Nothing to be done" in snakemake(*given, "-n", **environment)
+        with open(tmp_path / "chromoformer" / f"{module}.py", "a") as file:
+            file.write("\nCHANGED = True\n")
+        found = snakemake(*given, **environment)
+        assert set(re.findall(r"^Job \d+: (\S+)$", found, flags=re.MULTILINE)) == expected
+
+
+def write_older_records(out: Path) -> None:
+    "Write what an older version of the library left behind: finished jobs, one interrupted job."
+    for key in ("step/fold1", "step/fold2", "sum"):
         (out / key).mkdir(parents=True)
-        (out / key / "job.json").write_text(json.dumps({"parts": parts, "job": asdict(job)}))
+        job = {"key": key, "kind": key.split("/")[0], "parameters": {}, "needs": []}
+        (out / key / "job.json").write_text(json.dumps({"parts": {}, "job": job}))
         (out / key / "metrics.json").write_text("{}")
-        status = {"parts": parts, "digest": "1", "notebook_modified": 0, "resumed": False}
-        content = {"what": f"{job.kind}, job of a study", "inputs": {}, "outputs": {}, "seconds": 1.0}
+        content = {"inputs": {}, "outputs": {}, "seconds": 1.0, "job": job | {"parts": {}, "digest": "1"}}
         if key != "step/fold2":
-            (out / key / "provenance.json").write_text(json.dumps(content | {"job": asdict(job) | status}))
+            (out / key / "provenance.json").write_text(json.dumps(content))
 
 
 def test_plan_of_a_study_from_an_older_version_says_what_runs_again_and_why(tmp_path):
     study, out = small_study(tmp_path), tmp_path / "small"
-    write_older_records(study, out)
+    write_older_records(out)
     output = succeed("plan", study, "--out", out, "--notebooks", tmp_path).out
-    reorganised = "changed: the library's modules were reorganised (gone: runs)"
-    assert f"Runs again:\n  step/fold1: {reorganised}\n  step/fold2: was interrupted\n" in output
-    assert f"  sum: waits for step/fold1, step/fold2; {reorganised}\n" in output
+    assert "Runs again:\n  step/fold1: was made by an older version of the library\n" in output
+    assert "  step/fold2: was interrupted\n" in output
 
 
 @pytest.mark.slow
-def test_study_from_an_older_version_runs_again_and_says_why(tmp_path):
+def test_study_from_an_older_version_runs_again(tmp_path):
     study, out = small_study(tmp_path), tmp_path / "small"
-    write_older_records(study, out)
+    write_older_records(out)
     (out / "gate").touch()
     output = succeed("run", study, "--out", out, "--notebooks", tmp_path, "--cores", 2).out
-    assert "Runs again: step/fold1: changed: the library's modules were reorganised (gone: runs)" in output
+    assert "Runs again: step/fold1: was made by an older version" in output
     assert started(out) == {"step/fold1", "step/fold2", "sum"}
     assert json.loads((out / "sum" / "metrics.json").read_text()) == {"sum": 0.75}
 
@@ -324,7 +370,9 @@ def test_verify_names_any_file_with_one_flipped_bit(trained, tmp_path, toy_store
     out = tmp_path / "out"
     shutil.copytree(trained, out)
     files = [
-        path for path in out.rglob("*") if path.is_file() and not {".study", ".snakemake"} & {*path.parts}
+        path
+        for path in out.rglob("*")
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(out).parts)
     ]
     assert len(files) > 30
     for file in files:
@@ -381,11 +429,12 @@ def test_toy_study_meets_its_claims_then_skips_finished_jobs_then_runs_one_chang
         failed
     )
     assert "Nothing to do" in succeed(*run).out
-    (tmp_path / "analyses" / "train.ipynb").touch()
+    changed = tmp_path / "analyses" / "perturbation.ipynb"
+    content = nbformat.read(changed, as_version=4)
+    content.cells.append(nbformat.v4.new_markdown_cell("One more cell."))
+    nbformat.write(content, changed)
     succeed(*run)
-    jobs = json.loads((tmp_path / "toy" / ".study" / "jobs.json").read_text())
-    trainings = {key for key, job in jobs.items() if (job["notebook"] or "").endswith("train.ipynb")}
-    assert started(tmp_path / "toy") == trainings
+    assert started(tmp_path / "toy") == {"perturbation/classification/cellA", "report"}
 
 
 @pytest.mark.slow
