@@ -21,7 +21,14 @@ STATUSES = {
 }
 readme = here / "README.md"
 # Parts of the repository that an installed package needs, too. They keep their places, in chromoformer/share.
-SHARED = ("nbs/analyses", "nbs/tutorials", "workflow", "config", "data_manifests", "benchmarks/results/study_rates.json")
+SHARED = (
+    "nbs/analyses",
+    "nbs/tutorials",
+    "workflow",
+    "config",
+    "data_manifests",
+    "benchmarks/results/study_rates.json",
+)
 
 
 class BuildWithShared(build_py):
