@@ -1,6 +1,7 @@
 """An installed wheel contains everything that a study needs: workflow, analyses, studies and manifests."""
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -16,8 +17,14 @@ ROOT = Path(__file__).resolve().parents[1]
 def installed(tmp_path_factory) -> Path:
     "Return a fresh environment with the wheel; other packages come from the running environment."
     folder = tmp_path_factory.mktemp("wheel")
+    left_out = shutil.ignore_patterns(
+        ".*", "build", "dist", "runs", "demo", "_build", "*.egg-info", "__pycache__"
+    )
+    shutil.copytree(ROOT, folder / "clone", ignore=left_out)
     options = ["--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder)]
-    subprocess.run([sys.executable, "-m", "pip", "wheel", *options, str(ROOT)], check=True)
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    build = [sys.executable, "-m", "pip", "wheel", *options, str(folder / "clone")]
+    subprocess.run(build, check=True, env=clean)
     venv.create(folder / "env", with_pip=False)
     [wheel] = folder.glob("*.whl")
     python = folder / "env" / "bin" / "python"
@@ -32,7 +39,7 @@ def installed(tmp_path_factory) -> Path:
         "--no-deps",
         str(wheel),
     ]
-    subprocess.run(pip, check=True)
+    subprocess.run(pip, check=True, env=clean)
     [packages] = (folder / "env" / "lib").glob("python*/site-packages")
     (packages / "others.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
     return folder / "env" / "bin"
