@@ -70,7 +70,9 @@ setup(
     cmdclass={"build_py": BuildWithShared},
     packages=find_packages(include=["chromoformer", "chromoformer.*"]),
     include_package_data=True,
-    package_data={"chromoformer": ["demo_report.ipynb", "demo_report.css"]},
+    package_data={
+        "chromoformer": ["demo_report.ipynb", "demo_report.css", "plots/browse.js", "plots/browse.css"],
+    },
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(),
     extras_require={"dev": cfg["dev_requirements"].split()},

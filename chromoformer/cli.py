@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['app', 'Force', 'Device', 'Threads', 'Seed', 'Precision', 'LowMemory', 'Notebooks', 'StudyOut', 'StudyFile', 'Task',
-           'DType', 'simulate', 'fetch', 'coverage', 'build', 'import_regions', 'import_weights', 'export_weights',
-           'train', 'predict', 'evaluate', 'explain', 'info', 'demo', 'run', 'run_job', 'plan', 'verify', 'collect',
-           'doctor', 'main']
+           'Curve', 'DType', 'simulate', 'fetch', 'coverage', 'build', 'import_regions', 'import_weights',
+           'export_weights', 'train', 'predict', 'stack', 'evaluate', 'explain', 'links', 'info', 'demo', 'run',
+           'run_job', 'plan', 'verify', 'collect', 'doctor', 'main']
 
 # %% ../nbs/cli.ipynb #65c390ab
 import os
@@ -34,6 +34,13 @@ class Task(StrEnum):
 
     classification = "classification"
     regression = "regression"
+
+
+class Curve(StrEnum):
+    """How scores become calibrated probabilities: a logistic curve, or any rising steps."""
+
+    platt = "platt"
+    isotonic = "isotonic"
 
 
 class DType(StrEnum):
@@ -445,9 +452,40 @@ def train(
     task: Annotated[Task | None, typer.Option(help="Default: classification.")] = None,
     config: Annotated[Path | None, typer.Option(help="YAML with the keys network and recipe.")] = None,
     validation: Annotated[
-        str, typer.Option(help="Chromosomes for early stopping, separated by commas.")
+        str, typer.Option(help="Chromosomes for early stopping or calibration, separated by commas.")
     ] = "",
     seed: Seed = 0,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Train this many members of one run, with the seeds --seed, --seed + 1 ...; default: 1.",
+        ),
+    ] = None,
+    calibrate: Annotated[
+        Curve | None,
+        typer.Option(
+            help="Leave out about a tenth of the training genes, on whole chromosomes, and calibrate "
+            "probabilities and prediction intervals with them."
+        ),
+    ] = None,
+    init: Annotated[
+        Path | None,
+        typer.Option(
+            help="Model to start from: MODEL_DIR, or a published checkpoint (*.pt); with --fold all, also "
+            "the folder of fold1, fold2 ..."
+        ),
+    ] = None,
+    freeze: Annotated[
+        str,
+        typer.Option(
+            help="Parts of the --init model that are not trained, separated by commas: embedding, pairwise, "
+            "regulation, head, or for example embedding.2000."
+        ),
+    ] = "",
+    marks: Annotated[
+        str, typer.Option(help="Marks named differently in the --init model: STORE_MARK=MODEL_MARK,...")
+    ] = "",
     device: Device = "cpu",
     threads: Threads = None,
     dtype: Precision = DType.float32,
@@ -463,13 +501,15 @@ def train(
     """Train a model with one fold of chromosomes held out.
 
     After an interruption, the same command continues from the last complete epoch. A complete run is refused,
-    kept with --keep, or replaced with --force.
+    kept with --keep, or replaced with --force. With --seeds, the run folder holds several members, whose mean
+    predicts. With --init, training starts from another model.
     """
     torch_type = _set_up_torch(threads, dtype, device)
     from chromoformer.data.store import Store
     from chromoformer.errors import InputError, naming_file
     from chromoformer.metrics import format_metrics
     from chromoformer.training.fit import fit
+    from chromoformer.training.members import fit_members
     from chromoformer.training.recipe import network_and_recipe
     from chromoformer.training.run_folder import is_complete
 
@@ -478,11 +518,19 @@ def train(
     opened = [Store(store) for store in stores]
     folds = _folds_to_hold_out(opened, fold)
     with naming_file(config or "--config"):
-        network, recipe = network_and_recipe(opened[0], *_read_config(config))
+        changes, named_recipe = _read_config(config)
+        network, recipe = network_and_recipe(opened[0], changes, named_recipe)
+    if init is None and (freeze or marks):
+        raise InputError(
+            "--freeze and --marks belong to --init", fix="name the model to start from: --init MODEL"
+        )
+    if init is not None and not changes:
+        network = None  # that of the model
     runs = [out / f"fold{k}" if fold == "all" else out for k in folds]
     for k, run in zip(folds, runs):
         complete = is_complete(run) and not force
-        metrics = fit(
+        options: dict[str, Any] = {"seed": seed} if seeds is None else {"seeds": range(seed, seed + seeds)}
+        metrics = (fit if seeds is None else fit_members)(
             opened,
             run,
             k,
@@ -491,15 +539,35 @@ def train(
             task=task.value if task else None,
             device=device,
             dtype=torch_type,
-            seed=seed,
             validation=_split(validation),
+            calibrate=calibrate.value if calibrate else None,
+            start=_start(init, k, freeze, marks),
             in_memory=not low_memory,
             force=force,
             keep=keep or fold == "all",
+            **options,
         )
         state = f"fold {k}: complete already" if complete else f"fold {k}"
         _print(f"{state}, held-out genes: {format_metrics(metrics)}  ->  {run}")
     _print(f"Next: chromoformer evaluate {' '.join(map(str, runs))}")
+
+
+def _start(init: Path | None, fold: int, freeze: str, marks: str) -> Any:
+    "Return the model that the training of a fold starts from; None for random weights."
+    from chromoformer.errors import InputError
+    from chromoformer.training.start import Start
+
+    if init is None:
+        return None
+    pairs = [pair.partition("=") for pair in _split(marks)]
+    if not all(ours and theirs for ours, _, theirs in pairs):
+        raise InputError(
+            f"{marks!r} does not name pairs of marks", place="--marks", fix="write STORE_MARK=MODEL_MARK,..."
+        )
+    own = init / f"fold{fold}"
+    if own.is_dir() and not (init / "config.json").exists():
+        init = own
+    return Start(init, _split(freeze), {ours.strip(): theirs.strip() for ours, _, theirs in pairs})
 
 
 def _folds_to_hold_out(stores: list[Any], fold: str) -> list[int]:
@@ -555,6 +623,9 @@ def predict(
     task: Annotated[
         Task | None, typer.Option(help="What joint networks predict; default: the task they were saved with.")
     ] = None,
+    coverage: Annotated[
+        float, typer.Option(help="Share of genes in their prediction interval, for calibrated regressors.")
+    ] = 0.9,
     device: Device = "cpu",
     threads: Threads = None,
     dtype: Precision = DType.float32,
@@ -565,6 +636,8 @@ def predict(
 
     With the runs of several folds, each gene is predicted by the run that held it out. Several seeds of a
     fold are averaged: `score` is the mean of `n_models` runs, and `score_sd` their standard deviation.
+    Calibrated runs add `probability`, or `low` and `high`, the limits of a prediction interval.
+    `outside_training` flags genes unlike those that the model was trained on.
     """
     torch_type = _set_up_torch(threads, dtype, device)
     from chromoformer.errors import InputError
@@ -582,17 +655,55 @@ def predict(
     _check_ending(out, ".parquet", ".csv")
     refuse_existing(out, force)
     table = run(
-        models, store, task=task and task.value, device=device, dtype=torch_type, in_memory=not low_memory
+        models,
+        store,
+        task=task and task.value,
+        coverage=coverage,
+        device=device,
+        dtype=torch_type,
+        in_memory=not low_memory,
     )
     _write_table(table, out)
     if "n_models" in table:
         most = int(table["n_models"].max())
         _print(f"{most} runs of a fold are averaged; the mean of score_sd is {table['score_sd'].mean():.3f}.")
+    if "outside_training" in table:
+        share = table["outside_training"].mean()
+        _print(f"outside_training: {share:.1%} of the genes; of the training genes, it is 1%.")
+    if "probability" in table or "low" in table:
+        what = "probability is" if "probability" in table else f"low and high ({coverage:.0%}) are"
+        _print(f"{what} calibrated for the cell types that the model was trained on, not for others.")
     _print(
         f"{out}: {len(table):,} genes, {int(table['held_out'].sum()):,} of them held out by the model that "
         "predicts them.",
         "Next: compare `score` with `target` for the genes with `held_out`, or explain one gene with "
         f"chromoformer explain {' '.join(map(str, models))} {store} GENE --out gene.png",
+    )
+
+
+@app.command(epilog="Example: `chromoformer stack runs/network runs/trees --out runs/both`")
+def stack(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders of networks and baselines, of one fold.")],
+    out: Annotated[Path, typer.Option(help="Run folder to write.")],
+    task: Annotated[
+        Task | None, typer.Option(help="What is predicted; default: the task of the first run.")
+    ] = None,
+    calibrate: Annotated[Curve, typer.Option(help="How probabilities are calibrated.")] = Curve.platt,
+    force: Force = False,
+):
+    """Combine networks and trees, with weights from genes that none of them was trained on.
+
+    All runs must have left out the same chromosomes of the training folds: networks with --calibrate,
+    baselines with `leave_out` in Python.
+    """
+    from chromoformer.baselines.stack import stack as combine
+    from chromoformer.metrics import format_metrics
+
+    metrics = combine(list(runs), out, task=task and task.value, method=calibrate.value, force=force)
+    weights = [f"{entry['value']:.2f}" for name, entry in metrics.items() if name.startswith("weight ")]
+    _print(
+        f"weights {', '.join(weights)}; held-out genes: {format_metrics(metrics)}  ->  {out}",
+        f"Next: chromoformer collect {' '.join(map(str, runs))} {out} --out results.csv",
     )
 
 # %% ../nbs/cli.ipynb #c11a0009
@@ -672,6 +783,56 @@ def explain(
         f"{found.score_without:.3f}.",
         "Next: read the details in Python with chromoformer.interpret.gene.explain_gene, or explain many "
         "genes with nbs/analyses/regulation.ipynb",
+    )
+
+# %% ../nbs/cli.ipynb #c11a0a02
+@app.command(
+    epilog="Example: `chromoformer links runs/fold1 runs/fold2 runs/fold3 runs/fold4 cellA.h5 "
+    "--out links.bedpe`"
+)
+def links(
+    runs_store_genes: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN_DIR... STORE.h5 [GENE...]",
+            help="The runs of several folds, or one model; the store; ids of genes (default: all that a "
+            "run held out).",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="BEDPE to write, *.bedpe; the table goes next to it, *.parquet.")],
+    device: Device = "cpu",
+    threads: Threads = None,
+    dtype: Precision = DType.float32,
+    force: Force = False,
+):
+    """Rank links of pCREs and genes by what the networks predict without each pCRE."""
+    torch_type = _set_up_torch(threads, dtype, device)
+    from chromoformer.data.store import Store
+    from chromoformer.errors import InputError
+    from chromoformer.experiments.links import rank_links
+    from chromoformer.interpret.perturbation import write_links
+    from chromoformer.provenance import refuse_existing
+
+    stores = [place for place, name in enumerate(runs_store_genes) if name.endswith(".h5")]
+    if len(stores) != 1 or stores[0] == 0:
+        raise InputError(
+            "expected run folders, one store, and possibly genes",
+            fix="give them in this order: chromoformer links RUN_DIR... STORE.h5 [GENE...] --out links.bedpe",
+        )
+    _check_ending(out, ".bedpe")
+    for file in (out, out.with_suffix(".parquet")):
+        refuse_existing(file, force)
+    models = runs_store_genes[: stores[0]]
+    store = Store(runs_store_genes[stores[0]])
+    genes = runs_store_genes[stores[0] + 1 :] or None
+    found = rank_links(models, store, genes, device=device, dtype=torch_type)
+    write_links(out, found)
+    columns = ["name", "chrom1", "start1", "end1", "distance", "contact", "effect"]
+    typer.echo(found[columns].head(10).round(3).to_string(index=False))
+    _print(
+        f"{out}: {len(found):,} links, the strongest first; the same table as Parquet is next to it.",
+        "Next: open the BEDPE in a genome browser, or compare links with tested pairs with "
+        "nbs/analyses/links.ipynb",
     )
 
 # %% ../nbs/cli.ipynb #c11a000b

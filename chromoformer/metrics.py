@@ -98,7 +98,7 @@ def _correlation(x: np.ndarray, y: np.ndarray, shares: np.ndarray) -> np.ndarray
 
 # %% ../nbs/metrics.ipynb #b1f0d3a3
 BLOCK_GENES = 50  # neighbouring genes that are drawn together
-FEWEST_BLOCKS = 6
+FEWEST_BLOCKS = 3
 
 
 def gene_blocks(
@@ -115,7 +115,7 @@ def gene_blocks(
     position : array of int, shape (genes,)
         TSS in bp.
     genes : int, default 50
-        Genes in a block. If this gives fewer than 6 blocks, blocks are made shorter.
+        Genes in a block. If this gives fewer than 3 blocks, blocks are made shorter.
 
     Returns
     -------

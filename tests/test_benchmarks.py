@@ -154,3 +154,10 @@ def test_the_real_genes_that_the_site_draws_are_those_of_the_data(real_data, tmp
             pd.read_parquet(folder / f"e003.{name}.parquet") for folder in (BENCHMARKS / "results", tmp_path)
         )
         pd.testing.assert_frame_equal(found, kept, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_the_gene_view_is_timed_by_clicks(tmp_path):
+    printed = run("browse.py", "--genes", 2, "--out", tmp_path / "browse.json")
+    row = json.loads((tmp_path / "browse.json").read_text())["rows"][0]
+    assert row["genes"] == 2 and 0 < row["click_seconds"] <= row["click_seconds_95"] and "window" in printed

@@ -488,7 +488,7 @@ def test_silencing_gives_the_same_batches_in_memory_and_from_disk(store):
 
 
 def test_unknown_marks_and_empty_intervals_are_errors(store):
-    with pytest.raises(InputError, match="no channels"):
+    with pytest.raises(InputError, match="unknown channels"):
         silence(store, Region("chr1", 0, 100), ["H3K36me3"])
     with pytest.raises(InputError, match="is empty"):
         silence(store, Region("chr1", 100, 100))

@@ -221,26 +221,30 @@ def test_errors_name_file_key_and_fix(tmp_path, change, says):
     assert all(text in str(error.value) for text in [str(tmp_path), "Fix", *says]), error.value
 
 
-FILES = {"pickles": ["a", "b"], "pairs": "a", "bedpe": "a", "cool": "a"}
+FILES = {"pickles": ["a", "b"], "pairs": "a", "bedpe": "a", "cool": "a", "ctcf": {"sites": "a.bed"}}
 OTHER_VALUES = {  # of each option of contacts: a value that is not its default, and the kinds that read it
     "score": ("o", "bedpe"),
-    "resolution": (5000, "bedpe cool activity distance"),
+    "resolution": (5000, "bedpe cool activity distance ctcf"),
     "balance": ("KR", "cool"),
     "divisive": (True, "cool"),
     "transform": ("log1p", "cool"),
     "of": ([{"kind": "pairs", "path": "a"}], "average"),
     "otherwise": ({"kind": "distance"}, "pickles pairs bedpe cool average"),
-    "marks": (["M"], "activity distance"),
-    "exponent": (2.0, "activity distance"),
-    "max_distance": (500_000, "activity distance"),
-    "width": (2000, "activity distance"),
-    "enrichment": (2.0, "activity distance"),
-    "clear_of_tss": (100, "activity distance"),
-    "min_score": (3.0, "pickles pairs bedpe cool average activity distance"),
-    "top": (3, "pickles pairs bedpe cool average activity distance"),
-    "max_length": (9000, "pickles pairs bedpe cool average activity distance"),
+    "marks": (["M"], "activity distance ctcf"),
+    "exponent": (2.0, "activity distance ctcf"),
+    "max_distance": (500_000, "activity distance ctcf"),
+    "width": (2000, "activity distance ctcf"),
+    "enrichment": (2.0, "activity distance ctcf"),
+    "clear_of_tss": (100, "activity distance ctcf"),
+    "motif": ("CTCF", "activity distance ctcf"),
+    "p_value": (1e-6, "activity distance ctcf"),
+    "insulation": (0.5, "ctcf"),
+    "gain": (1.5, "ctcf"),
+    "min_score": (3.0, "pickles pairs bedpe cool average activity distance ctcf"),
+    "top": (3, "pickles pairs bedpe cool average activity distance ctcf"),
+    "max_length": (9000, "pickles pairs bedpe cool average activity distance ctcf"),
     "tss_distance": (500, "pickles pairs bedpe cool average"),
-    "min_distance": (30_000, "pickles pairs bedpe cool average activity distance"),
+    "min_distance": (30_000, "pickles pairs bedpe cool average activity distance ctcf"),
 }
 
 
@@ -250,11 +254,13 @@ def test_every_option_of_contacts_is_listed_here():
 
 @pytest.mark.parametrize("option", OTHER_VALUES)
 @pytest.mark.parametrize(
-    "kind", ["pickles", "pairs", "bedpe", "cool", "none", "average", "activity", "distance"]
+    "kind", ["pickles", "pairs", "bedpe", "cool", "none", "average", "activity", "distance", "ctcf"]
 )
 def test_contacts_accept_an_option_only_if_their_kind_reads_it(kind, option):
     value, kinds = OTHER_VALUES[option]
     content = {"kind": kind, option: value} | ({"path": FILES[kind]} if kind in FILES else {})
+    if option in ("motif", "p_value") and kind in kinds.split():
+        content["path"] = {"sequence": "a.fa", "matrix": "a.jaspar"}
     if kind == "average":
         content["of"] = [{"kind": "pairs", "path": "a"}]
     if kind in kinds.split():

@@ -294,7 +294,7 @@ def test_every_gene_contacts_the_elements_within_reach_with_the_score_of_the_equ
                     (
                         tss,
                         row.start,
-                        round(np.log(1 + row.activity * (max_distance / max(distance, 5000)) ** exponent), 9),
+                        round(np.log(1 + row.activity * (max_distance / max(distance, 2000)) ** exponent), 9),
                     )
                 )
     table = element_contacts(genes, elements, exponent, max_distance)

@@ -193,6 +193,7 @@ def test_models_without_a_record_and_few_genes_raise_no_warning(runs, tmp_path):
     other = write(tmp_path / "other.h5", (1000, 1, 1))
     network = checkpoint.load(runs[0])
     network.training_signal = None
+    network.training_range = None
     checkpoint.save(network, tmp_path / "older", [1])
     content = json.loads((tmp_path / "older" / "config.json").read_text())
     assert list(content) == ["network", "held_out"]  # as earlier versions wrote it

@@ -74,6 +74,7 @@ def test_a_run_leaves_its_files_and_a_record_that_verifies(runs):
         "predictions.parquet",
         "metrics.json",
         "provenance.json",
+        "README.md",
     }
     assert {file.name for file in runs[0].iterdir()} == names
     assert verify(runs[0]) == []
@@ -145,7 +146,8 @@ def test_a_joint_network_learns_both_targets_and_the_task_decides_what_it_predic
     assert np.corrcoef(value["score"][training], expected[training])[0, 1] > 0.5
     assert evaluate_scores(label["target"], label["score"], "classification")["auc"]["value"] > 0.8
     other = predict(tmp_path / "classification", store, task="regression", progress=False)
-    assert np.allclose(other["score"], value["score"], atol=1e-5) and list(other) == list(value)
+    assert np.allclose(other["score"], value["score"], atol=1e-5)
+    assert list(other) == [*value, "outside_training"]
     with pytest.raises(InputError, match="predicts classification only"):
         fit(store, tmp_path / "one", 1, SMALL, QUICK, progress=False)
         predict(tmp_path / "one", store, task="regression", progress=False)
@@ -230,7 +232,8 @@ def test_out_of_fold_predictions_cover_every_gene_once(store, runs):
         own = pd.read_parquet(run / "predictions.parquet").query("fold == @fold")
         assert np.allclose(table.loc[table["fold"] == fold, "score"], own["score"], atol=1e-6)
     assert list(table) == [
-        *("gene_id", "chrom", "tss", "fold", "held_out", "target", "score", "output_0", "output_1")
+        *("gene_id", "chrom", "tss", "fold", "held_out", "target", "score", "output_0", "output_1"),
+        "outside_training",
     ]
 
 

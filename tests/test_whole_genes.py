@@ -131,15 +131,16 @@ def test_a_store_of_whole_genes_has_the_same_windows_and_pcres_and_no_bin_twice(
     )
 
 
+@pytest.mark.parametrize("most", [None, 0])
 @pytest.mark.parametrize("in_memory", [True, False])
 @pytest.mark.parametrize(
     ("bin_size", "kept"), [(100, None), (500, None), (500, [2000, 500]), (2000, None), (2000, [2000, 500])]
 )
-def test_bins_of_whole_genes_equal_those_computed_base_by_base(stores, bin_size, kept, in_memory):
+def test_bins_of_whole_genes_equal_those_computed_base_by_base(stores, bin_size, kept, in_memory, most):
     store = Store(stores / "whole.h5")
     genes, _, exons = long_tables()
     rows = [0, 3, 17, 64, 119]  # the first begins outside its chromosome
-    data = GeneDataset([store, store], whole_genes=True, in_memory=in_memory, bin_sizes=kept)
+    data = GeneDataset([store, store], "regression", most, in_memory, whole_genes=True, bin_sizes=kept)
     batch = data.batch([row + 120 * (row % 2) for row in rows])
     assert batch.whole.bin_size == (500 if kept else 100)
     features, pooled = batch.gene_features(bin_size)
@@ -180,6 +181,24 @@ def test_bins_of_whole_genes_equal_those_computed_base_by_base(stores, bin_size,
         ]
         at += bins
     assert at == len(features)
+
+
+def test_a_dataset_that_keeps_only_whole_genes_gives_the_same_windows_and_predictions(stores):
+    store = Store(stores / "whole.h5")
+    rows = np.arange(len(store.genes))
+    every, only = (
+        GeneDataset([store, store], max_pcres=0, whole_genes=True, bin_sizes=sizes)
+        for sizes in (None, [2000, 500])
+    )
+    assert (every.bin_size, only.bin_size) == (100, 500)
+    one, other = every.batch(rows + 120), only.batch(rows + 120)
+    for size in (500, 2000):
+        values, padding = other.promoter_features(size)
+        assert torch.allclose(values, one.promoter_features(size)[0], rtol=1e-6)
+        assert torch.equal(padding, one.promoter_features(size)[1])
+    network = Chromoformer(replace(WHOLE, bin_sizes=(2000, 500), max_pcres=0)).eval()
+    with torch.no_grad():
+        assert torch.allclose(network(one), network(other), atol=1e-6)
 
 
 @settings(max_examples=15, deadline=None)

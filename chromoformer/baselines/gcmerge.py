@@ -221,7 +221,7 @@ def node_contacts(
 def _read_edges(manifest: Manifest, nodes: Nodes, neighbours: int, hic: str | None) -> pd.DataFrame:
     "Read the contacts as a table of two anchors and a contact score."
     contacts = manifest.contacts
-    if hic is None and contacts.kind in ("none", "activity", "distance"):
+    if hic is None and contacts.kind in ("none", "activity", "distance", "ctcf"):
         raise InputError(
             "there are no measured contacts to make a graph of",
             place=f"contacts of manifest {manifest.name}",

@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from .attentivechrome import AttentiveChrome
-from .common import Baseline, BaselineRecipe, Prepared, settings_for, validation_chroms
+from .common import Baseline, BaselineRecipe, Prepared, settings_for
 from .deepchrome import DeepChrome
 from .deepdiff import DeepDiff
 from .gcmerge import GCMERGE
@@ -30,6 +30,7 @@ from ..data.store import Store, open_stores
 from ..errors import InputError, naming_file
 from ..provenance import Stopwatch, atomic_path, folder_of, write_json
 from ..training import run_folder
+from ..training.calibration import validation_chroms
 from ..training.fit import split_genes
 from ..training.models import assign_genes, check_channels, chromosome_folds, folds_as_trained
 from ..training.predict import predictions_of
@@ -120,6 +121,7 @@ def fit(
     settings: Mapping[str, Any] | None = None,
     manifest: Any = None,
     validation: Sequence[str] | None = None,
+    leave_out: Sequence[str] = (),
     seed: int = 0,
     force: bool = False,
     progress: bool = True,
@@ -148,6 +150,8 @@ def fit(
         What the store was built from; GC-MERGE reads it.
     validation : sequence of str or None
         Chromosomes to choose the epoch by; None takes those of `validation_chroms`.
+    leave_out : sequence of str
+        Other chromosomes that are neither trained on nor held out, to combine or calibrate predictions with.
     seed : int
         Decides initial weights, dropout and the order of the genes. Linear models, and trees that read all
         genes and features at each split, do not depend on it.
@@ -180,7 +184,7 @@ def fit(
         run_folder.refuse_occupied(out, ["model.safetensors"])
     prepared = baseline.prepare(stores, task, values, manifest)
     chroms = _validation(prepared, held_out, chosen, validation)
-    genes = _split(prepared, held_out, chroms, stores[0])
+    genes = _split(prepared, held_out, chroms, stores[0], leave_out)
     config = {
         "model": baseline.name,
         "task": task,
@@ -191,7 +195,7 @@ def fit(
         "seed": seed,
         "channels": list(prepared.channels),
         "stores": [str(store.path) for store in stores],
-    }
+    } | ({"leave_out": list(leave_out)} if leave_out else {})
     if force:
         run_folder.clear(out)
     with folder_of(out / "state.pt"):
@@ -226,11 +230,18 @@ def _validation(
 
 
 def _split(
-    prepared: Prepared, held_out: Sequence[int], chroms: Sequence[str], store: Store
+    prepared: Prepared,
+    held_out: Sequence[int],
+    chroms: Sequence[str],
+    store: Store,
+    leave_out: Sequence[str] = (),
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     "Return the rows of training and validation genes with known targets, and of all held-out genes."
     with naming_file(store.path):
         training, validation, out = split_genes(prepared.genes, held_out, chroms)
+        if leave_out:
+            left_out = split_genes(prepared.genes, held_out, leave_out)[1]
+            training, validation = np.setdiff1d(training, left_out), np.setdiff1d(validation, left_out)
     known = np.isfinite(prepared.target)
     training = training[known[training]]
     if len(training) < 2 or prepared.target[training].std() == 0:
@@ -403,6 +414,7 @@ def _outputs(folder, config, baseline, prepared, stores, trained_with, trained_m
     training = (
         prepared if same else baseline.prepare(training_stores, task, config["settings"], trained_manifest)
     )
-    rows, *_ = _split(training, config["held_out"], (), training_stores[0])
+    left_out = config.get("leave_out", ())
+    rows, *_ = _split(training, config["held_out"], (), training_stores[0], left_out)
     fitted = baseline.fitted(training, rows, task, config["seed"])
     return _shallow_outputs(fitted, prepared.inputs)

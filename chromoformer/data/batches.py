@@ -18,6 +18,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from .expression import PRIOR
 from .store import Store, open_stores, store_names, unknown_genes
 from .whole_genes import GeneStretches, PooledGenes, WholeGeneBatch, pool_runs
 from ..errors import InputError
@@ -175,6 +176,9 @@ class Batch:
         Width of the promoter window in bp.
     whole : WholeGeneBatch or None
         The whole genes, if the dataset reads them.
+    prior : Tensor, shape (B, 4), float32, or None
+        Mean, standard deviation, maximum and minimum of log2(expression + 1) in other cell types, if the
+        stores have them; NaN for a gene without.
     """
 
     promoter: Tensor
@@ -190,6 +194,7 @@ class Batch:
     bin_size: int
     window: int
     whole: WholeGeneBatch | None = None
+    prior: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.promoter)
@@ -425,7 +430,8 @@ class GeneDataset:
     channels : tuple of str
         Names of the channels, in order.
     bin_size : int
-        Finest bin in bp.
+        Finest bin of the batches in bp: that of the stores, or the bin in which whole genes are kept if
+        nothing else is read.
     window : int
         Width of the promoter window in bp.
     stores : list of Store
@@ -459,18 +465,24 @@ class GeneDataset:
         named = zip(stores, store_names(stores))
         self.genes = pd.concat([store.genes.assign(store=name) for store, name in named], ignore_index=True)
         self.target = self._tensor(_targets(self.genes, task))
+        has_prior = all(set(PRIOR) <= set(store.genes) for store in stores)
+        self._prior = self._tensor(self.genes[PRIOR].to_numpy(np.float32)) if has_prior else None
         regions = pd.concat([store.regions for store in stores], ignore_index=True)
         regions["first_bin"] = _joined([store.regions["first_bin"] for store in stores], self._bins_of_stores)
         self._keep_promoters(regions)
         self._keep_pcres(regions, max_pcres)
         self._stretches = GeneStretches(stores, self.device) if whole_genes else None
-        self._signal = self._read_all() if in_memory else None
         common = math.gcd(*bin_sizes) if bin_sizes else self.bin_size
         self._whole_bin = common if common % self.bin_size == 0 else self.bin_size
+        keeps_whole_genes = in_memory and self._whole_bin > self.bin_size
+        reads_only_genes = whole_genes and keeps_whole_genes and not int(self._pcre_count.sum())
+        self._signal = self._read_all() if in_memory and not reads_only_genes else None
         self._whole: WholeGeneBatch | None = None  # of all genes, if it takes less memory than their bins
-        if self._stretches is not None and self._signal is not None and self._whole_bin > self.bin_size:
-            self._whole = self._keep_whole_genes(self._stretches, self._signal)
+        if self._stretches is not None and keeps_whole_genes:
+            self._whole = self._keep_whole_genes(self._stretches)
             self._whole_first = self._whole.bins.cumsum(0) - self._whole.bins
+        if reads_only_genes:
+            self.bin_size = self._whole_bin  # a whole gene begins with its promoter window
 
     def __len__(self) -> int:
         return len(self.genes)
@@ -531,14 +543,7 @@ class GeneDataset:
         gene = torch.repeat_interleave(count)  # (P,), row in the batch
         start = self._pcre_start[rows]
         contact = _consecutive(start, count)  # (P,)
-        wanted = [self._promoter_bins(rows), self._pcre_bins(contact)]
-        whole = self._kept_whole_genes(rows)
-        stretches = None if whole is not None else self._stretches
-        if stretches is not None:
-            wanted.append(stretches.bins_of(rows)[0])
-        promoter, pcre, *sums = self._gather(wanted)
-        if stretches is not None:
-            whole = self._whole_genes(stretches, rows, sums[0])
+        promoter, pcre, whole = self._bins(rows, contact)
         return Batch(
             promoter=promoter,
             promoter_span=self._span[rows],
@@ -553,7 +558,23 @@ class GeneDataset:
             bin_size=self.bin_size,
             window=self.window,
             whole=whole,
+            prior=None if self._prior is None else self._prior[rows],
         )
+
+    def _bins(self, rows: Tensor, contact: Tensor) -> tuple[Tensor, Tensor, WholeGeneBatch | None]:
+        "Return the bins of promoters and pCREs, and the whole genes if the dataset reads them."
+        whole = self._kept_whole_genes(rows)
+        if whole is not None and self._signal is None:
+            along = torch.arange(self.window // self.bin_size, device=self.device)
+            first = whole.bins.cumsum(0) - whole.bins
+            return whole.sums[first[:, None] + along], whole.sums[:0], whole
+        wanted = [self._promoter_bins(rows), self._pcre_bins(contact)]
+        if whole is None and self._stretches is not None:
+            wanted.append(self._stretches.bins_of(rows)[0])
+        promoter, pcre, *sums = self._gather(wanted)
+        if whole is None and self._stretches is not None:
+            whole = self._whole_genes(self._stretches, rows, sums[0])
+        return promoter, pcre, whole
 
     def _whole_genes(self, stretches: GeneStretches, rows: Tensor, sums: Tensor) -> WholeGeneBatch:
         "Return some whole genes from the sums of their bins in the stores."
@@ -561,16 +582,37 @@ class GeneDataset:
         pooled, *_ = pool_runs(sums, bins, self._whole_bin // self.bin_size)
         return replace(stretches.in_bins(rows, self._whole_bin), sums=pooled)
 
-    def _keep_whole_genes(self, stretches: GeneStretches, signal: Tensor) -> WholeGeneBatch:
+    def _keep_whole_genes(self, stretches: GeneStretches) -> WholeGeneBatch:
         "Return all whole genes, so that batches need not add up their bins again."
-        parts = [
-            self._whole_genes(stretches, rows, signal[stretches.bins_of(rows)[0]])
-            for rows in torch.arange(len(self), device=self.device).split(256)
-        ]
-        names = ("sums", "covered", "bins", "span", "length")
-        return replace(
-            parts[0], **{name: torch.cat([getattr(part, name) for part in parts]) for name in names}
-        )
+        every = torch.arange(len(self), device=self.device)
+        bins = -(-stretches.bins_of(every)[1] * self.bin_size // self._whole_bin)
+        first = bins.cumsum(0) - bins
+        number = int(bins.sum())
+        bases = torch.int16 if self._whole_bin < 1 << 15 else torch.int32
+        kept = {
+            "sums": torch.empty(number, len(self.channels), device=self.device),
+            "covered": torch.empty(number, 3, dtype=bases, device=self.device),
+            "span": torch.empty(len(self), 2, dtype=torch.int64, device=self.device),
+            "length": torch.empty(len(self), dtype=torch.int64, device=self.device),
+        }
+        sizes = [len(store.genes) for store in self.stores]
+        for store, genes in enumerate(every.split(sizes)):
+            for rows in stretches.along_store(genes).split(512):
+                sums = self._sums_of(store, stretches.bins_of(rows)[0])
+                part = self._whole_genes(stretches, rows, sums)
+                at = _consecutive(first[rows], bins[rows])
+                for name, where in (("sums", at), ("covered", at), ("span", rows), ("length", rows)):
+                    kept[name][where] = getattr(part, name).to(kept[name].dtype)
+        return replace(part, bins=bins, **kept)
+
+    def _sums_of(self, store: int, index: Tensor) -> Tensor:
+        "Return bins of a store, by their numbers among all bins of the stores."
+        if self._signal is not None:
+            return self._signal[index]
+        first, last = int(index.min()), int(index.max())
+        before = sum(self._bins_of_stores[:store])
+        signal = self.stores[store].signal(first - before, last + 1 - before)
+        return torch.from_numpy(signal).to(self.device)[index - first]
 
     def _kept_whole_genes(self, rows: Tensor) -> WholeGeneBatch | None:
         "Return some of the whole genes that are kept; None if none are."
@@ -582,7 +624,7 @@ class GeneDataset:
         return replace(
             every,
             sums=every.sums[index],
-            covered=every.covered[index],
+            covered=every.covered[index].float(),
             bins=bins,
             span=every.span[rows],
             length=every.length[rows],

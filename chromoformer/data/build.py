@@ -30,7 +30,14 @@ from chromoformer.data.consistency import (
     note_names,
 )
 from .contacts import READING, SELECTING, describe_contact_score, select_pcres
-from .expression import label_genes, read_exons, read_expression, read_genes
+from chromoformer.data.expression import (
+    add_prior,
+    label_genes,
+    read_exons,
+    read_expression,
+    read_genes,
+    read_prior,
+)
 from chromoformer.data.manifest import (
     Channel,
     Contacts,
@@ -38,14 +45,17 @@ from chromoformer.data.manifest import (
     Manifest,
     check_file,
     files_of,
+    is_scan,
     kinds_of_marks,
     read_manifest,
     source_files,
     sources_of,
     track_files,
 )
+from .motifs import site_intervals, sites_of
 from .predicted_contacts import complete_pcres, contacts_of
 from .published import import_regions
+from .sequence import COMPOSITION, composition_intervals, composition_sums
 from .store import check_bodies, record_store, refuse_finished, write_store
 from .tracks import bedgraph_intervals, bin_sums, check_chromosomes, coverage
 from ..errors import InputError, naming_file, some
@@ -69,8 +79,21 @@ def genes_of(manifest: Manifest, chrom_sizes: Mapping[str, int]) -> pd.DataFrame
     Returns
     -------
     DataFrame
-        Gene table. If the manifest has no expression, expression is NaN and label -1.
+        Gene table. If the manifest has no expression, expression is NaN and label -1. With a prior, the table
+        has the columns `expression.PRIOR`.
     """
+    genes, expression = _genes_with_expression(manifest, chrom_sizes)
+    prior = manifest.prior
+    if prior is None:
+        return genes
+    path = files_of(prior.path)[0]
+    return add_prior(genes, read_prior(path, prior.without, prior.gene_id, expression), path)
+
+
+def _genes_with_expression(
+    manifest: Manifest, chrom_sizes: Mapping[str, int]
+) -> tuple[pd.DataFrame, pd.Series | None]:
+    "Return the genes with fold, expression and label, and the expression by gene id."
     annotation, expression = manifest.annotation, manifest.expression
     annotation_file = files_of(annotation.path)[0]
     options = {"gene_type": annotation.gene_type, "tss": annotation.tss} if annotation.kind == "gtf" else {}
@@ -85,13 +108,14 @@ def genes_of(manifest: Manifest, chrom_sizes: Mapping[str, int]) -> pd.DataFrame
     genes = genes[~genes["chrom"].map(bare_name).isin(left_out)]
     if expression is None:
         folds = {chrom: chromosome_fold(chrom, manifest.folds) for chrom in genes["chrom"].unique()}
-        return genes.assign(expression=np.nan, label=-1, fold=genes["chrom"].map(folds))
+        return genes.assign(expression=np.nan, label=-1, fold=genes["chrom"].map(folds)), None
     expression_file = files_of(expression.path)[0]
     unit = expression.unit
     values = read_expression(expression_file, expression.column, expression.gene_id, expression.kind, unit)
     note_counts(values, expression_file)
     with naming_file(f"{annotation_file} and {expression_file}"):
-        return label_genes(genes, values, folds=manifest.folds, label=manifest.label, unit=unit)
+        labelled = label_genes(genes, values, folds=manifest.folds, label=manifest.label, unit=unit)
+    return labelled, values
 
 
 def check_genome(manifest: Manifest, chrom_sizes: Mapping[str, int]) -> None:
@@ -278,6 +302,8 @@ def channel_sums(
     """
     required = regions["chrom"].unique().tolist() if required is None else list(required)
     files = files_of(channel.path)
+    if channel.kind in COMPOSITION:
+        return composition_sums(files[0], channel.kind, regions, bin_size, chrom_sizes, required)
     tracks = files
     if channel.kind != "bigwig":
         tracks = [str(_as_bigwig(channel, chrom_sizes, folder, required))]
@@ -331,10 +357,36 @@ def _as_bigwig(
 ) -> Path:
     "Return the bigWig of a channel of another kind, made in a folder unless it is there."
     track = Path(folder) / f"{quote(channel.name, safe='')}.bigWig"
-    if not track.exists():
+    if not track.exists() and channel.kind in ("motif", *COMPOSITION):
+        sizes = dict(sorted(chrom_sizes.items()))
+        write_bigwig(track, sizes, _sequence_intervals(channel, sizes, required))
+    elif not track.exists():
         files = files_of(channel.path)
         write_track(files, channel.kind, chrom_sizes, track, value=channel.value, required=required)
     return track
+
+
+def _sequence_intervals(
+    channel: Channel, chrom_sizes: Mapping[str, int], required: Collection[str]
+) -> Iterator[Intervals]:
+    "Return the intervals of a track of the sequence."
+    chroms = list(required) or None
+    if channel.kind in COMPOSITION:
+        return composition_intervals(files_of(channel.path)[0], channel.kind, chrom_sizes, chroms)
+    path: Any = channel.path
+    sites = sites_of(
+        path,
+        chrom_sizes,
+        chroms,
+        motif=channel.motif,
+        p_value=channel.p_value,
+        stranded=channel.strand is not None,
+    )
+    searched = required
+    if not is_scan(path):
+        check_chromosomes(path, sites["chrom"].unique(), required)
+        searched = sites["chrom"].unique()
+    return site_intervals(sites, chrom_sizes, channel.value, channel.strand, searched)
 
 
 def _zero_chromosomes(
@@ -554,8 +606,13 @@ def _warn_of_repeated_tracks(manifest: Manifest, records: Mapping[str, Mapping[s
         return
     uses: dict[tuple, list[str]] = {}
     for channel in manifest.channels:
-        files = track_files(channel)
-        for name, file in numbered(channel.name, files).items():
+        files = numbered(channel.name, track_files(channel))
+        if channel.kind in ("motif", *COMPOSITION):  # one sequence serves many tracks
+            read = tuple(records[name]["sha256"] for name in files)
+            options = (channel.kind, channel.value, channel.motif, channel.p_value, channel.strand)
+            uses.setdefault((read, *options), []).append(f"{channel.name} ({channel.kind})")
+            continue
+        for name, file in files.items():
             place = f"{channel.name} ({file.path})"
             uses.setdefault((records[name]["sha256"], channel.value), []).append(place)
     for places in uses.values():

@@ -68,7 +68,8 @@ def add_channel(
         )
     files = numbered(channel.name, files_of(channel.path))
     records = {name: file_record(existing(file)) for name, file in files.items()}
-    if channel.value is None:  # another value of the same peaks is another track
+    is_sequence = channel.kind in ("motif", "gc", "cpg")  # one sequence serves many tracks
+    if channel.value is None and not is_sequence:  # another value of the same peaks is another track
         _warn_of_known_files(store, records)
 
     write_store(

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .manifest import Contacts, Manifest, files_of, sources_of
+from .manifest import Contacts, Manifest, files_of, is_scan, sources_of
 from .tables import open_text
 from ..errors import InputError, some
 from ..provenance import numbered
@@ -37,7 +37,7 @@ def check_single_files(manifest: Manifest) -> None:
     """
     for name, source in sources_of(manifest).items():
         files = files_of(source.path)
-        if isinstance(source, Contacts) and source.kind == "pickles":
+        if isinstance(source, Contacts) and (source.kind in ("pickles", "ctcf") or is_scan(source.path)):
             continue
         if len(files) > 1:
             raise InputError(
@@ -140,7 +140,7 @@ def note_names(manifest: Manifest) -> None:
         The manifest, from `read_manifest`; its files exist.
     """
     own = assemblies_in(manifest.genome)
-    marks = [channel.name for channel in manifest.channels]
+    marks = [channel.name for channel in manifest.channels if channel.kind not in ("motif", "gc", "cpg")]
     for name, path in _named_files(manifest):
         file = Path(path)
         others = [mark for mark in marks if mark != name and _is_word(mark, file.name)]

@@ -21,7 +21,8 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from ..errors import InputError, counted, hdf5_problem, nearest, some
+from .expression import PRIOR
+from ..errors import InputError, counted, hdf5_problem, nearest, some, summary_html
 from ..genome import Region, check_inside
 from ..provenance import Stopwatch, atomic_path, record, refuse_existing
 
@@ -372,7 +373,8 @@ def _write_tables(file: h5py.File, genes: pd.DataFrame, layout: Layout) -> None:
     regions_of_genes = {"promoter": layout.promoter}
     if layout.gene is not None:
         regions_of_genes["region"] = layout.gene
-    _write_table(file, "genes", genes[list(GENE_COLUMNS)].assign(**regions_of_genes))
+    columns = [*GENE_COLUMNS, *(name for name in PRIOR if name in genes)]
+    _write_table(file, "genes", genes[columns].assign(**regions_of_genes))
     _write_table(file, "regions", layout.regions)
     _write_table(file, "pcres", layout.contacts)
 
@@ -487,7 +489,7 @@ class Store:
     inputs : dict
         For each file the store was made from, by name: its file name, size and sha256.
     genes : DataFrame
-        The gene table, with `GENE_COLUMNS`.
+        The gene table, with `GENE_COLUMNS` and, if the manifest has a prior, `expression.PRIOR`.
     regions : DataFrame
         chrom, start, end, inside_start, inside_end, bins, first_bin.
     pcres : DataFrame
@@ -752,6 +754,24 @@ class Store:
             missing = [gene for gene, row in zip(genes, rows) if row < 0]
             raise unknown_genes(missing, self.genes, self.path)
         return rows
+
+    def _repr_html_(self) -> str:
+        folds = self.genes["fold"].value_counts().sort_index()
+        facts = {
+            "genome": self.genome,
+            "genes": f"{len(self.genes):,} ("
+            + ", ".join(f"fold {fold}: {number:,}" for fold, number in folds.items())
+            + ")",
+            "pCREs": f"{counted(len(self.pcres), 'contact')}, "
+            f"{len(self.pcres) / max(len(self.genes), 1):.1f} per gene",
+            "channels": some(self.channels, 20),
+            "window": f"{self.window:,} bp in bins of {', '.join(f'{size:,}' for size in self.bin_sizes)} bp",
+            "whole genes": f"up to {self.downstream:,} bp beyond the end"
+            if self.downstream is not None
+            else "",
+            "expression": self.unit,
+        }
+        return summary_html(f"Store {self.path.name}", facts)
 
     def __repr__(self) -> str:
         return (

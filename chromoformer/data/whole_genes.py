@@ -275,6 +275,21 @@ class GeneStretches:
         self._two_genes = CoveredBases(*bodies, least=2, device=device)
         self._exon = CoveredBases(*np.concatenate(exons, axis=1), device=device)
 
+    def along_store(self, rows: Tensor) -> Tensor:
+        """Return genes in the order of their bins in the stores.
+
+        Parameters
+        ----------
+        rows : Tensor, shape (B,), int64
+            Row numbers of the genes.
+
+        Returns
+        -------
+        Tensor, shape (B,), int64
+            The same row numbers.
+        """
+        return rows[self._genes["first_bin"][rows].argsort()]
+
     def bins_of(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return where the bins of some genes are.
 

@@ -26,6 +26,7 @@ from chromoformer.metrics import (
     resampled,
     variance_over_genes,
 )
+from ..model.checkpoint import members_of
 from ..training.run_folder import read_predictions, seed_of
 
 # %% ../../nbs/experiments/comparison.ipynb #69987a2b
@@ -39,7 +40,7 @@ def held_out_predictions(
     ----------
     runs : mapping of str to sequence of str or Path
         For each model its run folders, from `training.fit` or `baselines.fit`: one per fold, or several
-        trainings per fold that differ in their seed.
+        trainings per fold that differ in their seed. The members of a run count as trainings.
     **columns : Any
         Columns to add to every row, such as ``task="regression"``.
 
@@ -57,7 +58,7 @@ def held_out_predictions(
     """
     tables = []
     for model, folders in runs.items():
-        for folder in folders:
+        for folder in (member for run in folders for member in members_of(run)):
             table = read_predictions(folder)
             table = table[table["held_out"] & table["target"].notna()]
             tables.append(table.assign(model=model, seed=seed_of(folder), **columns))

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PCRE_COLUMNS', 'CHANGE_COLUMNS', 'withhold', 'withhold_all', 'logit', 'compare_explanations', 'models_of_genes',
-           'withhold_each', 'bin_offsets', 'GeneExplanation', 'explain_gene']
+           'withhold_each', 'bin_offsets', 'GeneExplanation', 'explain_gene', 'explain_batch', 'attention_of_gene']
 
 # %% ../../nbs/interpret/gene.ipynb #0e88d047
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from ..data.batches import Batch, loader
 from ..data.store import Store, open_store
-from ..errors import InputError
+from ..errors import InputError, summary_html
 from ..genome import Region
 from ..model.network import Chromoformer, Explanation, predicted_values
 from ..training.models import Models, dataset_for, genes_by_model, open_models
@@ -368,6 +368,25 @@ class GeneExplanation:
     promoter_window: int
     unit: str = "RPKM"
 
+    def _repr_html_(self) -> str:
+        classifier = self.task == "classification"
+        seen = "never saw this gene" if self.held_out else "may have been trained on this gene"
+        facts = {
+            "predicted": "P(high expression)" if classifier else f"log2({self.unit} + 1)",
+            "with all pCREs": f"{self.score:.3f}",
+            "without pCREs": f"{self.score_without:.3f}" if len(self.pcres) else "",
+            "model": f"{self.model} ({seen})",
+        }
+        for pcre in self.pcres.itertuples():
+            facts[f"pCRE {pcre.rank}"] = (
+                f"{pcre.distance / 1000:+,.1f} kb, contact {pcre.contact:.2f}, effect {pcre.effect:+.2f}"
+            )
+        unit = "log-odds" if classifier else f"log2({self.unit} + 1)"
+        facts["effect"] = f"change of {unit}, with the pCRE minus without it" if len(self.pcres) else ""
+        gene = self.gene
+        title = f"{gene['gene_name'] or gene['gene_id']} ({gene['chrom']}:{gene['tss']:,}, {gene['strand']})"
+        return summary_html(title, facts)
+
     def promoter_bins(self, bin_size: int) -> pd.DataFrame:
         """Return the positions of the promoter bins.
 
@@ -448,21 +467,56 @@ def explain_gene(
     """
     store = open_store(store)
     name, model, row, held_out = models_of_genes(models, store, [gene_id], dtype)[0]
-    config = model.to(device).eval().config
-    batch = dataset_for(model, store, device, in_memory=False).batch(row)
+    batch = dataset_for(model.to(device).eval(), store, device, in_memory=False).batch(row)
+    return explain_batch(model, batch, store, name, bool(held_out[0]))
+
+
+def explain_batch(
+    model: Chromoformer,
+    batch: Batch,
+    store: Store,
+    name: str,
+    held_out: bool,
+) -> GeneExplanation:
+    """Explain the prediction of a gene whose network and signal have been read.
+
+    Parameters
+    ----------
+    model : Chromoformer
+        The network, in evaluation mode.
+    batch : Batch
+        The gene alone, on the device of the network.
+    store : Store
+        Store of the gene.
+    name : str
+        Folder of the model.
+    held_out : bool
+        Whether the model held out the gene's fold.
+
+    Returns
+    -------
+    GeneExplanation
+        The same as from `explain_gene`.
+    """
+    config = model.config
+    row = int(batch.rows[0])
     with torch.inference_mode():
         explanation = model.explain(batch)
         without = model.explain(withhold_all(batch))
     change = compare_explanations(explanation, without, torch.zeros(1, dtype=torch.long)).iloc[0]
-    attention = _attention_of_gene(explanation, batch, config.bin_sizes, config.window)
+    attention = attention_of_gene(explanation, batch, config.bin_sizes, config.window)
     regulation = attention["regulation_attention"].values()
     share = np.mean([weights.mean((0, 1)) for weights in regulation], axis=0)  # (1 + pCREs,)
-    pcres = withhold_each(model, store, [gene_id], device=device, in_memory=False)
-    region = store.regions.iloc[store.promoter_region[row[0]]]
+    changes = [_pcre_columns(store, table) for table in _withhold_each_rank(model, batch)]
+    if changes:
+        pcres = pd.concat(changes).sort_values("rank", ignore_index=True).drop(columns="row")
+    else:
+        pcres = pd.DataFrame(columns=[*PCRE_COLUMNS, *CHANGE_COLUMNS, "fold"])
+    region = store.regions.iloc[store.promoter_region[row]]
     return GeneExplanation(
-        gene=store.genes.iloc[row[0]],
+        gene=store.genes.iloc[row],
         model=name,
-        held_out=bool(held_out[0]),
+        held_out=held_out,
         task=config.task,
         window=Region(region["chrom"], int(region["start"]), int(region["end"])),
         output=explanation.output[0].cpu().numpy(),
@@ -471,17 +525,34 @@ def explain_gene(
         effect=change["effect"],
         embedding=explanation.embedding[0].cpu().numpy(),
         embedding_without=without.embedding[0].cpu().numpy(),
-        pcres=pcres.assign(held_out=bool(held_out[0]), attention=share[1:]),
+        pcres=pcres.assign(held_out=held_out, attention=share[1:]),
         promoter_window=config.promoter_window or config.window,
         unit=store.unit,
         **attention,
     )
 
 
-def _attention_of_gene(
+def attention_of_gene(
     explanation: Explanation, batch: Batch, bin_sizes: Sequence[int], window: int
 ) -> dict[str, dict]:
-    "Return the three attentions of the only gene of a batch, by bin size."
+    """Return the three attentions of the only gene of a batch, by bin size.
+
+    Parameters
+    ----------
+    explanation : Explanation
+        What the network returned for the batch.
+    batch : Batch
+        The gene alone.
+    bin_sizes : sequence of int
+        Bin sizes of the network, in bp.
+    window : int
+        How many bp from the 5' edge on are returned of the first attention.
+
+    Returns
+    -------
+    dict of str to dict
+        `promoter_attention`, `pcre_attention` and `regulation_attention`, as in `GeneExplanation`.
+    """
     promoter, pcre, regulation = {}, {}, {}
     for i, size in enumerate(bin_sizes):
         promoter[size] = explanation.promoter[i][0][:, : window // size].cpu().numpy()

@@ -192,7 +192,7 @@ def silence(
     unknown = sorted(set(marks) - set(store.channels))
     if unknown:
         raise InputError(
-            f"there are no channels {some(unknown)}; the channels are {some(store.channels, 20)}",
+            f"unknown channels {some(unknown)}; the channels are {some(store.channels, 20)}",
             file=store.path,
             fix="name channels of the store",
         )

@@ -103,6 +103,8 @@ class ChromoformerConfig:
         Predict the label and the expression from one head; `task` says which of them the network returns.
     dropout : float
         Share of the head's hidden numbers that are set to 0 in training.
+    prior : bool
+        Read the expression of each gene in other cell types next to the marks; the stores must have it.
     """
 
     channels: Annotated[_Names, Field(min_length=1)] = PUBLISHED_MARKS
@@ -120,6 +122,7 @@ class ChromoformerConfig:
     head_width: _PositiveInt = 128
     joint: bool = False
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    prior: bool = False
 
     def __post_init__(self):
         self._check_windows()
@@ -203,6 +206,12 @@ class ChromoformerConfig:
             raise InputError(
                 f"a pCRE of {int(batch.pcre_length.max())} bp is longer than the window of {self.window} bp",
                 fix="choose pCREs with a smaller max_length",
+            )
+        if self.prior and batch.prior is None:
+            raise InputError(
+                "the network reads prior expression, which a store does not have",
+                place="network configuration, prior",
+                fix="add `prior: {path: ..., without: [...]}` to the manifest and build the store again",
             )
         if self.span == "gene":
             self._check_whole_genes(batch)

@@ -77,12 +77,24 @@ def _page(notebook: Any) -> str:
     from importlib import metadata
 
     from nbconvert import HTMLExporter
+    from traitlets.config import Config
 
     # nbconvert looks for its templates only in the running environment, but pip may have put them elsewhere.
     files = metadata.files("nbconvert") or []
     templates = [str(Path(f.locate()).parents[1]) for f in files if f.match("templates/lab/conf.json")]
-    exporter = HTMLExporter(extra_template_basedirs=templates, extra_template_paths=templates)
+    hidden = {"TagRemovePreprocessor": {"enabled": True, "remove_input_tags": _hidden_tags(notebook)}}
+    exporter = HTMLExporter(
+        config=Config(hidden), extra_template_basedirs=templates, extra_template_paths=templates
+    )
     return exporter.from_notebook_node(_without_formulas_in_tables(notebook))[0]
+
+
+def _hidden_tags(notebook: Any) -> set[str]:
+    "Return the tags of cells whose code is left out: hide-input, and the values of hidden parameters."
+    hides_parameters = any(
+        {"parameters", "hide-input"} <= set(cell.metadata.get("tags", [])) for cell in notebook.cells
+    )
+    return {"hide-input", "injected-parameters"} if hides_parameters else {"hide-input"}
 
 
 def _without_formulas_in_tables(notebook: Any) -> Any:

@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['split_genes', 'check_targets', 'label_by_training_median', 'mean_loss', 'loss_of', 'joint_loss', 'new_optimiser',
-           'TrainingState', 'fit']
+           'TrainingState', 'Prepared', 'prepare_run', 'fit']
 
 # %% ../../nbs/training/fit.ipynb #0ca05208
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,10 +32,14 @@ from ..model.config import ChromoformerConfig
 from ..model.network import Chromoformer, predicted_values
 from ..provenance import Stopwatch, folder_of
 from . import run_folder
+from .calibration import Method, calibration_chroms
 from .models import chromosome_folds, dataset_for
 from .predict import outputs_of, prediction_table
+from .range import training_range
 from .recipe import Recipe, as_recipe, learning_rate, network_for
+from .results import finish
 from .scale import channel_scale, warn_of_other_scale
+from .start import Source, Start, open_start
 
 # %% ../../nbs/training/fit.ipynb #19a670f8
 def split_genes(
@@ -435,6 +439,175 @@ def _shown(row: dict[str, Any]) -> dict[str, str]:
     endings = ("_loss", *(f"_{metric}" for metric in MAIN_METRIC.values()))
     return {name: f"{value:.3f}" for name, value in row.items() if name.endswith(endings)}
 
+# %% ../../nbs/training/fit.ipynb #4fb0f0d7
+@dataclass(frozen=True)
+class Prepared:
+    """The settings of a run, checked.
+
+    Attributes
+    ----------
+    stores : list of Store
+        Stores to train on.
+    held_out : list of int
+        Folds to hold out.
+    config : ChromoformerConfig
+        The network.
+    recipe : Recipe
+        Settings of the training loop.
+    validation : list of str
+        Chromosomes that are neither trained on nor held out.
+    method : {"platt", "isotonic"} or None
+        How probabilities are calibrated.
+    source : Source or None
+        Model that training starts from.
+    dtype : torch.dtype
+        Precision of weights and computation.
+    """
+
+    stores: list[Store]
+    held_out: list[int]
+    config: ChromoformerConfig
+    recipe: Recipe
+    validation: list[str]
+    method: Method | None
+    source: Source | None
+    dtype: torch.dtype
+
+    def settings(self, seed: int) -> dict[str, Any]:
+        """Return the settings that a training is resumed and recorded with.
+
+        Parameters
+        ----------
+        seed : int
+            Seed of the training.
+
+        Returns
+        -------
+        dict
+            Settings, as JSON can hold them.
+        """
+        settings = _settings(
+            self.stores, self.held_out, self.config, self.recipe, self.validation, seed, self.dtype
+        )
+        if self.method is not None:
+            settings["calibrate"] = self.method
+        if self.source is not None:
+            settings["start"] = self.source.settings
+        return settings
+
+    def settings_of_members(self, seeds: list[int]) -> dict[str, Any]:
+        """Return the settings that several trainings share.
+
+        Parameters
+        ----------
+        seeds : list of int
+            Seed of each member.
+
+        Returns
+        -------
+        dict
+            Settings, as JSON can hold them.
+        """
+        settings = self.settings(0)
+        del settings["seed"]
+        return settings | {"seeds": seeds}
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Return the tasks that the network predicts, first the one that it returns.
+
+        Returns
+        -------
+        tuple of str
+            One task, or both of a joint network.
+        """
+        own = self.config.task
+        both = (own, "regression" if own == "classification" else "classification")
+        return both if self.config.joint else (own,)
+
+    @property
+    def inputs(self) -> dict[str, Path]:
+        """Return the files that are read besides the stores.
+
+        Returns
+        -------
+        dict
+            Name -> file.
+        """
+        return {} if self.source is None else {"start": self.source.file}
+
+
+def prepare_run(
+    stores: Sequence[Store],
+    held_out: int | Sequence[int],
+    config: ChromoformerConfig | None,
+    recipe: Recipe | str,
+    task: str | None,
+    validation: Sequence[str],
+    calibrate: Method | None,
+    start: Start | str | Path | None,
+    dtype: torch.dtype,
+) -> Prepared:
+    """Check the settings of a run and fill in those that are left out.
+
+    Parameters
+    ----------
+    stores : sequence of Store
+        Stores to train on.
+    held_out : int or sequence of int
+        Fold or folds to hold out.
+    config : ChromoformerConfig or None
+        The network; None is that of the start, or the published one.
+    recipe : Recipe or str
+        Settings of the training loop, or a name.
+    task : str or None
+        Replaces the task of the configuration, if given.
+    validation : sequence of str
+        Validation chromosomes.
+    calibrate : {"platt", "isotonic"} or None
+        How probabilities are calibrated.
+    start : Start, path or None
+        Model that training starts from.
+    dtype : torch.dtype
+        Precision of weights and computation.
+
+    Returns
+    -------
+    Prepared
+        The settings.
+
+    Raises
+    ------
+    InputError
+        If settings do not fit the stores or the start, or the start was trained on genes that are to test or
+        to calibrate.
+    """
+    held_out = [held_out] if isinstance(held_out, int) else list(held_out)
+    source = None if start is None else open_start(start, stores, held_out)
+    config = (
+        network_for(stores[0], config, task) if source is None else source.config_for(stores[0], config, task)
+    )
+    validation = list(validation)
+    if calibrate is not None:
+        genes = pd.concat([store.genes[["chrom", "fold", "label"]] for store in stores])
+        validation = calibration_chroms(genes, held_out, validation)
+        _check_start_of_calibration(source, validation)
+    return Prepared(list(stores), held_out, config, as_recipe(recipe), validation, calibrate, source, dtype)
+
+
+def _check_start_of_calibration(source: Source | None, validation: Sequence[str]) -> None:
+    "Refuse to calibrate with genes that the start was trained on."
+    if source is None or not source.held_out_known:
+        return
+    seen = {bare_name(chrom) for chrom in validation} - {bare_name(chrom) for chrom in source.left_out}
+    if seen:
+        raise InputError(
+            f"the start was trained on genes that are to calibrate: those on {some(sorted(seen))}",
+            file=source.start.model,
+            fix="start from a model that left out these chromosomes (--calibrate or --validation), or train "
+            "without calibration",
+        )
+
 # %% ../../nbs/training/fit.ipynb #eae1fc40
 def fit(
     stores: str | Path | Store | Sequence[str | Path | Store],
@@ -445,6 +618,8 @@ def fit(
     *,
     task: str | None = None,
     validation: Sequence[str] = (),
+    calibrate: Method | None = None,
+    start: Start | str | Path | None = None,
     seed: int = 0,
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
@@ -474,6 +649,12 @@ def fit(
     validation : sequence of str
         Validation chromosomes, for early stopping and for choosing settings. They are neither trained on
         nor counted as held out.
+    calibrate : {"platt", "isotonic"} or None
+        Calibrate probabilities in this way, and keep errors for prediction intervals, with the genes of the
+        validation chromosomes. If none are named, about a tenth of the training genes are left out. See
+        `training.calibration`.
+    start : Start, path or None
+        Model that training starts from, see `training.start`; None starts from random weights.
     seed : int
         Decides the initial weights and the order of the genes.
     device : str
@@ -511,10 +692,9 @@ def fit(
     watch = Stopwatch()
     out = Path(out)
     stores = open_stores(stores)
-    held_out = [held_out] if isinstance(held_out, int) else list(held_out)
-    recipe = as_recipe(recipe)
-    config = network_for(stores[0], config, task)
-    settings = _settings(stores, held_out, config, recipe, validation, seed, dtype)
+    prepared = prepare_run(stores, held_out, config, recipe, task, validation, calibrate, start, dtype)
+    held_out, config, recipe = prepared.held_out, prepared.config, prepared.recipe
+    settings = prepared.settings(seed)
     saved = None
     if not force:
         run_folder.refuse_occupied(out, keep=keep)
@@ -524,7 +704,9 @@ def fit(
 
     torch.manual_seed(seed)
     model = Chromoformer(config).to(device, dtype)
-    genes = _prepare(model, stores, held_out, validation, recipe, device, in_memory)
+    genes = _prepare(model, stores, held_out, prepared.validation, recipe, device, in_memory)
+    if prepared.source is not None:
+        _start_from(prepared.source, model, genes)
     optimiser = new_optimiser(model, recipe.learning_rate, recipe.weight_decay)
     average = None
     if recipe.average:
@@ -541,14 +723,15 @@ def fit(
         model.load_state_dict(state.best_weights)
 
     checkpoint.save(model, out, held_out, chromosome_folds(stores))
-    return run_folder.write_results(
+    return finish(
         out,
         _predict_all(model, genes),
-        {"task": config.task, "held_out": held_out},
+        method=prepared.method,
         what="training run",
         stores=stores,
         settings=settings,
         watch=watch,
+        inputs=prepared.inputs,
     )
 
 
@@ -594,6 +777,7 @@ def _prepare(model, stores, held_out, validation, recipe, device, in_memory) -> 
         model.config.check(data.batch(rows[:1]))
     model.standardise(data.batch(rows[:: max(1, len(rows) // 512)]))
     model.training_signal = _training_signal(data, rows)
+    model.training_range = training_range(data, rows)
     return genes
 
 
@@ -639,8 +823,37 @@ def _resume(saved: dict[str, Any] | None, model, optimiser, average) -> Training
     return TrainingState(**saved["progress"])
 
 
-def _predict_all(model, genes: _Genes) -> pd.DataFrame:
-    "Predict every gene."
+def _start_from(source: Source, model, genes: _Genes) -> None:
+    "Start from another model; if its head is copied, expression is on its scale."
+    if source.apply(model) and genes.expression is not None:
+        measured = genes.data.genes["expression"].to_numpy(np.float64)
+        raw = torch.as_tensor(np.log2(measured + 1), device=genes.data.device)
+        mean, deviation = model.get_buffer("expression_mean"), model.get_buffer("expression_deviation")
+        genes.expression = (raw - mean) / deviation
+
+
+def _predict_all(model, genes: _Genes) -> dict[str, pd.DataFrame]:
+    "Predict every gene, for both tasks of a joint network."
     rows = np.arange(len(genes.data))
-    output = outputs_of(model, genes.data, rows)
-    return prediction_table(genes.data, output, np.isin(rows, genes.held_out))
+    held_out = np.isin(rows, genes.held_out)
+    own = model.config
+    tables = {own.task: prediction_table(genes.data, outputs_of(model, genes.data, rows), held_out)}
+    if own.joint:
+        other = "regression" if own.task == "classification" else "classification"
+        model.config = replace(own, task=other)
+        table = prediction_table(genes.data, outputs_of(model, genes.data, rows), held_out)
+        tables[other] = table.assign(target=_targets_of(genes, other))
+        model.config = own
+    return tables
+
+
+def _targets_of(genes: _Genes, task: str) -> np.ndarray:
+    "Return the targets of a joint network for a task; NaN if they are unknown."
+    if task == "regression" or genes.label is None:
+        return (
+            np.log2(genes.data.genes["expression"].to_numpy(np.float64) + 1)
+            .astype(np.float32)
+            .astype(np.float64)
+        )
+    label = genes.label.cpu().numpy().astype(np.float64)
+    return np.where(label < 0, np.nan, label)

@@ -159,7 +159,8 @@ def open_models(
     Parameters
     ----------
     models : path, sequence of paths, or Chromoformer
-        Model or run folders, or one network in memory.
+        Model or run folders, or one network in memory. A folder with several members stands for all of
+        them.
     dtype : torch.dtype
         Precision of the weights that are read; a network in memory is returned as it is.
     task : {"classification", "regression"} or None
@@ -181,7 +182,8 @@ def open_models(
         folders = [models] if isinstance(models, str | Path) else models
         opened = [
             (str(folder), checkpoint.load(folder, dtype), checkpoint.read_config(folder)[1])
-            for folder in folders
+            for run in folders
+            for folder in checkpoint.members_of(run)
         ]
     if task is not None:
         for name, model, _ in opened:

@@ -181,6 +181,7 @@ NETWORKS["whole-gene-joint"] = NETWORKS["whole-gene"] | {
     "joint": True,
     "dropout": 0.2,
 }
+NETWORKS["whole-gene-prior"] = NETWORKS["whole-gene-joint"] | {"prior": True}
 RECIPES = {
     "published": Recipe(),
     "whole-gene": Recipe(epochs=8, learning_rate=1e-3),

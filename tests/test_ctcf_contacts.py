@@ -1,0 +1,148 @@
+"Contacts from CTCF: bound sites, sites between and around two places, the fitted law, and the kind ctcf."
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from chromoformer.data.ctcf_contacts import CtcfLaw, bound_sites, fit_law, site_features, with_ctcf
+from chromoformer.data.manifest import Contacts
+from chromoformer.data.predicted_contacts import contacts_of
+from chromoformer.errors import InputError
+
+
+def random_sites(seed=0, number=60):
+    random = np.random.default_rng(seed)
+    start = np.sort(random.integers(0, 1_000_000, number))
+    strand = random.choice(["+", "-"], number)
+    return pd.DataFrame({"chrom": "chr1", "start": start, "end": start + 19, "strand": strand})
+
+
+def test_sites_between_and_pairs_around_equal_a_count_site_by_site():
+    sites = random_sites()
+    random = np.random.default_rng(1)
+    first, second = random.integers(0, 1_000_000, (2, 200))
+    found = site_features(sites, "chr1", first, second, reach=15_000)
+    for place, other, (between, pairs) in zip(first, second, found):
+        left, right = min(place, other), max(place, other)
+        middles = [(s.start + 9, s.strand) for s in sites.itertuples()]
+        assert between == sum(left + 15_000 < m < right - 15_000 for m, _ in middles)
+        plus = sum(abs(m - left) <= 15_000 and strand == "+" for m, strand in middles)
+        minus = sum(abs(m - right) <= 15_000 and strand == "-" for m, strand in middles)
+        assert pairs == min(plus, minus, 2)
+    assert found.max(0).tolist()[1] == 2
+    assert (
+        found == site_features(sites, "chr1", second, first)
+    ).all()  # the order of the ends is of no effect
+
+
+def test_a_site_is_bound_if_its_middle_is_in_a_peak_also_where_peaks_overlap():
+    sites = random_sites(2, 300)
+    random = np.random.default_rng(3)
+    start = random.integers(0, 1_000_000, 40)
+    peaks = pd.DataFrame({"chrom": "chr1", "start": start, "end": start + random.integers(1, 60_000, 40)})
+    middle = (sites["start"] + sites["end"]) // 2
+    inside = [((peaks["start"] <= m) & (m < peaks["end"])).any() for m in middle]
+    assert bound_sites(sites, peaks).equals(sites[inside].reset_index(drop=True)) and 0 < sum(inside) < 300
+    with pytest.raises(InputError, match="peaks on 1"):
+        bound_sites(sites, peaks.assign(chrom="1"))
+
+
+def test_the_fit_maximises_the_poisson_likelihood():
+    from scipy.optimize import minimize
+
+    random = np.random.default_rng(4)
+    features = np.column_stack([random.integers(0, 12, 3000), random.integers(0, 3, 3000)]).astype(float)
+    expected = random.uniform(0.1, 5, 3000)
+    observed = random.poisson(expected * np.exp(-0.08 * features[:, 0] + 0.6 * features[:, 1])).astype(float)
+
+    def loss(weights):
+        log_mean = np.log(expected) + features @ weights[:2] + weights[2]
+        return (np.exp(log_mean) - observed * log_mean).sum()
+
+    best = minimize(loss, np.zeros(3), method="BFGS").x
+    law = fit_law(features, observed, expected)
+    assert np.allclose([-law.insulation, law.gain], best[:2], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("features", "observed", "expected"),
+    [
+        (np.zeros((4, 2)), np.ones(4), np.ones(4)),
+        (np.eye(4)[:, :2], np.zeros(4), np.ones(4)),
+        (np.eye(4)[:, :2], np.ones(4), np.zeros(4)),
+        (np.eye(4)[:, :2], np.full(4, np.nan), np.ones(4)),
+    ],
+)
+def test_counts_that_cannot_be_fitted_are_refused(features, observed, expected):
+    with pytest.raises(InputError):
+        fit_law(features, observed, expected)
+
+
+def test_sites_without_a_strand_are_refused():
+    with pytest.raises(InputError, match="no strand"):
+        site_features(random_sites().assign(strand="."), "chr1", np.array([1]), np.array([2]))
+
+
+def test_without_sites_contacts_stay_as_they_are():
+    contacts = pd.DataFrame(
+        {
+            "chrom": "chr2",
+            "start_a": [10],
+            "end_a": [11],
+            "start_b": [90_000],
+            "end_b": [94_000],
+            "score": [1.7],
+        }
+    )
+    assert np.allclose(with_ctcf(contacts, random_sites())["score"], [1.7])
+
+
+def test_contacts_of_kind_ctcf_are_those_of_distance_times_the_factor(tmp_path):
+    sites = random_sites()
+    sites.assign(name="CTCF", score=15)[["chrom", "start", "end", "name", "score", "strand"]].to_csv(
+        tmp_path / "sites.bed", sep="\t", header=False, index=False
+    )
+    peaks = sites.iloc[::2]
+    peaks[["chrom", "start", "end"]].to_csv(tmp_path / "peaks.bed", sep="\t", header=False, index=False)
+    start = np.arange(50_000, 900_000, 40_000)
+    elements = pd.DataFrame({"chrom": "chr1", "start": start, "end": start + 500})
+    elements.to_csv(tmp_path / "elements.bed", sep="\t", header=False, index=False)
+    genes = pd.DataFrame({"gene_id": ["A", "B"], "chrom": "chr1", "tss": [300_000, 600_000]})
+    plain = Contacts(kind="distance", path=str(tmp_path / "elements.bed"))
+    files = {name: str(tmp_path / f"{name}.bed") for name in ("sites", "peaks", "elements")}
+    sizes = {"chr1": 1_000_000}
+    entry = Contacts(kind="ctcf", path=files, marks=["H3K27ac"], insulation=0.1, gain=0.5)
+    from chromoformer.data.bigwig import write_bigwig
+
+    flat = [("chr1", np.array([0]), np.array([1_000_000]), np.array([1.0]))]
+    write_bigwig(tmp_path / "flat.bw", sizes, flat)
+    tracks = {"H3K27ac": [str(tmp_path / "flat.bw")]}
+    expected = contacts_of(plain, genes, sizes, {})
+    found = contacts_of(entry, genes, sizes, tracks)
+    keys = ["start_a", "start_b"]
+    assert (found[keys].to_numpy() == expected[keys].to_numpy()).all()
+    centre = ((expected["start_b"] + expected["end_b"]) // 2).to_numpy()
+    counted = site_features(peaks, "chr1", expected["start_a"].to_numpy(), centre)
+    factor = np.exp(-0.1 * counted[:, 0] + 0.5 * counted[:, 1])
+    assert np.allclose(np.expm1(found["score"]), np.expm1(expected["score"]) * factor)
+    assert len(set(factor.round(6))) > 3
+    assert np.allclose(
+        CtcfLaw(0.1, 0.5).factor(peaks, "chr1", expected["start_a"].to_numpy(), centre), factor
+    )
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"kind": "ctcf"},
+        {"kind": "ctcf", "path": "sites.bed"},
+        {"kind": "ctcf", "path": {"sequence": "a.fa"}},
+        {"kind": "ctcf", "path": {"sites": "s.bed", "matrix": "m"}},
+        {"kind": "ctcf", "path": {"sites": "s.bed"}, "p_value": 1e-4},
+        {"kind": "distance", "gain": 0.1},
+        {"kind": "activity", "insulation": 0.1},
+    ],
+)
+def test_wrong_files_and_options_of_contacts_from_ctcf_are_refused(entry):
+    with pytest.raises(ValueError, match=r"path|p_value|gain|insulation"):
+        Contacts(**entry)
