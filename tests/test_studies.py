@@ -163,7 +163,7 @@ def test_stores_that_are_ready_have_no_manifest_for_an_analysis(folder, monkeypa
         ({"analyses": {"train": {"cell_types": ["cellC"]}}}, ["analyses.train.cell_types", "cellC", "cellA"]),
         ({"analyses": {"train": {"parameter": {}}}}, ["analyses.train.parameter"]),
         ({"analyses": {"trian": {}}}, ["trian.ipynb", "no such notebook"]),
-        ({"analyses": {"stores": {}}}, ["stores", "folder of the study itself"]),
+        ({"analyses": {"stores": {}}}, ["stores", "rule of the workflow itself"]),
         ({"analyses": {"compare": {}}}, ["analyses.compare", "needs training runs"]),
         (
             {"analyses": {"train": {}, "compare": {"parameters": {"epoch": 5}}}},

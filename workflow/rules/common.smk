@@ -12,12 +12,13 @@ from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
 from chromoformer.provenance import write_json
 from chromoformer.studies.definition import Study
-from chromoformer.studies.execution import STUDY_FOLDER, end_with, locked
+from chromoformer.studies.execution import STUDY_FOLDER, end_with
 from chromoformer.studies.jobs import jobs_of, missing_files
 from chromoformer.studies.sources import hash_of, sources_of
 from chromoformer.studies.workflow import beside_the_library
@@ -36,17 +37,21 @@ workdir: str(ROOT)
 
 
 if RUNS:
-    if os.environ.get("CHROMOFORMER_RUN"):
-        end_with([int(os.environ["CHROMOFORMER_RUN"])])
-    LOCK = locked(Path(STUDY_FOLDER, "lock"), wait=0)
+    if "CHROMOFORMER_RUN" in os.environ:  # `chromoformer run` started this Snakemake
+        end_with(int(os.environ["CHROMOFORMER_RUN"]))
+    Path(STUDY_FOLDER).mkdir(exist_ok=True)
+    LOCK = FileLock(Path(STUDY_FOLDER, "lock"))
     try:
-        LOCK.__enter__()  # held until Snakemake ends, however it ends
-    except TimeoutError:
+        LOCK.acquire(timeout=0)  # held until Snakemake ends, however it ends; its own locks outlive a kill
+    except Timeout:
         raise WorkflowError(f"the study in {ROOT} is being run already") from None
     write_json(Path(STUDY_FOLDER, "jobs.json"), {key: asdict(job) for key, job in JOBS.items()})
+    write_json(Path(STUDY_FOLDER, "study.json"), SETTINGS)
 
 # What a job runs. The number of threads decides the last bits of a result, so it is fixed by the study.
+# $PPID is Snakemake: the job ends with it.
 RUN_JOB = (
+    "CHROMOFORMER_RUN=$PPID "
     "OMP_NUM_THREADS={params.threads} MKL_NUM_THREADS={params.threads} OPENBLAS_NUM_THREADS={params.threads} "
     "MPLBACKEND=agg PYTHONHASHSEED=0 {PYTHON} -c 'from chromoformer.cli import main; main()' "
     "run-job . {params.key} > {log.text} 2>&1"
@@ -114,13 +119,35 @@ def code(pattern):
     return found
 
 
-def log_of(pattern):
-    "Return the file for the messages of a job."
-    return f"{STUDY_FOLDER}/logs/{pattern}.log"
+def params_of(pattern):
+    "Return the parameters of a rule: if they change, its jobs run again."
+    settings = of(pattern, "settings")
+    return {"key": pattern, "settings": settings, "code": code(pattern), "threads": of(pattern, "threads")}
 
 
-def labels_of(kind):
-    "Return the labels of a job in Snakemake's report."
+def resources_of(pattern):
+    "Return what a cluster reserves for the jobs of a rule."
+    return {"mem_mb": of(pattern, "memory_mb"), "runtime": of(pattern, "minutes")}
+
+
+def pages_of(kind):
+    "Return what every notebook leaves: its metrics, figures and page, the checksums of its results, its record."
+    key = folder_of(kind)
     job = KINDS[kind]
     names = {"task": job.task, "cell_type": job.cell_type, "fold": job.fold}
-    return {name: f"{{{name}}}" for name, value in names.items() if value} or {"analysis": kind}
+    labels = {name: f"{{{name}}}" for name, value in names.items() if value} or {"analysis": kind}
+    named = labels | {"figure": "{name}"}
+    figures = report(directory(f"{key}/figures"), patterns=["{name}.png"], category=kind, labels=named)
+    page = report(f"{key}/notebook.html", category=kind, labels=labels | {"figure": "notebook"})
+    return [f"{key}/metrics.json", figures, page, f"{key}/results.sha256", f"{key}/provenance.json"]
+
+
+def logs_of(pattern, notebook=True):
+    "Return the executed notebook, which is kept if the job fails, and the file for its messages."
+    logs = {"notebook": f"{pattern}/notebook.ipynb"} if notebook else {}
+    return logs | {"text": f"{STUDY_FOLDER}/logs/{pattern}.log"}
+
+
+def message_of(pattern):
+    "Return the message of a rule: the job's key, which the log of Snakemake then names."
+    return re.sub(r"{(\w+)}", r"{wildcards.\1}", pattern)

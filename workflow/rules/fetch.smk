@@ -3,22 +3,21 @@
 if "toy" in KINDS:
 
     rule toy:
+        input:
+            files_of("toy"),
         output:
             [f"toy/{name}" for name in STUDY.cell_types.values() if not name.endswith(".h5")],
             "toy.sha256",
             "toy.provenance.json",
         log:
-            text=log_of("toy"),
+            **logs_of("toy", notebook=False),
         message:
-            "toy"
+            message_of("toy")
         params:
-            key="toy",
-            settings=JOBS["toy"].settings,
-            code=code_of("toy", None),
-            threads=JOBS["toy"].threads,
+            **params_of("toy"),
+        threads: of("toy", "threads")
         resources:
-            mem_mb=JOBS["toy"].memory_mb,
-            runtime=JOBS["toy"].minutes,
+            **resources_of("toy"),
         shell:
             RUN_JOB
 
@@ -40,13 +39,12 @@ if "fetch" in KINDS:
         output:
             "fetch/{cell_type}.provenance.json",
         log:
-            text=log_of("fetch/{cell_type}"),
+            **logs_of("fetch/{cell_type}", notebook=False),
         message:
-            "fetch/{wildcards.cell_type}"
+            message_of("fetch/{cell_type}")
         params:
-            key="fetch/{cell_type}",
-            settings=of("fetch/{cell_type}", "settings"),
-            threads=of("fetch/{cell_type}", "threads"),
+            **params_of("fetch/{cell_type}"),
+        threads: of("fetch/{cell_type}", "threads")
         resources:
             network=1,
         shell:

@@ -1,4 +1,4 @@
-"""Run the notebooks that read the whole study, such as its report, after all other jobs."""
+"""Run the notebooks that read the whole study, such as its report, and describe the study for other tools."""
 
 REPORTS = [kind for kind, job in KINDS.items() if job.notebook and "study" in job.parameters]
 
@@ -11,24 +11,35 @@ for kind in REPORTS:
         input:
             files_of(key),
         output:
-            f"{key}/metrics.json",
-            report(directory(f"{key}/figures"), patterns=["{name}.png"], category=kind, labels={**labels_of(kind), "figure": "{name}"}),
-            report(f"{key}/notebook.html", category=kind, labels={**labels_of(kind), "figure": "notebook"}),
-            f"{key}/results.sha256",
-            f"{key}/provenance.json",
+            *pages_of(kind),
         log:
-            notebook=f"{key}/notebook.ipynb",
-            text=log_of(key),
+            **logs_of(key),
         message:
-            re.sub(r"{(\w+)}", r"{wildcards.\1}", key)
+            message_of(key)
         params:
-            key=key,
-            settings=of(key, "settings"),
-            code=code(key),
-            threads=of(key, "threads"),
+            **params_of(key),
         threads: of(key, "threads")
         resources:
-            mem_mb=of(key, "memory_mb"),
-            runtime=of(key, "minutes"),
+            **resources_of(key),
         shell:
             RUN_JOB
+
+
+localrules:
+    crate,
+
+
+rule crate:
+    input:
+        [job.record for job in JOBS.values()],
+    output:
+        "ro-crate-metadata.json",
+        "codecheck.yml",
+        "ro-crate.provenance.json",
+        directory("workflow"),
+    log:
+        **logs_of("crate", notebook=False),
+    message:
+        "crate"
+    shell:
+        "{PYTHON} -c 'from chromoformer.cli import main; main()' describe-study . > {log.text} 2>&1"

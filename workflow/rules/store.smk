@@ -9,17 +9,13 @@ if "stores" in KINDS:
             "stores/{cell_type}.h5",
             "stores/{cell_type}.provenance.json",
         log:
-            text=log_of("stores/{cell_type}.h5"),
+            **logs_of("stores/{cell_type}.h5", notebook=False),
         message:
-            "stores/{wildcards.cell_type}.h5"
+            message_of("stores/{cell_type}.h5")
         params:
-            key="stores/{cell_type}.h5",
-            settings=of("stores/{cell_type}.h5", "settings"),
-            code=code("stores/{cell_type}.h5"),
-            threads=of("stores/{cell_type}.h5", "threads"),
+            **params_of("stores/{cell_type}.h5"),
         threads: of("stores/{cell_type}.h5", "threads")
         resources:
-            mem_mb=of("stores/{cell_type}.h5", "memory_mb"),
-            runtime=of("stores/{cell_type}.h5", "minutes"),
+            **resources_of("stores/{cell_type}.h5"),
         shell:
             RUN_JOB

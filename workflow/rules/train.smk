@@ -1,6 +1,7 @@
 """Train one network per task, cell type and held-out fold."""
 
 TRAINING = [kind for kind, job in KINDS.items() if job.notebook and Path(job.notebook).stem == "train"]
+MODEL = ["predictions.parquet", "model.safetensors", "config.json", "history.csv", "README.md"]
 
 for kind in TRAINING:
     key = folder_of(kind)
@@ -11,28 +12,16 @@ for kind in TRAINING:
         input:
             files_of(key),
         output:
-            f"{key}/metrics.json",
-            f"{key}/predictions.parquet",
-            f"{key}/model.safetensors",
-            f"{key}/config.json",
-            f"{key}/history.csv",
-            report(directory(f"{key}/figures"), patterns=["{name}.png"], category=kind, labels={**labels_of(kind), "figure": "{name}"}),
-            report(f"{key}/notebook.html", category=kind, labels={**labels_of(kind), "figure": "notebook"}),
-            f"{key}/results.sha256",
-            f"{key}/provenance.json",
+            [f"{key}/{name}" for name in MODEL],
+            *pages_of(kind),
         log:
-            notebook=f"{key}/notebook.ipynb",
-            text=log_of(key),
+            **logs_of(key),
         message:
-            re.sub(r"{(\w+)}", r"{wildcards.\1}", key)
+            message_of(key)
         params:
-            key=key,
-            settings=of(key, "settings"),
-            code=code(key),
-            threads=of(key, "threads"),
+            **params_of(key),
         threads: of(key, "threads")
         resources:
-            mem_mb=of(key, "memory_mb"),
-            runtime=of(key, "minutes"),
+            **resources_of(key),
         shell:
             RUN_JOB
