@@ -1,4 +1,4 @@
-"""The image and the Binder environment install the package from the constraints; their files are only read."""
+"""Image and Binder environment install the package from the constraints; their files are only read here."""
 
 import re
 from pathlib import Path

@@ -4,6 +4,7 @@ A rule has one job per task, cell type and fold that its notebook asks for. Para
 parameters: a change of either runs the job again, wherever the notebook and the library are installed.
 """
 
+import json
 import os
 import re
 import shlex
@@ -30,6 +31,7 @@ validate(SETTINGS, Path(workflow.current_basedir) / "../schemas/study.schema.yam
 STUDY = Study(**SETTINGS)
 ROOT = Path(STUDY.out).resolve()
 JOBS = jobs_of(STUDY, workflow.configfiles[-1], config.get("notebooks") or beside_the_library("nbs/analyses"))
+DESCRIBED = SETTINGS | {"out": STUDY.name}  # wherever the study is
 RUNS = workflow.is_main_process and not workflow.dryrun
 
 
@@ -46,7 +48,7 @@ if RUNS:
     except Timeout:
         raise WorkflowError(f"the study in {ROOT} is being run already") from None
     write_json(Path(STUDY_FOLDER, "jobs.json"), {key: asdict(job) for key, job in JOBS.items()})
-    write_json(Path(STUDY_FOLDER, "study.json"), SETTINGS)
+    write_json(Path(STUDY_FOLDER, "study.json"), DESCRIBED)
 
 # What a job runs. The number of threads decides the last bits of a result, so it is fixed by the study.
 # $PPID is Snakemake: the job ends with it.

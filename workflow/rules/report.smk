@@ -41,5 +41,7 @@ rule crate:
         **logs_of("crate", notebook=False),
     message:
         "crate"
+    params:
+        study=json.dumps(DESCRIBED),
     shell:
         "{PYTHON} -c 'from chromoformer.cli import main; main()' describe-study . > {log.text} 2>&1"
