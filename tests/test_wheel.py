@@ -46,8 +46,9 @@ def installed(tmp_path_factory) -> Path:
 
 
 def run(installed: Path, folder: Path, *arguments) -> str:
-    "Run the installed command in a folder and return what it prints."
+    "Run the installed command in a folder, without a network, and return what it prints."
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment |= dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), "http://127.0.0.1:9")
     command = [str(installed / "chromoformer"), *map(str, arguments)]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     done = subprocess.run(command, cwd=folder, env=environment, text=True, check=False, **streams)
@@ -90,5 +91,14 @@ analyses: {train: {}}
 def test_installed_wheel_runs_a_study_in_an_empty_folder(installed, tmp_path):
     (tmp_path / "small.yaml").write_text(small_toy())
     run(installed, tmp_path, "run", "small.yaml", "--cores", 1)
-    assert (tmp_path / "small" / "train" / "classification" / "cellA" / "fold1" / "results.sha256").is_file()
+    job = tmp_path / "small" / "train" / "classification" / "cellA" / "fold1"
+    assert {"results.sha256", "metrics.json", "model.safetensors"} <= {path.name for path in job.iterdir()}
+    assert (tmp_path / "small" / "ro-crate-metadata.json").is_file()
     assert "Nothing to do" in run(installed, tmp_path, "run", "small.yaml", "--cores", 1)
+    assert "all as recorded" in run(installed, tmp_path, "verify", "small")
+
+
+@pytest.mark.slow
+def test_installed_wheel_runs_the_demo_in_an_empty_folder(installed, tmp_path):
+    run(installed, tmp_path, "demo")
+    assert (tmp_path / "demo" / "report.html").stat().st_size > 100_000

@@ -20,7 +20,7 @@ from snakemake.utils import validate
 from chromoformer.provenance import write_json
 from chromoformer.studies.definition import Study
 from chromoformer.studies.execution import STUDY_FOLDER, end_with
-from chromoformer.studies.jobs import jobs_of, missing_files
+from chromoformer.studies.jobs import jobs_of
 from chromoformer.studies.sources import hash_of, sources_of
 from chromoformer.studies.workflow import beside_the_library
 
@@ -32,23 +32,24 @@ STUDY = Study(**SETTINGS)
 ROOT = Path(STUDY.out).resolve()
 JOBS = jobs_of(STUDY, workflow.configfiles[-1], config.get("notebooks") or beside_the_library("nbs/analyses"))
 DESCRIBED = SETTINGS | {"out": STUDY.name}  # wherever the study is
-RUNS = workflow.is_main_process and not workflow.dryrun
+LOCK = FileLock(Path(STUDY_FOLDER, "lock"))
 
 
 workdir: str(ROOT)
 
 
-if RUNS:
+def begin():
+    "Lock the study and write down its jobs for `run-job`; not for a dry run, a drawing or a report."
     if "CHROMOFORMER_RUN" in os.environ:  # `chromoformer run` started this Snakemake
         end_with(int(os.environ["CHROMOFORMER_RUN"]))
     Path(STUDY_FOLDER).mkdir(exist_ok=True)
-    LOCK = FileLock(Path(STUDY_FOLDER, "lock"))
     try:
-        LOCK.acquire(timeout=0)  # held until Snakemake ends, however it ends; its own locks outlive a kill
+        LOCK.acquire(timeout=0)  # released when Snakemake ends, however it ends; its own locks outlive a kill
     except Timeout:
         raise WorkflowError(f"the study in {ROOT} is being run already") from None
     write_json(Path(STUDY_FOLDER, "jobs.json"), {key: asdict(job) for key, job in JOBS.items()})
     write_json(Path(STUDY_FOLDER, "study.json"), DESCRIBED)
+
 
 # What a job runs. The number of threads decides the last bits of a result, so it is fixed by the study.
 # $PPID is Snakemake: the job ends with it.

@@ -23,13 +23,6 @@ if "toy" in KINDS:
 
 
 if "fetch" in KINDS:
-    for job in JOBS.values():  # a record of files that were deleted since is no longer true
-        if RUNS and job.kind == "fetch" and Path(job.record).exists():
-            from chromoformer.data.manifest import read_manifest
-
-            if missing_files(read_manifest(job.parameters["manifest"], job.parameters["data"])):
-                Path(job.record).unlink()
-
     localrules:
         fetch,  # nodes of a cluster often have no internet access
 
