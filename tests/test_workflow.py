@@ -1,5 +1,7 @@
 """The Snakemake workflow: its schema fits the studies, and it is laid out for the workflow catalogue."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,3 +37,13 @@ def test_workflow_is_laid_out_for_the_catalogue():
     assert rules == {"common", "fetch", "store", "train", "analyses", "report"}
     assert (ROOT / "config" / "README.md").is_file()
     assert "usage" in yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text())
+
+
+def test_planning_a_study_needs_neither_torch_nor_nbformat():
+    code = (
+        "import sys; from chromoformer.studies.workflow import find_study, open_study\n"
+        "open_study(find_study('toy'))\n"
+        "import chromoformer.studies.planning; print(*{'torch', 'nbformat', 'papermill'} & set(sys.modules))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == ""

@@ -4,7 +4,6 @@ A rule has one job per task, cell type and fold that its notebook asks for. Para
 parameters: a change of either runs the job again, wherever the notebook and the library are installed.
 """
 
-import json
 import os
 import re
 import shlex

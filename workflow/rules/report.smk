@@ -42,6 +42,6 @@ rule crate:
     message:
         "crate"
     params:
-        study=json.dumps(DESCRIBED),
+        study=hash_of(DESCRIBED),
     shell:
         "{PYTHON} -c 'from chromoformer.cli import main; main()' describe-study . > {log.text} 2>&1"
