@@ -36,7 +36,6 @@ rule crate:
         "ro-crate-metadata.json",
         "codecheck.yml",
         "ro-crate.provenance.json",
-        directory("workflow"),
     log:
         **logs_of("crate", notebook=False),
     message:
