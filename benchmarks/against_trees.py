@@ -7,7 +7,7 @@ DATA holds the files that data_manifests/encode_*.yaml name (`chromoformer fetch
 held-out fold is predicted once. Epochs of networks, settings of trees, and weights of the stacked predictor
 are chosen on the next fold, with both folds left out of training. The two numbers of epochs were proposed
 after trials on K562, fold 2 (trained on folds 3 and 4). Finished jobs in OUT are kept, so the
-script may be interrupted. Everything takes about five hours on two cores; --summarise writes
+script may be interrupted. Everything takes about nine hours on two cores; --summarise writes
 benchmarks/results/against_trees.json from the jobs that are done.
 """
 
@@ -57,8 +57,8 @@ class Job:
 
     Attributes
     ----------
-    kind : {"network", "trees"}
-        The model.
+    kind : {"network", "trees", "prior"}
+        The model; "prior" stands for trees that read prior expression only.
     trained_on : tuple of str
         Cell types.
     held_out : int
@@ -144,20 +144,25 @@ def network_predictions(job: Job, out: str, epochs: int) -> pd.DataFrame:
 
 
 @cache
-def features_of(out: str, cell: str, prior: bool) -> np.ndarray:
+def features_of(out: str, cell: str, prior: bool, marks: bool = True) -> np.ndarray:
     "Return the features that trees read."
-    marks = pd.read_parquet(Path(out) / f"{cell}.features.parquet").to_numpy(np.float32)
-    return np.hstack([marks, store_of(out, cell).genes[PRIOR]]) if prior else marks
+    parts = []
+    if marks:
+        parts.append(pd.read_parquet(Path(out) / f"{cell}.features.parquet").to_numpy(np.float32))
+    if prior:
+        parts.append(store_of(out, cell).genes[PRIOR].to_numpy(np.float32))
+    return np.hstack(parts)
 
 
 def tree_predictions(job: Job, out: str, number: dict[str, int]) -> pd.DataFrame:
     "Fit trees, and predict the fold that they are judged on in all cell lines."
     held = {job.held_out, job.inner}
+    marks = job.kind != "prior"
     inputs, targets = [], []
     for cell in job.trained_on:
         genes = store_of(out, cell).genes
         rows = ~genes["fold"].isin(held).to_numpy()
-        inputs.append(features_of(out, cell, job.prior)[rows])
+        inputs.append(features_of(out, cell, job.prior, marks)[rows])
         expression = np.log2(genes["expression"].to_numpy() + 1)
         targets.append(np.stack([genes["label"], expression], 1)[rows])
     inputs, targets = np.concatenate(inputs), np.concatenate(targets)
@@ -171,7 +176,7 @@ def tree_predictions(job: Job, out: str, number: dict[str, int]) -> pd.DataFrame
         changed = {**TREES, "max_leaf_nodes": number.get(f"leaves, {task}", job.setting), "max_iter": trees}
         model = whole_gene_trees(task, job.seed).set_params(**changed).fit(inputs, targets[:, column])
         scores = {
-            cell: staged(model, features_of(out, cell, job.prior)[rows], task)
+            cell: staged(model, features_of(out, cell, job.prior, marks)[rows], task)
             for cell, rows in judged.items()
         }
         best = number_of_trees(job, scores, tables, task) if job.inner else trees
@@ -283,17 +288,23 @@ def sets_of_cells() -> dict[str, list[tuple[str, ...]]]:
 
 def jobs_of(seeds: int) -> list[list[Job]]:
     "Return the jobs in order; those of one list do not depend on each other."
-    wanted = [("three cells", False), ("one cell", False), ("other cells", False), ("three cells", True)]
-    wanted += [("one cell", True), ("other cells", True)]
+    both, trees = ("trees", "network"), ("trees",)
+    wanted = [("three cells", False, both), ("one cell", False, trees), ("three cells", True, both)]
+    wanted += [
+        ("one cell", True, ("trees", "prior")),
+        ("other cells", False, both),
+        ("other cells", True, both),
+    ]
+    wanted += [("one cell", False, both), ("one cell", True, both)]
     stages = []
-    for comparison, prior in wanted:
+    for comparison, prior, kinds in wanted:
         models = [
             Job(kind, cells, fold, prior=prior)
-            for kind in ("trees", "network")
+            for kind in kinds
             for fold in FOLDS
             for cells in sets_of_cells()[comparison]
         ]
-        tried = {"network": EPOCHS, "trees": LEAVES}
+        tried = {"network": EPOCHS, "trees": LEAVES, "prior": LEAVES}
         stages.append(
             [
                 replace(job, inner=inner_fold(job.held_out), setting=setting)
@@ -350,12 +361,14 @@ def compared(comparison: str, prior: bool, cell: str, task: str, out: str, seeds
                 add(f"{kind}, mean", fold, seed, tables[kind], score)
             both = stacked(tables["network"], tables["trees"], weights[fold], task)
             add("stacked, mean", fold, seed, tables["network"], both)
-            own = Job("trees", (cell,), fold, seed=seed, prior=prior)
-            if comparison != "one cell" and path_of(own, out).exists():
-                table = predictions(own, out)
-                table = table[table["cell"] == cell].reset_index(drop=True)
-                add("trees of this cell", fold, seed, table, table[SCORE[task]].to_numpy())
-                add("trees of this cell, mean", fold, seed, table, table[SCORE[task]].to_numpy())
+            of_cell_alone = {"trees of this cell": "trees", "trees on the prior alone": "prior"}
+            for name, kind in of_cell_alone.items():
+                own = Job(kind, (cell,), fold, seed=seed, prior=prior)
+                if (comparison != "one cell" or kind == "prior") and path_of(own, out).exists():
+                    table = predictions(own, out)
+                    table = table[table["cell"] == cell].reset_index(drop=True)
+                    add(name, fold, seed, table, table[SCORE[task]].to_numpy())
+                    add(f"{name}, mean", fold, seed, table, table[SCORE[task]].to_numpy())
     every = pd.concat(rows, ignore_index=True)
     means = [name for name in every["model"].unique() if name.endswith(", mean")]
     single = [name for name in every["model"].unique() if name.startswith("trees") and name not in means]

@@ -3,7 +3,7 @@
     python benchmarks/comparisons.py [--runs 1000] [--processes 2]
 
 Simulates predictions whose true differences are known and passes them to `experiments.comparison`. Writes
-benchmarks/results/comparisons.json. Takes one to three hours on two cores; --scenario runs one scenario again.
+benchmarks/results/comparisons.json. Takes one to three hours on two cores; --scenario runs one again.
 """
 
 import argparse

@@ -143,7 +143,7 @@ def blocks_of(predictions: pd.DataFrame) -> np.ndarray:
     predictions : DataFrame
         One row per gene, with the columns `chrom` and `tss` (bp). Without them, as in predictions of older
         versions, every gene is a block of its own, and a warning says so. If genes have several rows, such
-        as one per pCRE, `gene_id` tells them apart.
+        as one per pCRE, `gene_id` tells them apart. With a column `fold`, each fold has its own blocks.
 
     Returns
     -------
@@ -155,7 +155,14 @@ def blocks_of(predictions: pd.DataFrame) -> np.ndarray:
         block = pd.Series(blocks_of(genes), index=genes["gene_id"])
         return block.loc[predictions["gene_id"]].to_numpy()
     if "chrom" in predictions and "tss" in predictions:
-        return gene_blocks(predictions["chrom"], predictions["tss"])
+        fold = pd.factorize(predictions["fold"])[0] if "fold" in predictions else np.zeros(len(predictions))
+        blocks = np.zeros(len(predictions), int)
+        for one in np.unique(fold):
+            rows = np.flatnonzero(fold == one)
+            genes = predictions.iloc[rows]
+            first = blocks.max() + 1 if one else 0
+            blocks[rows] = first + gene_blocks(genes["chrom"], genes["tss"])
+        return blocks
     warnings.warn(
         "the predictions have no columns chrom and tss, so genes are resampled one by one; intervals are too "
         "narrow if neighbouring genes are alike",

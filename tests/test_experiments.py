@@ -531,7 +531,7 @@ def test_rankings_are_compared_on_the_same_blocks_of_genes_within_folds():
     rankings = {"effect": positive + random.normal(0, 0.8, 600), "near": positive + random.normal(0, 2, 600)}
     fold = 1 + gene // 100
     links = pd.DataFrame({"gene_id": gene, "chrom": "chr1", "tss": gene})
-    assert (blocks_of(links) == gene * 6 // 200).all()  # all links of a gene are in one block
+    assert (blocks_of(links) == gene * 4 // 200).all()  # all links of a gene are in one block
     blocks = gene // 10
     precision = {  # by scikit-learn
         name: [average_precision_score(positive[fold == one], values[fold == one]) for one in (1, 2)]

@@ -460,6 +460,9 @@ def unknown_genes(missing: Sequence[str], genes: pd.DataFrame, file: str | Path 
     )
 
 # %% ../../nbs/data/store.ipynb #0d9b205e
+_LACKING = -1  # column of a channel that a store does not have
+
+
 class Store:
     """A cell type, read from one HDF5 file.
 
@@ -578,18 +581,31 @@ class Store:
                 fix="build it again",
             )
 
-    def _select_channels(self, channels: Sequence[str]) -> None:
-        "Read only these channels from now on, in this order."
+    def _select_channels(self, channels: Sequence[str], lacking: bool = False) -> None:
+        "Read these channels from now on, in this order; those that the store lacks only if this is allowed."
         unknown = [name for name in channels if name not in self.channels]
-        if unknown:
+        if unknown and not lacking:
             raise InputError(
                 f"there is no channel {some(unknown)}; there are {some(self.channels, 20)}",
                 file=self.path,
                 fix="name channels of the store",
             )
         columns = list(range(len(self.channels))) if self._columns is None else self._columns
-        self._columns = [columns[self.channels.index(name)] for name in channels]
+        self._columns = [
+            columns[self.channels.index(name)] if name in self.channels else _LACKING for name in channels
+        ]
         self.channels = tuple(channels)
+
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """Return the channels that the store does not have, and that are read as NaN.
+
+        Returns
+        -------
+        tuple of str
+            Names; none unless `replace` was asked for channels that are lacking.
+        """
+        return tuple(name for name, column in zip(self.channels, self._columns or []) if column == _LACKING)
 
     def replace(
         self,
@@ -597,6 +613,7 @@ class Store:
         genes: pd.DataFrame | None = None,
         pcres: pd.DataFrame | None = None,
         channels: Sequence[str] | None = None,
+        lacking: bool = False,
     ) -> "Store":
         """Return a copy of this store with some parts replaced; all other changes made in memory are kept.
 
@@ -610,6 +627,8 @@ class Store:
             The contacts of the copy, sorted by gene, best first.
         channels : sequence of str, optional
             The channels that the copy reads, in this order.
+        lacking : bool, default False
+            Read channels that this store lacks as NaN.
 
         Returns
         -------
@@ -619,14 +638,14 @@ class Store:
         Raises
         ------
         InputError
-            If this store lacks one of the channels.
+            If this store lacks one of the channels, unless `lacking` is set.
         """
         changed = copy.copy(self)
         changed.__dict__.pop("pcre_start", None)  # follows from the contacts
         changed.genes = (self.genes if genes is None else genes).copy()
         changed.pcres = (self.pcres if pcres is None else pcres).copy()
         if channels is not None and tuple(channels) != self.channels:
-            changed._select_channels(channels)
+            changed._select_channels(channels, lacking)
         return changed
 
     @property
@@ -697,7 +716,11 @@ class Store:
             )
             raise InputError(problem, file=self.path, fix=fix) from error
         bins = found[0] if len(found) == 1 else np.concatenate(found)
-        return bins if self._columns is None else np.ascontiguousarray(bins[:, self._columns])
+        if self._columns is None:
+            return bins
+        selected = np.ascontiguousarray(bins[:, self._columns])
+        selected[:, np.equal(self._columns, _LACKING)] = np.nan
+        return selected
 
     def region_sums(self) -> np.ndarray:
         """Return the sum of depth over each region.

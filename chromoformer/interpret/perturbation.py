@@ -65,10 +65,10 @@ class SilencedStore(Store):
         intervals = {piece for pieces in self.silenced.values() for piece, _ in pieces}
         self._bins = {piece: self._covered(piece) for piece in intervals}
 
-    def _select_channels(self, channels: Sequence[str]) -> None:
-        "Read only these channels from now on, in this order."
-        super()._select_channels(channels)
-        self._original = self._original.replace(channels=channels)
+    def _select_channels(self, channels: Sequence[str], lacking: bool = False) -> None:
+        "Read these channels from now on, in this order; those that the store lacks only if this is allowed."
+        super()._select_channels(channels, lacking)
+        self._original = self._original.replace(channels=channels, lacking=lacking)
 
     def _overlapping(self, interval: Region) -> np.ndarray:
         "Return the rows of the regions that overlap an interval."

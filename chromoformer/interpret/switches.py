@@ -272,7 +272,7 @@ class GeneExplainer:
                 f"{self._gene_id} has {len(ranks)} pCREs; there is no pCRE {some(unknown)}",
                 fix="count the pCREs from 1, the strongest contact",
             )
-        batch = switch_off(self._batch, self.store.channels, pcres, marks)
+        batch = switch_off(self._batch, self._model.config.channels, pcres, marks)
         with torch.inference_mode():
             now = self._model.explain(batch)
         change = compare_explanations(self._before, now, torch.zeros(1, dtype=torch.long)).iloc[0]
@@ -284,7 +284,7 @@ class GeneExplainer:
         attention["pcre_attention"] = {size: dict(zip(kept, weights)) for size, weights in of_pcres}
         return ChangedPrediction(
             pcres=tuple(sorted(pcres)),
-            marks=tuple(mark for mark in self.store.channels if mark in marks),
+            marks=tuple(mark for mark in self._model.config.channels if mark in marks),
             score=float(change["score_without"]),
             score_change=float(change["score_change"]),
             effect=float(change["effect"]),

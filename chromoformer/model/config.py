@@ -105,6 +105,9 @@ class ChromoformerConfig:
         Share of the head's hidden numbers that are set to 0 in training.
     prior : bool
         Read the expression of each gene in other cell types next to the marks; the stores must have it.
+    lacking : bool
+        Accept stores that lack some of the channels; the network reads which ones. Only for whole genes
+        without pCREs.
     """
 
     channels: Annotated[_Names, Field(min_length=1)] = PUBLISHED_MARKS
@@ -123,9 +126,12 @@ class ChromoformerConfig:
     joint: bool = False
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     prior: bool = False
+    lacking: bool = False
 
     def __post_init__(self):
         self._check_windows()
+        if self.lacking and (self.span != "gene" or self.max_pcres):
+            raise _wrong("only networks of whole genes without pCREs can lack channels", "lacking")
         unknown = [part for part in self.positions if part not in POSITION_FEATURES]
         if unknown:
             known = some(list(POSITION_FEATURES), 9)

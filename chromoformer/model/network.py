@@ -175,7 +175,7 @@ class Chromoformer(nn.Module):
         "Return a block that reads the promoter window, or the whole gene."
         config = self.config
         if config.span == "gene":
-            return GeneTransformer(len(config.channels), config.positions, config.embedding)
+            return GeneTransformer(len(config.channels), config.positions, config.embedding, config.lacking)
         return EmbeddingTransformer(len(config.channels), config.embedding)
 
     def forward(self, batch: Batch) -> Tensor:

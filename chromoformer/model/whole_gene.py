@@ -74,12 +74,15 @@ class GeneEmbedding(nn.Module):
         Position features, see `POSITION_FEATURES`.
     block : BlockConfig
         Sizes.
+    lacking : bool
+        Marks may be NaN; the block reads next to each mark whether it is.
     """
 
-    def __init__(self, channels: int, parts: Sequence[str], block: BlockConfig):
+    def __init__(self, channels: int, parts: Sequence[str], block: BlockConfig, lacking: bool = False):
         super().__init__()
         self.parts = tuple(parts)
-        numbers = channels + sum(POSITION_FEATURES[part] for part in parts)
+        self.lacking = lacking
+        numbers = channels * (1 + lacking) + sum(POSITION_FEATURES[part] for part in parts)
         self.input = nn.Linear(numbers, block.width, bias=False)
         self.layers = nn.ModuleList(AttentionLayer(block) for _ in range(block.layers))
         self.register_buffer("mean", torch.zeros(channels))
@@ -91,10 +94,15 @@ class GeneEmbedding(nn.Module):
         Parameters
         ----------
         features : Tensor, shape (T, channels)
-            ln(mean depth + 1) of bins of training genes.
+            ln(mean depth + 1) of bins of training genes; NaN where a mark is lacking.
         """
-        self.get_buffer("mean").copy_(features.mean(0))
-        self.get_buffer("deviation").copy_(features.std(0).clamp(min=1e-3))
+        mean, deviation = features.mean(0), features.std(0)
+        for channel in torch.nonzero(~mean.isfinite()).flatten().tolist():
+            known = features[features[:, channel].isfinite(), channel]
+            mean[channel] = known.mean() if len(known) else 0.0
+            deviation[channel] = known.std() if len(known) > 1 else 1.0
+        self.get_buffer("mean").copy_(mean)
+        self.get_buffer("deviation").copy_(deviation.clamp(min=1e-3))
 
     def bins(self, features: Tensor, pooled: PooledGenes) -> Tensor:
         """Return what enters the block: scaled marks and position features of each bin.
@@ -109,11 +117,15 @@ class GeneEmbedding(nn.Module):
         Returns
         -------
         Tensor, shape (T, channels + positions)
-            Marks and position features.
+            Marks and position features. If marks may be lacking, a lacking one is 0, its mean, and the marks
+            are followed by as many numbers that are 1 for each lacking mark.
         """
         mean, deviation = self.get_buffer("mean"), self.get_buffer("deviation")
         positions = position_features(pooled, self.parts).to(mean.dtype)
-        return torch.cat([(features.to(mean.dtype) - mean) / deviation, positions], 1)
+        marks = (features.to(mean.dtype) - mean) / deviation
+        if not self.lacking:
+            return torch.cat([marks, positions], 1)
+        return torch.cat([marks.nan_to_num(0.0), marks.isnan().to(mean.dtype), positions], 1)
 
     def forward(self, bins: Tensor, pooled: PooledGenes) -> tuple[Tensor, Tensor]:
         """Return an embedding of every bin.
@@ -162,7 +174,9 @@ class WholeGeneChromoformer(PaperChromoformer):
     def __init__(self, config: ChromoformerConfig):
         super().__init__(config)
         for size in self.embedding:
-            self.embedding[size] = GeneEmbedding(len(config.channels), config.positions, config.embedding)
+            self.embedding[size] = GeneEmbedding(
+                len(config.channels), config.positions, config.embedding, config.lacking
+            )
 
     def embed_promoter(self, batch: Batch, bin_size: int) -> Tensor:
         """Return the embedding of the bins of the promoter window, each of which attends to the whole gene.

@@ -378,7 +378,8 @@ def _train_epoch(model, optimiser, average, genes, recipe, seed, history, bar) -
         rate = learning_rate(recipe, history, step, steps)
         for group in optimiser.param_groups:
             group["lr"] = rate
-        loss = _loss(model(_augmented(batch, recipe, random)), batch, genes, recipe)
+        augmented = _augmented(batch, recipe, random, model.config.lacking)
+        loss = _loss(model(augmented), batch, genes, recipe)
         optimiser.zero_grad()
         loss.backward()
         if recipe.clip_norm:
@@ -403,13 +404,14 @@ def _running_mean(share: float, mean: Tensor, weights: Tensor, steps: Tensor | i
     return mean.lerp(weights, 1 - min(share, (1 + float(steps)) / (10 + float(steps))))
 
 
-def _augmented(batch: Batch, recipe: Recipe, random: torch.Generator) -> Batch:
-    "Return a batch with some marks dropped and the others scaled, as the recipe says."
+def _augmented(batch: Batch, recipe: Recipe, random: torch.Generator, lacking: bool = False) -> Batch:
+    "Return a batch with some marks dropped, 0 or lacking, and the others scaled, as the recipe says."
     if not recipe.drop_marks and not recipe.jitter:
         return batch
     shape = len(batch), batch.promoter.shape[-1]
     factor = torch.exp(recipe.jitter * torch.randn(shape, generator=random))
-    factor *= torch.rand(shape, generator=random) >= recipe.drop_marks
+    dropped = torch.rand(shape, generator=random) < recipe.drop_marks
+    factor[dropped] = torch.nan if lacking else 0.0
     return batch.scaled(factor.to(batch.promoter.device))
 
 
@@ -584,9 +586,7 @@ def prepare_run(
     """
     held_out = [held_out] if isinstance(held_out, int) else list(held_out)
     source = None if start is None else open_start(start, stores, held_out)
-    config = (
-        network_for(stores[0], config, task) if source is None else source.config_for(stores[0], config, task)
-    )
+    config = network_for(stores, config, task) if source is None else source.config_for(stores, config, task)
     validation = list(validation)
     if calibrate is not None:
         genes = pd.concat([store.genes[["chrom", "fold", "label"]] for store in stores])

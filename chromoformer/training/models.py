@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Models', 'assign_genes', 'chromosome_folds', 'folds_as_trained', 'open_models', 'genes_by_model', 'held_out_genes',
-           'check_channels', 'compare_scales', 'dataset_for']
+           'check_channels', 'as_model_reads', 'compare_scales', 'dataset_for']
 
 # %% ../../nbs/training/models.ipynb #2dd2c6f1
 import warnings
@@ -295,6 +295,47 @@ def check_channels(model_channels: Sequence[str], store_channels: Sequence[str],
         )
 
 
+def as_model_reads(config: ChromoformerConfig, store: Store) -> Store:
+    """Return a store with the channels that a network reads.
+
+    Parameters
+    ----------
+    config : ChromoformerConfig
+        Settings of the network.
+    store : Store
+        Store to read.
+
+    Returns
+    -------
+    Store
+        The store itself, or, for a network that may lack channels, a copy with its channels: those that the
+        store lacks are NaN.
+
+    Raises
+    ------
+    InputError
+        If the channels differ, or if a network that may lack channels finds none of its own.
+
+    Warns
+    -----
+    UserWarning
+        If the network does not read a channel of the store.
+    """
+    if not config.lacking:
+        check_channels(config.channels, store.channels, store.path)
+        return store
+    unread = [name for name in store.channels if name not in config.channels]
+    if len(unread) == len(store.channels):
+        raise InputError(
+            f"the model reads the channels {some(config.channels, 20)}; the store has {some(unread, 20)}",
+            file=store.path,
+            fix="build the store with at least one channel of the model, by the same name",
+        )
+    if unread:
+        warnings.warn(f"{store.path}: the model does not read {some(unread, 20)}", stacklevel=3)
+    return store.replace(channels=config.channels, lacking=True)
+
+
 def compare_scales(model: Chromoformer, stores: Sequence[Store]) -> None:
     """Warn if channels of stores are on a different scale from a model's training data.
 
@@ -341,7 +382,7 @@ def dataset_for(
     Raises
     ------
     InputError
-        If a store lacks a channel of the model, or stores do not fit together.
+        If a store lacks a channel of the model, unless the model accepts this, or stores do not fit together.
 
     Warns
     -----
@@ -350,10 +391,9 @@ def dataset_for(
     """
     config = model.config
     stores = open_stores(stores)
-    check_channels(config.channels, stores[0].channels, stores[0].path)
     compare_scales(model, stores)
     return GeneDataset(
-        stores,
+        [as_model_reads(config, store) for store in stores],
         config.task,
         config.max_pcres,
         in_memory=in_memory,

@@ -93,7 +93,7 @@ def limits_of(numbers: np.ndarray, share: float = SHARE) -> tuple[np.ndarray, np
     Parameters
     ----------
     numbers : ndarray, shape (genes, numbers)
-        Numbers of the training genes.
+        Numbers of the training genes. NaN, of a mark that a store lacks, counts as a usual gene.
     share : float
         Largest share of genes that may lie outside.
 
@@ -105,6 +105,7 @@ def limits_of(numbers: np.ndarray, share: float = SHARE) -> tuple[np.ndarray, np
         Upper limits.
     """
     genes = len(numbers)
+    numbers = np.where(np.isfinite(numbers), numbers, np.nanmedian(numbers, 0))
     ascending = np.sort(numbers, 0)
     at_most = np.stack([np.searchsorted(own, column, "right") for own, column in zip(ascending.T, numbers.T)])
     at_least = genes - np.stack(

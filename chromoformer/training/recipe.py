@@ -9,6 +9,7 @@ __all__ = ['NETWORKS', 'RECIPES', 'Recipe', 'learning_rate', 'as_recipe', 'publi
 # %% ../../nbs/training/recipe.ipynb #64faf09e
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
@@ -58,7 +59,8 @@ class Recipe:
         Weight of the squared error of standardised log2(expression + 1) next to the cross-entropy, in a
         joint network.
     drop_marks : float
-        Probability with which each mark of each gene is set to 0 in a training step.
+        Probability with which each mark of each gene is set to 0 in a training step, or hidden if the network
+        accepts stores that lack marks.
     jitter : float
         Standard deviation of the logarithm of the factor by which each mark of each gene is multiplied in a
         training step.
@@ -182,6 +184,7 @@ NETWORKS["whole-gene-joint"] = NETWORKS["whole-gene"] | {
     "dropout": 0.2,
 }
 NETWORKS["whole-gene-prior"] = NETWORKS["whole-gene-joint"] | {"prior": True}
+NETWORKS["whole-gene-lacking"] = NETWORKS["whole-gene-joint"] | {"lacking": True}
 RECIPES = {
     "published": Recipe(),
     "whole-gene": Recipe(epochs=8, learning_rate=1e-3),
@@ -200,6 +203,9 @@ RECIPES = {
         epochs=100, learning_rate=1e-3, decay=1.0, plateau=3, plateau_factor=0.2, patience=12
     ),
 }
+
+
+RECIPES["whole-gene-lacking"] = replace(RECIPES["whole-gene-joint"], drop_marks=0.3)
 
 
 def as_recipe(recipe: Recipe | str) -> Recipe:
@@ -303,13 +309,15 @@ def _with_changes(settings: dict[str, Any], changes: dict[str, Any]) -> dict[str
     return changed
 
 
-def network_for(store: Store, config: ChromoformerConfig | None, task: str | None) -> ChromoformerConfig:
-    """Return the network to train on a store.
+def network_for(
+    stores: Sequence[Store], config: ChromoformerConfig | None, task: str | None
+) -> ChromoformerConfig:
+    """Return the network to train on some stores.
 
     Parameters
     ----------
-    store : Store
-        Store to train on.
+    stores : sequence of Store
+        Stores to train on.
     config : ChromoformerConfig or None
         Settings of the network; None is the published network with what the store decides.
     task : {"classification", "regression"} or None
@@ -323,16 +331,20 @@ def network_for(store: Store, config: ChromoformerConfig | None, task: str | Non
     Raises
     ------
     InputError
-        If the network reads other channels than the store has.
+        If the network reads other channels than the first store has. One that may lack channels reads those
+        of all stores.
     """
-    values = (config or published_network(store)).to_dict()
+    values = (config or published_network(stores[0])).to_dict()
     if task is not None:
         values["task"] = task
     config = ChromoformerConfig(**values)
-    if config.channels != store.channels:
+    if config.lacking:
+        names = [name for channels in (config.channels, *(s.channels for s in stores)) for name in channels]
+        return replace(config, channels=tuple(dict.fromkeys(names)))
+    if config.channels != stores[0].channels:
         raise InputError(
-            f"the store's channels are {store.channels}, the network's {config.channels}",
-            file=store.path,
+            f"the store's channels are {stores[0].channels}, the network's {config.channels}",
+            file=stores[0].path,
             fix="correct `channels` in the network's configuration, or leave it out",
         )
     return config

@@ -48,7 +48,8 @@ def channel_scale(store: Store, rows: np.ndarray | None = None) -> dict[str, Any
     dict
         `genes`, the number of genes read, and `channels`: for each channel `mean` (depth per base over all
         windows), `sd` (of the mean depth of a window, over genes), `above` (share of bins deeper than `mean`)
-        and `profile` (share of the depth in each of the `SEGMENTS`, 5' to 3').
+        and `profile` (share of the depth in each of the `SEGMENTS`, 5' to 3'). Channels that the store lacks
+        are left out.
     """
     rows = np.arange(len(store.genes)) if rows is None else np.asarray(rows)
     rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(SAMPLED, len(rows))).astype(int))]
@@ -68,6 +69,7 @@ def _scale_of_windows(depth: np.ndarray, names: Sequence[str]) -> dict[str, Any]
         name: {measure: _rounded(values[i]) for measure, values in measures.items()}
         | {"profile": [_rounded(share) for share in profile[:, i]]}
         for i, name in enumerate(names)
+        if np.isfinite(mean[i])
     }
     return {"genes": len(depth), "channels": channels}
 
@@ -175,11 +177,14 @@ def warn_of_other_scale(trained: Mapping[str, Mapping[str, Any]] | None, store: 
     """
     if not trained:
         return
-    found = _scale_of_file(store.path, store.path.stat().st_mtime_ns, store.channels)
-    differences = [scale_differences(scale, found) for scale in trained.values()]
-    common = {
-        name: text for name, text in differences[0].items() if all(name in other for other in differences)
-    }
+    channels = tuple(name for name in store.channels if name not in store.lacking)
+    found = _scale_of_file(store.path, store.path.stat().st_mtime_ns, channels)
+    differences = [(scale["channels"], scale_differences(scale, found)) for scale in trained.values()]
+    common = {}
+    for name in channels:
+        texts = [texts.get(name) for known, texts in differences if name in known]
+        if texts and all(texts):
+            common[name] = texts[0]
     if common:
         warnings.warn(
             f"{store.path}: {len(common)} of {len(store.channels)} channels are on a different scale from "

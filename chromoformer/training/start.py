@@ -8,7 +8,7 @@ __all__ = ['Start', 'as_start', 'copy_weights', 'freeze_parts', 'Source', 'open_
 # %% ../../nbs/training/start.ipynb #c2da43b4
 import warnings
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +74,12 @@ def _reads_marks(name: str) -> bool:
     }
 
 
+def _flags(name: str, model: Chromoformer) -> int:
+    "Return how many columns a tensor has for the marks that may be lacking."
+    read = name.startswith("embedding.") and name.endswith(".input.weight") and model.config.lacking
+    return len(model.config.channels) if read else 0
+
+
 def _same_outputs(one: ChromoformerConfig, other: ChromoformerConfig) -> bool:
     "Return whether the heads of two networks mean the same."
     return one.joint == other.joint and (one.joint or one.task == other.task)
@@ -113,7 +119,8 @@ def copy_weights(
             continue
         value = theirs.get(name)
         if value is not None and _reads_marks(name):
-            value = _with_columns(tensor, value, columns, len(source.config.channels))
+            flags = _flags(name, source), _flags(name, model)
+            value = _with_columns(tensor, value, columns, len(source.config.channels), flags)
         if value is None or value.shape != tensor.shape:
             different.append(name)
         else:
@@ -148,13 +155,22 @@ def _matching_columns(
     return [theirs.index(name) if name in theirs else None for name in wanted]
 
 
-def _with_columns(own: Tensor, value: Tensor, columns: Sequence[int | None], theirs: int) -> Tensor:
+def _with_columns(
+    own: Tensor, value: Tensor, columns: Sequence[int | None], theirs: int, flags: tuple[int, int] = (0, 0)
+) -> Tensor:
     "Return their tensor with its columns in our order; a weight of a new mark is 0, its scale is our own."
-    if value.ndim > 1 and value.shape[1] - theirs != own.shape[1] - len(columns):
+    rest = value[..., theirs + flags[0] :].to(own)  # positions
+    if value.ndim > 1 and rest.shape[1] != own.shape[1] - len(columns) - flags[1]:
         return value  # other positions: refused by its shape, or by its number of columns
     new = own if own.ndim == 1 else torch.zeros_like(own)
-    marks = [new[..., at] if there is None else value[..., there].to(own) for at, there in enumerate(columns)]
-    return torch.cat([torch.stack(marks, -1), value[..., theirs:].to(own)], -1)
+    found = [new[..., at] if there is None else value[..., there].to(own) for at, there in enumerate(columns)]
+    if flags[1]:
+        known = [there if flags[0] else None for there in columns]
+        found += [
+            torch.zeros_like(own[..., 0]) if there is None else value[..., theirs + there].to(own)
+            for there in known
+        ]
+    return torch.cat([torch.stack(found, -1), rest], -1)
 
 # %% ../../nbs/training/start.ipynb #64aaa51d
 def freeze_parts(model: Chromoformer, parts: Sequence[str], new: Collection[str] = ()) -> list[str]:
@@ -230,14 +246,14 @@ class Source:
     held_out_known: bool
 
     def config_for(
-        self, store: Store, config: ChromoformerConfig | None, task: str | None
+        self, stores: Sequence[Store], config: ChromoformerConfig | None, task: str | None
     ) -> ChromoformerConfig:
         """Return the network to train.
 
         Parameters
         ----------
-        store : Store
-            Store to train on; it decides the channels.
+        stores : sequence of Store
+            Stores to train on. The first decides the channels; of a network that may lack channels, all do.
         config : ChromoformerConfig or None
             Settings of the network; None takes those of the model.
         task : str or None
@@ -249,8 +265,10 @@ class Source:
             Settings of the network.
         """
         if config is None:
-            config = ChromoformerConfig(**self.network.config.to_dict() | {"channels": store.channels})
-        return network_for(store, config, task)
+            config = self.network.config
+            if not config.lacking:
+                config = replace(config, channels=stores[0].channels)
+        return network_for(stores, config, task)
 
     def apply(self, model: Chromoformer) -> bool:
         """Give a network the weights of the model, and freeze parts of it.
