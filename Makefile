@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install demo test test-all export format in-step lint types notebooks readme docs hooks lab published clean
+.PHONY: help install demo test test-all export format in-step lint types notebooks readme docs wheel hooks lab published crate clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -58,6 +58,10 @@ readme: $(INSTALLED)  ## write README.md from nbs/index.ipynb
 docs: $(INSTALLED)  ## build the site in docs/_build/html; STUDY=FOLDER takes the gallery from a finished study
 	$(BIN)/python docs/build.py $(if $(STUDY),--study $(STUDY))
 
+wheel: $(INSTALLED)  ## build the package with analyses, workflow, studies and manifests, in dist/
+	rm -rf build dist
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
 hooks: $(INSTALLED)  ## set up git to check each commit and to merge notebooks cell by cell
 	git config core.hooksPath .githooks
 	git config merge.nbdev-merge.name "merge of notebooks"
@@ -70,9 +74,16 @@ published: .venv-published/.installed  ## install the published implementation i
 	.venv-published/bin/python -m pip install --quiet torch==2.13.0 chromoformer==1.1.3 pandas PyYAML scipy
 	@touch $@
 
+crate: .venv-crate/.installed  ## install roc-validator in its own environment, for tests/test_crate.py
+
+.venv-crate/.installed:
+	$(PYTHON) -m venv .venv-crate
+	.venv-crate/bin/python -m pip install --quiet roc-validator==0.13.0
+	@touch $@
+
 lab: $(INSTALLED)  ## open JupyterLab at the first tutorial
 	$(BIN)/jupyter lab --notebook-dir . nbs/tutorials/first_model.ipynb
 
 clean:  ## remove everything that make created, including the environment
-	rm -rf $(VENV) .venv-published demo docs/_build build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-published .venv-crate demo docs/_build build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +

@@ -1,9 +1,11 @@
 """Packaging. All metadata is in settings.ini."""
 
+import shutil
 from configparser import ConfigParser
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 here = Path(__file__).parent
 settings = ConfigParser(delimiters=["="])
@@ -18,6 +20,34 @@ STATUSES = {
     "5": "5 - Production/Stable",
 }
 readme = here / "README.md"
+# Parts of the repository that an installed package needs, too. They keep their places, in chromoformer/share.
+SHARED = (
+    "nbs/analyses",
+    "nbs/tutorials",
+    "workflow",
+    "config",
+    "data_manifests",
+    "benchmarks/results/study_rates.json",
+)
+
+
+class BuildWithShared(build_py):
+    "Copy the workflow, the analyses and the manifests into the package; an editable install reads the clone."
+
+    def run(self):
+        super().run()
+        if getattr(self, "editable_mode", False):
+            return
+        target = Path(self.build_lib) / "chromoformer" / "share"
+        for source in (here / name for name in SHARED):
+            place = target / source.relative_to(here)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if source.is_dir():
+                hidden = shutil.ignore_patterns(".*", "__pycache__")
+                shutil.copytree(source, place, ignore=hidden, dirs_exist_ok=True)
+            else:
+                shutil.copy(source, place)
+
 
 setup(
     name=cfg["lib_name"],
@@ -37,6 +67,7 @@ setup(
         "Natural Language :: English",
         "Programming Language :: Python :: 3",
     ],
+    cmdclass={"build_py": BuildWithShared},
     packages=find_packages(include=["chromoformer", "chromoformer.*"]),
     include_package_data=True,
     package_data={

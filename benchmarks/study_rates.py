@@ -17,8 +17,7 @@ from pathlib import Path
 from chromoformer.data.store import Store
 from chromoformer.model.checkpoint import load
 from chromoformer.provenance import read_record, write_json
-from chromoformer.studies.execution import job_from
-from chromoformer.studies.jobs import Job
+from chromoformer.studies.jobs import Job, job_from
 from chromoformer.studies.planning import models_of
 
 OUT = Path(__file__).resolve().parent / "results" / "study_rates.json"

@@ -165,12 +165,13 @@ def run(study: Path) -> subprocess.CompletedProcess:
 
 def begun(study: Path, out: Path) -> subprocess.Popen:
     "Start the command in its own process group, as a shell does, and wait until one of its jobs has begun."
-    events = out / ".study" / "events.jsonl"
-    events.unlink(missing_ok=True)
+    since = time.time()
     process = subprocess.Popen(
         command(study), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
-    while not (events.exists() and "begun" in events.read_text()) and process.poll() is None:
+    while process.poll() is None:
+        if any(file.stat().st_mtime > since for file in out.glob("step/*/job.json")):
+            break
         time.sleep(0.2)
     return process
 

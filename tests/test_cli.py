@@ -38,6 +38,7 @@ COMMANDS = [
     "fetch",
     "run",
     "plan",
+    "notebooks",
     "verify",
     "collect",
     "doctor",
@@ -462,6 +463,7 @@ def outputs(toy, toy_store, toy_runs, tiny, published, tmp_path):
         "evaluate": ("evaluate", toy_runs[0], "--out"),
         "explain": ("explain", toy_runs[0], toy_store, simple, "--out"),
         "collect": ("collect", *toy_runs, "--out"),
+        "notebooks": ("notebooks",),
     }
 
 

@@ -3,26 +3,29 @@
 The tests execute real notebooks through Snakemake.
 """
 
+import contextlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict
 from pathlib import Path
 
+import nbformat
+import psutil
 import pytest
 import torch
 import yaml
 from command_line import TINY, chromoformer, succeed
+from filelock import FileLock
 from test_studies import notebook
 
 from chromoformer.provenance import read_record, sha256, verify
-from chromoformer.studies.staleness import parts_of
-from chromoformer.studies.workflow import open_study
+from chromoformer.studies.crate import METADATA
 
 ROOT = Path(__file__).resolve().parents[1]
 STEP = """
@@ -32,6 +35,7 @@ if fold == 2 and not Path("gate").exists():
     raise RuntimeError("the gate is shut")
 write_json(f"{out}/metrics.json", {"auc": {"value": fold / 4, "low": 0.1, "high": 0.9}})
 """
+WRITE = "from chromoformer.provenance import write_json\nwrite_json(f'{out}/metrics.json', {})"
 SUM = """
 import json
 from pathlib import Path
@@ -40,6 +44,12 @@ files = Path(study).glob("step/*/metrics.json")
 values = [json.loads(file.read_text())["auc"]["value"] for file in files]
 write_json(f"{out}/metrics.json", {"sum": sum(values)})
 """
+
+
+SIMULATED = {
+    "simulate": {"genes": 60, "cell_types": ["cellA"], "hic": False},
+    "cell_types": {"cellA": "cellA.yaml"},
+}
 
 
 def write_step(folder: Path, code: str = STEP) -> None:
@@ -64,7 +74,7 @@ def small_study(folder: Path) -> Path:
 
 
 def results(folder: Path) -> dict[str, str]:
-    "Return the hash of every file of a study, except records (they hold times), notebooks and hidden files."
+    "Return the hash of every file of a study, except notebooks, hidden files and those that hold times."
     files = (
         file
         for file in folder.rglob("*")
@@ -73,17 +83,18 @@ def results(folder: Path) -> dict[str, str]:
     return {
         str(file.relative_to(folder)): sha256(file)
         for file in files
-        if "provenance.json" not in file.name and file.stem != "notebook"
+        if "provenance.json" not in file.name and file.stem != "notebook" and file.name != METADATA
     }
 
 
 def started(folder: Path) -> set[str]:
     "Return the jobs that started in the last run of a study."
-    return {
-        event["job"]
-        for event in map(json.loads, (folder / ".study" / "events.jsonl").read_text().splitlines())
-        if event["event"] == "begun"
-    }
+    return named((folder / ".study" / "snakemake.log").read_text())
+
+
+def named(log: str) -> set[str]:
+    "Return the jobs that a log of Snakemake names, without the description of the study."
+    return set(re.findall(r"^Job \d+: (\S+)$", log, flags=re.MULTILINE)) - {"crate"}
 
 
 @pytest.mark.slow
@@ -99,13 +110,13 @@ def test_failure_stops_only_dependent_jobs_and_the_same_command_continues(tmp_pa
     failed = out / "step" / "fold2"
     assert (out / "step" / "fold1" / "provenance.json").exists() and (failed / "notebook.ipynb").exists()
     assert not (failed / "metrics.json").exists() and not (out / "sum").exists()
-    assert json.loads((failed / "error.json").read_text())["error"] == "RuntimeError: the gate is shut"
+    log = out / ".study" / "logs" / "step" / "fold2.log"
+    assert "Failed in cell [3]: RuntimeError: the gate is shut" in log.read_text()
 
     (out / "gate").touch()
     succeed(*command)
     assert started(out) == {"step/fold2", "sum"}
     assert json.loads((out / "sum" / "metrics.json").read_text()) == {"sum": 0.75}
-    assert not (failed / "error.json").exists()
     assert verify(out / "sum") == [] and verify(out / "step" / "fold1") == []
     record = read_record(failed)
     assert record["parameters"] == {"out": "step/fold2", "fold": 2, "seed": 0}
@@ -113,7 +124,9 @@ def test_failure_stops_only_dependent_jobs_and_the_same_command_continues(tmp_pa
     assert {"papermill", "nbclient", "snakemake", "torch", "python"} <= set(record["versions"])
     assert record["started"] <= record["ended"]
 
-    files = [file for file in out.rglob("*") if file.is_file() and ".study" not in file.parts]
+    files = [
+        file for file in out.rglob("*") if file.is_file() and not {".study", ".snakemake"} & {*file.parts}
+    ]
     before = {file: file.stat().st_mtime_ns for file in files}
     assert "Nothing to do: all 3 jobs" in succeed(*command).out
     assert {file: file.stat().st_mtime_ns for file in before} == before
@@ -128,58 +141,105 @@ def test_only_jobs_that_a_change_affects_run_again(tmp_path, monkeypatch):
     command = ["run", study, "--cores", 2, "--notebooks", tmp_path]
     succeed(*command)
     later = time.time() + 1
-    os.utime(tmp_path / "step.ipynb", (later, later))  # saved again: its jobs run and write the same
-    succeed(*command)
-    assert started(out) == {"step/fold1", "step/fold2"} and verify(out / "sum") == []
+    os.utime(tmp_path / "step.ipynb", (later, later))  # the same content
+    assert "Nothing to do" in succeed(*command).out
     content = yaml.safe_load(study.read_text())
-    content["analyses"]["step"] = {"seed": 1}
+    content["analyses"]["sum"] = {"notebook": "sum", "threads": 2}
     study.write_text(yaml.safe_dump(content))
-    reason = "step/fold1, step/fold2: changed: parameters"
-    assert reason in succeed("plan", study, "--notebooks", tmp_path).out
-    assert f"Runs again: {reason}" in succeed(*command).out
-    assert started(out) == {"step/fold1", "step/fold2"}  # the same numbers: the sum does not run
+    assert "sum: changed: parameters" in succeed("plan", study, "--notebooks", tmp_path).out
+    assert "Runs again: sum: changed: parameters" in succeed(*command).out
+    assert started(out) == {"sum"}
     write_step(tmp_path, STEP.replace("fold / 4", "fold / 8"))
+    assert "step/fold1, step/fold2: changed: notebook" in succeed("plan", study, "--notebooks", tmp_path).out
     succeed(*command)
     assert started(out) == {"step/fold1", "step/fold2", "sum"}
     assert json.loads((out / "sum" / "metrics.json").read_text()) == {"sum": 0.375}
-    (out / "step" / "fold1" / "metrics.json").unlink()
+    (out / "sum" / "metrics.json").unlink()
     succeed(*command)
-    assert started(out) == {"step/fold1"}
+    assert started(out) == {"sum"}
     shutil.move(out, tmp_path / "elsewhere")
     assert "Nothing to do" in succeed(*command, "--out", tmp_path / "elsewhere").out
     assert "all as recorded" in succeed("verify", tmp_path / "elsewhere").out
 
 
-def write_older_records(study: Path, out: Path) -> None:
-    "Write what a version of the library with other modules left behind: finished jobs, one interrupted job."
-    _, _, jobs = open_study(study, out, study.parent)
-    for key, job in jobs.items():
-        parts = parts_of(out, job) | {"library": {"chromoformer.training": "1", "chromoformer.runs": "1"}}
+def snakemake(*arguments, **options) -> str:
+    "Run plain Snakemake and return what it prints."
+    command = [sys.executable, "-m", "snakemake", *map(str, arguments)]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    return subprocess.run(command, text=True, check=True, **streams, **options).stdout
+
+
+@pytest.mark.slow
+def test_plain_snakemake_and_the_command_write_the_same_bits(tmp_path):
+    study, out = small_study(tmp_path), tmp_path / "small"
+    given = ["--snakefile", ROOT / "workflow" / "Snakefile", "--configfile", study, "--cores", 2]
+    given += ["--config", f"notebooks={tmp_path}"]
+    out.mkdir()
+    (out / "gate").touch()
+    snakemake(*given, cwd=tmp_path)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "gate").touch()
+    succeed("run", study, "--cores", 2, "--notebooks", tmp_path, "--out", tmp_path / "other")
+    assert "metrics.json" in str(results(out)) and results(out) == results(tmp_path / "other")
+    again = succeed("run", study, "--cores", 2, "--notebooks", tmp_path, "--out", out).out
+    assert "Nothing to do: all 3 jobs" in again
+    assert "Nothing to be done" in snakemake(*given, cwd=tmp_path)
+    assert "digraph" in snakemake(*given, "--dag", cwd=tmp_path)
+    snakemake(*given, "--report", tmp_path / "report.html", cwd=tmp_path)
+    assert "step/fold2/notebook.html" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_changed_module_runs_exactly_the_jobs_whose_notebooks_import_it(tmp_path):
+    for name in ("chromoformer", "workflow"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    notebook(tmp_path, "scores", "out: str = ''", "import chromoformer.metrics", WRITE)
+    notebook(tmp_path, "tables", "out: str = ''", "import chromoformer.studies.collect", WRITE)
+    notebook(tmp_path, "alone", "out: str = ''", WRITE)
+    (tmp_path / "cell.h5").write_bytes(b"a store that nobody reads")
+    content = {"name": "small", "out": "small", "cell_types": {"cell": "cell.h5"}}
+    content["analyses"] = {"scores": {}, "tables": {}, "alone": {}}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(content))
+    given = ["--configfile", "study.yaml", "--cores", 2, "--config", f"notebooks={tmp_path}"]
+    environment = {"cwd": tmp_path, "env": os.environ | {"PYTHONPATH": str(tmp_path)}}
+    snakemake(*given, **environment)
+    for module, expected in (("metrics", {"scores"}), ("studies/collect", {"tables"})):
+        with open(tmp_path / "chromoformer" / f"{module}.py", "a") as file:
+            file.write("\n# a comment changes nothing\n")
+        assert "Nothing to be done" in snakemake(*given, "-n", **environment)
+        with open(tmp_path / "chromoformer" / f"{module}.py", "a") as file:
+            file.write("\nCHANGED = True\n")
+        found = snakemake(*given, **environment)
+        assert named(found) == expected
+
+
+def write_older_records(out: Path) -> None:
+    "Write what an older version of the library left behind: finished jobs, one interrupted job."
+    for key in ("step/fold1", "step/fold2", "sum"):
         (out / key).mkdir(parents=True)
-        (out / key / "job.json").write_text(json.dumps({"parts": parts, "job": asdict(job)}))
+        job = {"key": key, "kind": key.split("/")[0], "parameters": {}, "needs": []}
+        (out / key / "job.json").write_text(json.dumps({"parts": {}, "job": job}))
         (out / key / "metrics.json").write_text("{}")
-        status = {"parts": parts, "digest": "1", "notebook_modified": 0, "resumed": False}
-        content = {"what": f"{job.kind}, job of a study", "inputs": {}, "outputs": {}, "seconds": 1.0}
+        content = {"inputs": {}, "outputs": {}, "seconds": 1.0, "job": job | {"parts": {}, "digest": "1"}}
         if key != "step/fold2":
-            (out / key / "provenance.json").write_text(json.dumps(content | {"job": asdict(job) | status}))
+            (out / key / "provenance.json").write_text(json.dumps(content))
 
 
 def test_plan_of_a_study_from_an_older_version_says_what_runs_again_and_why(tmp_path):
     study, out = small_study(tmp_path), tmp_path / "small"
-    write_older_records(study, out)
+    write_older_records(out)
     output = succeed("plan", study, "--out", out, "--notebooks", tmp_path).out
-    reorganised = "changed: the library's modules were reorganised (gone: runs)"
-    assert f"Runs again:\n  step/fold1: {reorganised}\n  step/fold2: was interrupted\n" in output
-    assert f"  sum: waits for step/fold1, step/fold2; {reorganised}\n" in output
+    assert re.search("Runs again:\n  step/fold1: missing output files: .*results.sha256", output)
+    assert "  step/fold2: was interrupted\n" in output
 
 
 @pytest.mark.slow
-def test_study_from_an_older_version_runs_again_and_says_why(tmp_path):
+def test_study_from_an_older_version_runs_again(tmp_path):
     study, out = small_study(tmp_path), tmp_path / "small"
-    write_older_records(study, out)
+    write_older_records(out)
     (out / "gate").touch()
     output = succeed("run", study, "--out", out, "--notebooks", tmp_path, "--cores", 2).out
-    assert "Runs again: step/fold1: changed: the library's modules were reorganised (gone: runs)" in output
+    assert "Runs again: step/fold1: missing output files: " in output
     assert started(out) == {"step/fold1", "step/fold2", "sum"}
     assert json.loads((out / "sum" / "metrics.json").read_text()) == {"sum": 0.75}
 
@@ -200,11 +260,11 @@ def test_folder_that_the_study_did_not_make_is_refused_and_kept(tmp_path, monkey
 
 def test_second_run_of_a_study_at_the_same_time_is_refused(tmp_path, monkeypatch):
     import chromoformer.studies.workflow as workflow
-    from chromoformer.studies.execution import locked
 
     study, out = small_study(tmp_path), tmp_path / "small"
     monkeypatch.setattr(workflow, "PATIENCE", 0.2)
-    with locked(out / ".study" / "lock"):
+    (out / ".study").mkdir(parents=True)
+    with FileLock(out / ".study" / "lock"):
         result = chromoformer("run", study, "--out", out, "--notebooks", tmp_path)
     assert result.status == 2 and "being run already" in result.err
 
@@ -233,17 +293,13 @@ def test_records_inside_a_job_belong_to_the_job(tmp_path):
 # ---- trainings, killed at random moments ----
 
 
-def training_study(folder: Path, store: Path, epochs: int) -> Path:
-    "Write a study that trains two folds of a tiny network, and adds up their AUCs."
+def training_study(folder: Path, store: Path | None, epochs: int) -> Path:
+    "Write a study of two trainings, on simulated data unless a store is given, and the sum of their AUCs."
     shutil.copy(ROOT / "nbs" / "analyses" / "train.ipynb", folder)
     code = SUM.replace("step/*/metrics.json", "train/*/*/*/metrics.json")
     notebook(folder, "sum", "out: str = ''\nstudy: str = ''", code)
-    content = yaml.safe_load(TINY) | {
-        "name": "trained",
-        "out": str(folder / "out"),
-        "cell_types": {"cellA": str(store)},
-        "folds": [1, 2],
-    }
+    data = {"cell_types": {"cellA": str(store)}} if store else SIMULATED
+    content = yaml.safe_load(TINY) | data | {"name": "trained", "out": str(folder / "out"), "folds": [1, 2]}
     content["recipe"]["epochs"] = epochs
     (folder / "study.yaml").write_text(yaml.safe_dump(content | {"analyses": {"train": {}, "sum": {}}}))
     return folder / "study.yaml"
@@ -271,30 +327,46 @@ def same(one, other) -> bool:
     return torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
 
 
+KILLS = int(os.environ.get("CHROMOFORMER_KILLS", "10"))  # in the test of random moments
+
+
+def kill(process: subprocess.Popen, kind: str) -> None:
+    "Kill the command, its Snakemake, one of its jobs, or everything at once."
+    if kind == "everything":
+        os.killpg(process.pid, signal.SIGKILL)
+        return
+    word = {"snakemake": "snakemake", "job": "run-job", "kernel": "ipykernel_launcher"}.get(kind)
+    for child in psutil.Process(process.pid).children(recursive=True) if word else []:
+        with contextlib.suppress(psutil.Error):
+            if word in child.cmdline():
+                child.kill()
+                return
+    process.kill()  # also where no such process runs at the moment
+
+
 @pytest.mark.slow
-def test_study_killed_at_random_moments_ends_with_the_same_files(tmp_path, toy_store):
-    study, rng = training_study(tmp_path, toy_store, epochs=40), random.Random(0)
+def test_study_killed_at_random_moments_ends_with_the_same_files(tmp_path):
+    study, rng = training_study(tmp_path, None, epochs=40), random.Random(0)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
+    begun = time.monotonic()
     subprocess.run(command(study, whole), check=True, capture_output=True)
+    length = time.monotonic() - begun
+    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
     kills = 0
     while True:
-        process = subprocess.Popen(
-            command(study, killed),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        process = subprocess.Popen(command(study, killed), **streams)
         try:
-            process.wait(rng.uniform(1, 8 + 2 * kills) if kills < 14 else None)
-            break
+            process.wait(rng.uniform(0, length * (kills + 2) / KILLS) if kills < KILLS else None)
         except subprocess.TimeoutExpired:
-            if kills % 2:  # the command alone, or everything at once
-                process.kill()
-            else:
-                os.killpg(process.pid, signal.SIGKILL)
+            kill(process, ("everything", "snakemake", "job", "command", "kernel")[kills % 5])
             process.wait()
             kills += 1
-    assert kills >= 4 and process.returncode == 0, kills
+            continue
+        if process.returncode == 0:
+            break
+        assert kills < KILLS, process.returncode  # undisturbed: it must succeed
+    assert kills >= min(KILLS, 4), kills
+    print(f"{kills} kills")
     found, expected = results(killed), results(whole)
     states = [name for name in expected if name.endswith("state.pt")]
     assert len(states) == 2
@@ -324,7 +396,9 @@ def test_verify_names_any_file_with_one_flipped_bit(trained, tmp_path, toy_store
     out = tmp_path / "out"
     shutil.copytree(trained, out)
     files = [
-        path for path in out.rglob("*") if path.is_file() and not {".study", ".snakemake"} & {*path.parts}
+        path
+        for path in out.rglob("*")
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(out).parts)
     ]
     assert len(files) > 30
     for file in files:
@@ -381,11 +455,12 @@ def test_toy_study_meets_its_claims_then_skips_finished_jobs_then_runs_one_chang
         failed
     )
     assert "Nothing to do" in succeed(*run).out
-    (tmp_path / "analyses" / "train.ipynb").touch()
+    changed = tmp_path / "analyses" / "perturbation.ipynb"
+    content = nbformat.read(changed, as_version=4)
+    content.cells.append(nbformat.v4.new_markdown_cell("One more cell."))
+    nbformat.write(content, changed)
     succeed(*run)
-    jobs = json.loads((tmp_path / "toy" / ".study" / "jobs.json").read_text())
-    trainings = {key for key, job in jobs.items() if (job["notebook"] or "").endswith("train.ipynb")}
-    assert started(tmp_path / "toy") == trainings
+    assert started(tmp_path / "toy") == {"perturbation/classification/cellA", "report"}
 
 
 @pytest.mark.slow

@@ -163,7 +163,7 @@ def test_stores_that_are_ready_have_no_manifest_for_an_analysis(folder, monkeypa
         ({"analyses": {"train": {"cell_types": ["cellC"]}}}, ["analyses.train.cell_types", "cellC", "cellA"]),
         ({"analyses": {"train": {"parameter": {}}}}, ["analyses.train.parameter"]),
         ({"analyses": {"trian": {}}}, ["trian.ipynb", "no such notebook"]),
-        ({"analyses": {"stores": {}}}, ["stores", "folder of the study itself"]),
+        ({"analyses": {"stores": {}}}, ["stores", "rule of the workflow itself"]),
         ({"analyses": {"compare": {}}}, ["analyses.compare", "needs training runs"]),
         (
             {"analyses": {"train": {}, "compare": {"parameters": {"epoch": 5}}}},
@@ -307,6 +307,25 @@ def manifests(folder: Path, names) -> None:
             ],
         }
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(content))
+
+
+def test_download_is_repeated_only_if_one_of_its_files_was_deleted(tmp_path):
+    from chromoformer.studies.jobs import Job
+    from chromoformer.studies.workflow import _forget_deleted_downloads
+
+    manifests(tmp_path, ["a"])
+    parameters = {"manifest": str(tmp_path / "a.yaml"), "data": str(tmp_path)}
+    jobs_ = {"fetch/a": Job("fetch/a", "fetch", parameters)}
+    record = tmp_path / "out" / "fetch" / "a.provenance.json"
+    record.parent.mkdir(parents=True)
+    files = [tmp_path / name for name in ("hg19.chrom.sizes", "genes.gtf.gz", "a.tagAlign.gz")]
+    for file in (*files, record):
+        file.touch()
+    _forget_deleted_downloads(tmp_path / "out", jobs_)
+    assert record.exists()
+    files[2].unlink()
+    _forget_deleted_downloads(tmp_path / "out", jobs_)
+    assert not record.exists()
 
 
 def test_paper_study_is_planned_in_order_without_any_data(tmp_path, monkeypatch):

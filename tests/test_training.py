@@ -93,7 +93,8 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not(store, runs
 def test_a_run_killed_at_any_moment_matches_uninterrupted_training(store, tmp_path, after):
     code = (
         "import sys; sys.path.insert(0, 'tests'); import torch; from helpers import SMALL\n"
-        "from chromoformer.training import Recipe, fit; torch.set_num_threads(1)\n"
+        "from chromoformer.training.fit import fit; from chromoformer.training.recipe import Recipe\n"
+        "torch.set_num_threads(1)\n"
         f"fit({str(store)!r}, sys.argv[1], 1, SMALL, Recipe(epochs=25, batch_size=16), progress=False)"
     )
     subprocess.run([sys.executable, "-c", code, tmp_path / "whole"], check=True)
