@@ -6,7 +6,7 @@
 __all__ = ['app', 'Force', 'Device', 'Threads', 'Seed', 'Precision', 'LowMemory', 'Notebooks', 'StudyOut', 'StudyFile', 'Task',
            'Curve', 'DType', 'simulate', 'fetch', 'coverage', 'build', 'import_regions', 'import_weights',
            'export_weights', 'train', 'predict', 'stack', 'evaluate', 'explain', 'links', 'info', 'demo', 'run',
-           'run_job', 'plan', 'verify', 'collect', 'doctor', 'main']
+           'run_job', 'describe_study', 'plan', 'notebooks', 'verify', 'collect', 'doctor', 'main']
 
 # %% ../nbs/cli.ipynb #65c390ab
 import os
@@ -880,7 +880,10 @@ Notebooks = Annotated[
     typer.Option(help="Folder of the analysis notebooks; default: the repository's nbs/analyses."),
 ]
 StudyOut = Annotated[Path | None, typer.Option(help="Folder to write; default: the study's own `out`.")]
-StudyFile = Annotated[Path, typer.Argument(help="YAML that names cell types, folds, tasks and analyses.")]
+StudyFile = Annotated[
+    Path,
+    typer.Argument(help="YAML that names cell types, folds, tasks and analyses; or a name: toy, paper ..."),
+]
 
 
 @app.command(epilog="Example: `chromoformer run workflow/studies/toy.yaml --cores 2`")
@@ -910,10 +913,10 @@ def run(
     same command continues.
     """
     from chromoformer.errors import counted
-    from chromoformer.studies.workflow import report, run_study
+    from chromoformer.studies.workflow import find_study, report, run_study
 
     outcome = run_study(
-        study,
+        find_study(study),
         cores,
         out=out,
         notebooks=notebooks,
@@ -939,11 +942,19 @@ def run_job(
     folder: Annotated[Path, typer.Argument(help="Folder of a study.")],
     key: Annotated[str, typer.Argument(help="The job.")],
 ):
-    """Run one job of a study; called by Snakemake."""
+    """Run one job of a study; called by the rules of the workflow."""
     from chromoformer.studies.execution import run_job as run_one
 
     if not run_one(folder, key):
         raise typer.Exit(1)
+
+
+@app.command(hidden=True)
+def describe_study(folder: Annotated[Path, typer.Argument(help="Folder of a finished study.")]):
+    """Write ro-crate-metadata.json and codecheck.yml; called by the rules of the workflow."""
+    from chromoformer.studies.crate import describe_study as describe_it
+
+    describe_it(folder)
 
 # %% ../nbs/cli.ipynb #51d11003
 @app.command(epilog="Example: `chromoformer plan workflow/studies/paper.yaml --cores 8`")
@@ -961,9 +972,35 @@ def plan(
     """
     from chromoformer.studies.planning import format_plan
     from chromoformer.studies.planning import plan as make_plan
+    from chromoformer.studies.workflow import find_study
 
-    found = make_plan(study, out=out, notebooks=notebooks)
+    found = make_plan(find_study(study), out=out, notebooks=notebooks)
     _print(format_plan(found, cores or os.cpu_count() or 1), f"Next: chromoformer run {study}")
+
+
+@app.command(epilog="Example: `chromoformer notebooks mine`")
+def notebooks(
+    folder: Annotated[Path, typer.Argument(help="New folder to write.")],
+    force: Force = False,
+):
+    """Copy tutorials, analyses, studies and manifests into a folder, to start from.
+
+    The folder has the layout of the repository: studies in it use its notebooks and its manifests.
+    """
+    import shutil
+
+    from chromoformer.provenance import refuse_existing
+    from chromoformer.studies.workflow import beside_the_library
+
+    refuse_existing(folder, force)
+    for part in ("nbs/tutorials", "nbs/analyses", "workflow/studies", "data_manifests"):
+        hidden = shutil.ignore_patterns(".*")
+        shutil.copytree(beside_the_library(part), folder / part, ignore=hidden, dirs_exist_ok=True)
+    _print(
+        f"{folder}: notebooks of tutorials and analyses in nbs, studies in workflow/studies, and manifests.",
+        f"Next: jupyter lab {folder}/nbs/tutorials/first_model.ipynb, or chromoformer run "
+        f"{folder}/workflow/studies/toy.yaml --notebooks {folder}/nbs/analyses",
+    )
 
 # %% ../nbs/cli.ipynb #c11a000d
 @app.command(

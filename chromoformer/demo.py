@@ -347,7 +347,7 @@ def _write_report(out: Path, seconds: Mapping[str, float], threads: int) -> Path
     import nbformat
     from nbconvert import HTMLExporter
 
-    from chromoformer.studies.execution import run_notebook
+    from chromoformer.studies.execution import run_notebook, template_folders
 
     source = Path(chromoformer.__file__).parent / "demo_report.ipynb"
     first_run = out / "runs" / "with_pcres" / "fold1"
@@ -355,7 +355,8 @@ def _write_report(out: Path, seconds: Mapping[str, float], threads: int) -> Path
     parameters = {"out": str(out.resolve()), "seconds": dict(seconds), "weights": weights}
     run_notebook(source, out / "report", parameters, out, threads)
     executed = nbformat.read(out / "report" / "notebook.ipynb", as_version=4)
-    exporter = HTMLExporter(template_name="basic", exclude_input=True, exclude_output_prompt=True)
+    hidden = {"exclude_input": True, "exclude_output_prompt": True}
+    exporter = HTMLExporter(template_name="basic", **hidden, **template_folders())
     body, _ = exporter.from_notebook_node(executed)
     with atomic_path(out / "report.html") as temporary:
         temporary.write_text(_PAGE.format(style=source.with_suffix(".css").read_text(), body=body))

@@ -7,13 +7,15 @@ __all__ = ['POSITION_FEATURES', 'BlockConfig', 'ChromoformerConfig']
 
 # %% ../../nbs/model/config.ipynb #c0f10003
 from dataclasses import asdict
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, StrictInt, StrictStr
 
-from ..data.batches import Batch
 from ..data.store import PUBLISHED_MARKS
 from ..errors import InputError, settings_class, some
+
+if TYPE_CHECKING:  # importing it takes seconds
+    from chromoformer.data.batches import Batch
 
 # %% ../../nbs/model/config.ipynb #c0f10005
 _PositiveInt = Annotated[int, Field(ge=1)]
@@ -178,7 +180,7 @@ class ChromoformerConfig:
         """
         return asdict(self)
 
-    def check(self, batch: Batch) -> None:
+    def check(self, batch: "Batch") -> None:
         """Check that a network with these settings can read a batch.
 
         Parameters
@@ -222,7 +224,7 @@ class ChromoformerConfig:
         if self.span == "gene":
             self._check_whole_genes(batch)
 
-    def _check_whole_genes(self, batch: Batch) -> None:
+    def _check_whole_genes(self, batch: "Batch") -> None:
         "Raise `InputError` if a batch lacks what a network of whole genes reads."
         if batch.whole is None:
             raise InputError(

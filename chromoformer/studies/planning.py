@@ -8,18 +8,26 @@ __all__ = ['RATES', 'HUMAN_GENES', 'TOY_GENES', 'Line', 'Plan', 'plan', 'models_
 
 # %% ../../nbs/studies/planning.ipynb #51d13003
 import json
-import os
+import re
+import subprocess
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError, counted
-from .definition import Study
-from .jobs import Job, files_to_give, merged
-from .staleness import JobStatus, record_of
-from .workflow import beside_the_library, job_statuses, open_study, reasons_to_run_again
+from ..errors import InputError, counted, some
+from .definition import Study, merged
+from .execution import record_of
+from .jobs import Job
+from chromoformer.studies.workflow import (
+    beside_the_library,
+    is_news,
+    missing_inputs,
+    open_study,
+    snakemake_command,
+    why,
+)
 
 RATES = "benchmarks/results/study_rates.json"
 HUMAN_GENES = 19_000  # protein-coding genes, assumed where there is no store yet
@@ -69,20 +77,23 @@ class Plan:
         Its folder.
     jobs : mapping of str to Job
         Its jobs, in an order in which they can run.
-    states : mapping of str to JobStatus
-        Their status.
+    states : mapping of str to str
+        Key -> why it runs, of the jobs that are not done.
     lines : list of Line
         Numbers by kind of job.
     fetch : list of str
         A line per cell type whose files are downloaded.
+    missing : list of str
+        Files that are read but do not exist, and that no job makes or downloads.
     """
 
     study: Study
     root: Path
     jobs: Mapping[str, Job]
-    states: Mapping[str, JobStatus]
+    states: Mapping[str, str]
     lines: list[Line]
     fetch: list[str]
+    missing: list[str]
 
 # %% ../../nbs/studies/planning.ipynb #51d130a2
 def plan(file: str | Path, *, out: str | Path | None = None, notebooks: str | Path | None = None) -> Plan:
@@ -108,7 +119,10 @@ def plan(file: str | Path, *, out: str | Path | None = None, notebooks: str | Pa
         If the study does not fit; see `open_study`.
     """
     study, root, jobs = open_study(file, out, notebooks)
-    states = job_statuses(root, jobs)
+    missing = missing_inputs(root, jobs)
+    # Snakemake needs all inputs and a folder. Without them, nothing can be done yet.
+    new = missing or not root.exists()
+    states = dict.fromkeys(jobs, "has not run yet") if new else _dry_run(file, root, notebooks, jobs)
     own_rates = _own_rates(root, jobs, states)
     reference = _reference_rates()
     lines: dict[str, Line] = {}
@@ -116,7 +130,7 @@ def plan(file: str | Path, *, out: str | Path | None = None, notebooks: str | Pa
     for key, job in jobs.items():
         line = lines.setdefault(job.kind, Line(job.kind))
         line.jobs += 1
-        line.done += states[key].done
+        line.done += key not in states
         if job.kind in own_rates:
             seconds, disk = own_rates[job.kind]
             line.source = "this study's finished jobs"
@@ -127,17 +141,34 @@ def plan(file: str | Path, *, out: str | Path | None = None, notebooks: str | Pa
             downloads.append(text)
         line.disk += disk
         line.unknown += seconds is None
-        line.seconds += 0 if states[key].done else seconds or 0
-    return Plan(study, root, jobs, states, list(lines.values()), downloads)
+        line.seconds += seconds or 0 if key in states else 0
+    return Plan(study, root, jobs, states, list(lines.values()), downloads, missing)
 
-# %% ../../nbs/studies/planning.ipynb #51d130a4
+
+def _dry_run(
+    file: str | Path, root: Path, notebooks: str | Path | None, jobs: Mapping[str, Job]
+) -> dict[str, str]:
+    "Return which jobs Snakemake would run, and why."
+    command = snakemake_command(file, root, notebooks, "--dry-run", "--cores", "1")
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode:
+        lines = " ".join(done.stdout.strip().splitlines()[-3:])
+        raise InputError(
+            f"Snakemake cannot plan this study: {lines}", file=file, fix=f"see {root}/.snakemake/log"
+        )
+    found = dict(re.findall(r"^Job \d+: (\S+)\nReason: (.*)", done.stdout, flags=re.MULTILINE))
+    return {
+        key: why(root, job, found[key], record_of(root, job)) for key, job in jobs.items() if key in found
+    }
+
+
 def _own_rates(
-    root: Path, jobs: Mapping[str, Job], states: Mapping[str, JobStatus]
+    root: Path, jobs: Mapping[str, Job], states: Mapping[str, str]
 ) -> dict[str, tuple[float, float]]:
     "Return mean seconds and bytes of this study's finished jobs, by kind; resumed ones have no known length."
     measured: dict[str, list[tuple[float, float]]] = {}
     for key, job in jobs.items():
-        content = record_of(root, job) if states[key].done else {}
+        content = {} if key in states else record_of(root, job)
         if content and not content["job"]["resumed"]:
             size = sum(output["size"] for output in content["outputs"].values())
             measured.setdefault(job.kind, []).append((content["seconds"], size))
@@ -146,7 +177,7 @@ def _own_rates(
         for kind, values in measured.items()
     }
 
-
+# %% ../../nbs/studies/planning.ipynb #51d130a4
 def _reference_rates() -> dict[str, Any]:
     "Return the rates of the reference study by kind; empty without a clone of the repository."
     try:
@@ -168,7 +199,7 @@ def _estimate(study: Study, job: Job, reference: Mapping[str, Any]) -> tuple[flo
     if job.notebook:
         models = models_of(job.parameters) / rate["models"]
         network = job.parameters.get("network", study.network)
-        size = _network_parameters(json.dumps(network, sort_keys=True)) / rate["parameters"]
+        size = _network_size(network)
         work *= models * size
         room = models * (size if rate["trains"] else room)
         if rate["trains"]:
@@ -198,14 +229,22 @@ def models_of(parameters: Mapping[str, Any]) -> int:
     return len(parameters.get("runs") or parameters.get("held_out") or (1, 2, 3, 4))
 
 
-@cache
-def _network_parameters(network: str) -> int:
-    "Return the number of parameters of a network; its settings that differ from the published ones, as JSON."
+def _network_size(settings: Mapping[str, Any]) -> float:
+    "Return about how many parameters a network has, relative to the published one; torch is not needed."
     from chromoformer.model.config import ChromoformerConfig
-    from chromoformer.model.network import Chromoformer
 
-    settings = merged(ChromoformerConfig().to_dict(), json.loads(network))
-    return sum(weights.numel() for weights in Chromoformer(ChromoformerConfig(**settings)).parameters())
+    def weights(config: Mapping[str, Any]) -> int:
+        blocks = [config[name] for name in ("embedding", "pairwise", "regulation")]
+        layers = [
+            block["layers"]
+            * block["width"]
+            * (4 * block["attention_width"] + 2 * block["feed_forward_width"])
+            for block in blocks
+        ]
+        return len(config["bin_sizes"]) * sum(layers)
+
+    published = ChromoformerConfig().to_dict()
+    return weights(merged(published, settings)) / weights(published)
 
 
 def _download(job: Job) -> tuple[str, float]:
@@ -256,8 +295,8 @@ def format_plan(found: Plan, cores: int = 1) -> str:
     if cores > 1 and total.seconds:
         text.append(f"On {cores} cores: about {format_duration(total.seconds / cores)}.")
     text += _section("To fetch:", found.fetch, len(found.fetch))
-    text += _section("Runs again:", reasons_to_run_again(found.states))
-    text += _section("Missing files:", _missing(found))
+    text += _section("Runs again:", _reasons(found.states))
+    text += _section("Missing files:", found.missing)
     return "\n".join(text)
 
 
@@ -278,13 +317,13 @@ def _section(heading: str, lines: list[str], most: int = 10) -> list[str]:
     return ["", heading, *(f"  {line}" for line in lines[:most]), *rest]
 
 
-def _missing(found: Plan) -> list[str]:
-    "Return the files that are read but do not exist, and that no job makes or downloads."
-    fetched = {key for key, job in found.jobs.items() if job.kind == "fetch"}
-    given = [job for job in found.jobs.values() if not fetched & set(job.needs)]
-    read = {os.path.normpath(found.root / path) for job in given for path in job.inputs.values()}
-    missing = {path for path in read if not Path(path).is_file()}
-    return sorted(missing | set(files_to_give(found.root, found.jobs)))
+def _reasons(states: Mapping[str, str]) -> list[str]:
+    "Return why jobs that were done or begun before run again: a line for each reason."
+    jobs: dict[str, list[str]] = {}
+    for key, reason in states.items():
+        if is_news(reason):
+            jobs.setdefault(reason, []).append(key)
+    return [f"{some(keys, 2)}: {reason}" for reason, keys in jobs.items()]
 
 
 def format_duration(seconds: float) -> str:

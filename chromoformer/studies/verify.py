@@ -20,8 +20,10 @@ import pandas as pd
 from ..errors import InputError, some
 from ..provenance import read_record, verify
 from .collect import records_in
-from .execution import is_result, job_from, make
-from .staleness import code_changes
+from .crate import CRATE_RECORD
+from .execution import is_result, make
+from .jobs import job_from
+from .sources import changed_sources, decisive, sources_of
 
 # %% ../../nbs/studies/verify.ipynb #8537b4eb
 def check(folders: Sequence[str | Path]) -> tuple[list[str], int, int]:
@@ -68,7 +70,8 @@ def rerun(folder: str | Path) -> list[str]:
     Returns
     -------
     list of str
-        A line per difference; empty if all numbers agree to the last bit. Downloads are not repeated.
+        A line per difference; empty if all numbers agree to the last bit. Downloads and descriptions are
+        not repeated.
 
     Raises
     ------
@@ -78,10 +81,11 @@ def rerun(folder: str | Path) -> list[str]:
     """
     file = Path(folder) / "provenance.json" if Path(folder).is_dir() else Path(folder)
     content = read_record(file)
-    if content.get("job", {}).get("kind") == "fetch":
+    if content.get("job", {}).get("kind") == "fetch" or file.name == CRATE_RECORD:
         return []
     with tempfile.TemporaryDirectory(prefix="chromoformer_rerun_") as temporary:
-        again = Path(temporary, "again")
+        again = Path(temporary, "again", file.absolute().parent.name)  # a model card contains this name
+        again.parent.mkdir()
         if "job" in content:
             before, after = _rerun_job(content, file, again)
         elif content["what"] == "training run":
@@ -105,7 +109,8 @@ def _rerun_job(content: Mapping[str, Any], file: Path, target: Path) -> tuple[Pa
     "Run a job of a study into a new folder; return the folders (for a store, the files) before and after."
     job = job_from(content["job"])
     root = Path(os.path.abspath(file)).parents[job.record.count("/")]
-    changes = code_changes(job.notebook, content["job"]["parts"]) if job.notebook else []
+    now = sources_of(job.kind, job.notebook) if job.notebook else {}
+    changes = changed_sources(decisive(content["job"]["sources"]), decisive(now)) if job.notebook else []
     if changes:
         raise InputError(
             f"changed since this job ran: {some(changes)}",
@@ -113,7 +118,7 @@ def _rerun_job(content: Mapping[str, Any], file: Path, target: Path) -> tuple[Pa
             fix="check out the commit that the record names, or run the study again",
         )
     target = target / Path(job.key).name if job.kind == "stores" else target
-    target.parent.mkdir(exist_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
     make(root, job, target)
     return root / job.key, target
 
