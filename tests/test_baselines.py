@@ -288,6 +288,7 @@ def four_folds(task, unknown=()):
 
 
 @pytest.mark.parametrize("task", ["classification", "regression"])
+@pytest.mark.slow
 def test_settings_of_trees_are_chosen_by_the_score_of_the_inner_fold(task):
     features, target, fold = four_folds(task, unknown=[5, 150, 250])
     grid = {"learning_rate": [0.05, 0.3], "max_leaf_nodes": [4, 8], "max_features": [0.5]}

@@ -119,6 +119,7 @@ def rate_of_claims(runs):
     return table["met"].astype(float).groupby(table["claim"]).mean()
 
 
+@pytest.mark.slow
 def test_random_numbers_rarely_meet_a_claim():
     rate = rate_of_claims(100)
     assert len(rate) == len(CLAIMS)

@@ -257,6 +257,7 @@ def share_with_a_verdict(trainings, runs=RUNS, **how):
     return false / runs
 
 
+@pytest.mark.slow
 def test_groups_of_trainings_of_one_network_are_not_told_apart():
     "Six trainings of one network form ten pairs of groups of three; single trainings are never told apart."
     groups = [set(one) for one in combinations(range(6), 3) if 0 in one]
@@ -274,6 +275,7 @@ def test_groups_of_trainings_of_one_network_are_not_told_apart():
     assert len(single) == 15 and set(single["verdict"]) == {"not tested"}
 
 
+@pytest.mark.slow
 def test_two_equal_models_of_three_trainings_are_rarely_told_apart_and_sometimes_are():
     rate = share_with_a_verdict((3, 3))
     assert rate <= most_by_chance(RUNS)
@@ -307,6 +309,7 @@ def test_the_same_ranking_on_another_scale_in_each_fold_has_no_difference():
     assert pooled[1] < pooled[0] - 0.05  # what pooling would report
 
 
+@pytest.mark.slow
 def test_the_best_of_seven_equal_baselines_is_rarely_called_higher():
     assert share_with_a_verdict((3,) * 8, runs=40) <= most_by_chance(40)
 

@@ -373,6 +373,7 @@ def compare_null_sets(random, share, tables, sets=10, genes=1000):
     return pd.concat(found), pd.concat(enriched)
 
 
+@pytest.mark.slow
 def test_sets_of_neighbours_without_a_difference_are_rarely_significant():
     found, enriched = compare_null_sets(np.random.default_rng(0), 0.6, tables=20)
     assert (found["p of single genes"] < 0.05).mean() > 0.3  # if genes counted as independent
@@ -721,6 +722,7 @@ def test_equal_ranking_in_every_fold_has_relative_value_one():
     assert auc_by_hand(parts["B"]) / auc_by_hand(parts["A"]) < 0.95  # what pooling the folds would report
 
 
+@pytest.mark.slow
 def test_relative_values_have_paired_intervals_over_blocks_within_folds():
     table = invented_transfer(np.random.default_rng(1), noise=0.5, genes=2000)
     matrix = transfer_matrix(table, draws=400).set_index("trained")
@@ -750,6 +752,7 @@ def test_trainings_enter_the_interval_of_a_relative_value():
     assert (same["trainings"] == 1).all() and estimate > 0
 
 
+@pytest.mark.slow
 def test_equal_models_of_related_and_other_cell_types_are_rarely_told_apart():
     species = {"A": "one", "related": "one", "far": "another"}
     random, verdicts = np.random.default_rng(4), []

@@ -458,6 +458,7 @@ def analysed(out, **parameters):
     return json.loads((out / "metrics.json").read_text())
 
 
+@pytest.mark.slow
 def test_a_cell_type_without_tested_pairs_is_skipped_with_the_reason(toy, tmp_path):
     found = analysed(tmp_path / "none", manifest=str(toy / "cellA.yaml"), cell_type="cellA")
     assert found == {"refused": "no table of tested pairs is given for cellA"}
@@ -511,6 +512,7 @@ def small_cell(folder):
     return table, pd.DataFrame(pairs, columns=TESTED)
 
 
+@pytest.mark.slow
 def test_the_analysis_scores_tested_pairs_of_any_cell_type(tmp_path):
     (tmp_path / "cell").mkdir()
     _, pairs = small_cell(tmp_path / "cell")

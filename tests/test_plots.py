@@ -445,6 +445,7 @@ def test_unknown_formats_are_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_every_figure_of_a_notebook_is_shown():
     import nbclient
     import nbformat

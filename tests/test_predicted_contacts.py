@@ -644,7 +644,7 @@ def test_reads_and_the_track_made_from_them_predict_the_same_contacts(
     assert found[0].equals(found[1]) and len(found[0]) > 100
 
 
-def test_the_sources_of_an_average_are_fetched_and_are_inputs_of_the_study(toy, tmp_path):
+def test_the_sources_of_an_average_are_fetched_before_the_store(toy, tmp_path):
     content = yaml.safe_load((toy / "cellA.yaml").read_text())
     of = [
         {"kind": "pairs", "path": f"{name}.tsv", "url": f"https://example.org/{name}.tsv", "size": 9}
@@ -668,10 +668,19 @@ def test_the_sources_of_an_average_are_fetched_and_are_inputs_of_the_study(toy, 
         "B.tsv",
         "C.tsv",
     ] and plan.loc["contacts.1", "state"] == "to fetch"
-    assert {Path(made["stores/cellA.h5"].inputs[name]).name for name in ("contacts.1", "contacts.2")} == {
-        "B.tsv",
-        "C.tsv",
-    } and "fetch/cellA" in made
+    assert made["stores/cellA.h5"].needs == ("fetch/cellA",) and "fetch/cellA" in made
+
+
+def test_files_of_an_average_that_are_not_fetched_are_inputs_of_the_store(toy, tmp_path):
+    content = yaml.safe_load((toy / "cellA.yaml").read_text())
+    of = [{"kind": "pairs", "path": f"{name}.tsv"} for name in ("B", "C")]
+    (toy / "local.yaml").write_text(yaml.safe_dump(content | {"contacts": {"kind": "average", "of": of}}))
+    study = {"name": "one", "out": "runs", "cell_types": {"cellA": str(toy / "local.yaml")}}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study | {"analyses": {"train": {}}}))
+    made = jobs_of(read_study(tmp_path / "study.yaml"), tmp_path / "study.yaml", ROOT / "nbs" / "analyses")
+    (toy / "local.yaml").unlink()
+    inputs = made["stores/cellA.h5"].inputs
+    assert [Path(inputs[name]).name for name in ("contacts.1", "contacts.2")] == ["B.tsv", "C.tsv"]
 
 
 def test_the_graph_model_accepts_averages_and_refuses_predictions(toy, described):

@@ -542,6 +542,7 @@ def test_tables_of_names_are_text_on_the_page_of_a_notebook(tmp_path):
     assert table.rstrip().rfind("tex2jax_ignore mathjax_ignore") > table.rfind("jp-OutputArea-output")
 
 
+@pytest.mark.slow
 def test_the_report_of_a_study_shows_hostile_names_as_text(tmp_path):
     root = Path(__file__).resolve().parents[1]
     study, cell = tmp_path / "study", "<img src=x onerror=alert(1)>"

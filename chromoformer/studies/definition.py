@@ -88,6 +88,8 @@ class Simulation(_Entry):
         A small genome, or one of human size.
     long_genes : bool
         Genes of 5 to 150 kb, for networks that read whole genes.
+    sequence : bool
+        Write a DNA sequence, too, whose CTCF sites block enhancers.
     """
 
     genes: int | None = None
@@ -96,6 +98,7 @@ class Simulation(_Entry):
     hic: bool = True
     scale: Literal["toy", "human"] = "toy"
     long_genes: bool = False
+    sequence: bool = False
 
 # %% ../../nbs/studies/definition.ipynb #3c51a0e2
 class Study(_Entry):
