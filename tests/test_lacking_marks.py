@@ -188,3 +188,11 @@ def test_the_named_network_and_recipe_go_together(folder):
     config, recipe = network_and_recipe(Store(folder / "both.h5"), "whole-gene-lacking", "whole-gene-lacking")
     assert config.lacking and recipe.drop_marks > 0 and not config.max_pcres
     assert ChromoformerConfig(**config.to_dict()) == config
+
+
+def test_a_network_that_needs_all_marks_is_not_given_the_data_of_one_that_does_not(folder, tmp_path):
+    plain = replace(LACKING, lacking=False)
+    fit(folder / "both.h5", tmp_path / "plain", 2, plain, replace(HIDING, epochs=1), progress=False)
+    with pytest.raises(InputError, match="the model reads the channels"):
+        runs = [folder / "run", tmp_path / "plain"]
+        predict(runs, Store(folder / "both.h5", channels=MARKS[:1]), progress=False)

@@ -176,7 +176,7 @@ class _Jobs:
 
     def __init__(self, study: Study, file: Path, notebooks: Path):
         installed = Path(chromoformer.__file__).resolve().parent in file.resolve().parents
-        if installed and not study.simulate and not study.data:  # the package's folder is no place for data
+        if installed and not study.simulate and not study.data:  # not the package's folder
             study = study.model_copy(update={"data": str(Path(study.out).resolve() / "data")})
         self.study = study
         self.file = file

@@ -434,9 +434,7 @@ class _Progress:
     def ended(self, number: str, end: str) -> None:
         "Note and show how a job ended."
         key = self.keys.get(number, "")
-        if (
-            key not in self.outcome.jobs or key in self.outcome.ended
-        ):  # the rule `all`, or an error told twice
+        if key not in self.outcome.jobs or key in self.outcome.ended:  # the rule `all`, or a repeated error
             return
         self.outcome.ended[key] = end
         self.bar.update()

@@ -294,7 +294,8 @@ def _models_by_folds(opened: Sequence[_Opened]) -> list[list[_Opened]]:
 
 def _dataset_of(model, stores, device, in_memory, datasets, compared) -> GeneDataset:
     "Return the dataset that a model reads, the last one if it fits; one at a time is in memory."
-    reads = (model.config.channels, model.config.max_pcres, model.config.span, model.config.bin_sizes)
+    config = model.config
+    reads = (config.channels, config.lacking, config.max_pcres, config.span, config.bin_sizes)
     trained = frozenset(model.training_signal or ())
     if reads not in datasets:
         datasets.clear()
