@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install demo test test-all export format in-step lint types notebooks readme docs wheel hooks lab published crate clean
+.PHONY: help install demo test test-all export format in-step lint types notebooks readme book docs wheel hooks lab published crate clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -30,7 +30,7 @@ test: in-step lint types notebooks  ## run everything that CI checks, in under t
 test-all: in-step lint types notebooks  ## run the same and the slow tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
-in-step: $(INSTALLED)  ## check that library and notebooks match and that the notebooks are clean
+in-step: $(INSTALLED)  ## check that library and notebooks match, and that the notebooks are clean and show their outputs
 	$(BIN)/python tests/in_step.py
 
 lint: $(INSTALLED)  ## style, layers of imports, docstrings
@@ -55,8 +55,11 @@ export: $(INSTALLED)  ## write chromoformer/*.py from the notebooks, and clean t
 readme: $(INSTALLED)  ## write README.md from nbs/index.ipynb
 	$(BIN)/python docs/make_readme.py
 
-docs: $(INSTALLED)  ## build the site in docs/_build/html; STUDY=FOLDER takes the gallery from a finished study
-	$(BIN)/python docs/build.py $(if $(STUDY),--study $(STUDY))
+book: $(INSTALLED)  ## execute the notebooks that changed, and keep what they show; STUDY=FOLDER takes analyses from a study
+	$(BIN)/python docs/book.py $(if $(STUDY),--study $(STUDY))
+
+docs: $(INSTALLED)  ## build the site in docs/_build/html from the notebooks and what they show
+	$(BIN)/python docs/build.py
 
 wheel: $(INSTALLED)  ## build the package with analyses, workflow, studies and manifests, in dist/
 	rm -rf build dist

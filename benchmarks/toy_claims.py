@@ -3,13 +3,16 @@
     chromoformer run workflow/studies/toy.yaml --cores 2  # and copies with another `simulate: seed`
     python benchmarks/toy_claims.py runs/toy runs/toy_seed1 runs/toy_seed2
 
-Writes benchmarks/results/toy_claims.json: every claim of each study's report, with its numbers.
+Writes benchmarks/results/toy_claims.json: every claim of each study's report, with its numbers, and for each
+claim the mean over the studies, with an interval that follows from theirs; the studies are independent.
 """
 
 import argparse
 import json
+import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from _gm12878 import RESULTS
 
@@ -31,6 +34,23 @@ def claims_of(study: Path) -> dict:
     }
 
 
+def pooled(studies: list[dict]) -> list[dict]:
+    "Return for each claim the mean of its first number over the studies, and in how many it holds."
+    claims = pd.concat(pd.DataFrame(study["claims"]) for study in studies)
+    claims["variance"] = ((claims["high"] - claims["low"]) / 2 / 1.96) ** 2
+    rows = []
+    for (claim, of, condition), group in claims.groupby(["claim", "of", "met if"], sort=False):
+        value = group["found"].mean()
+        half = 1.96 * np.sqrt(group["variance"].sum()) / len(group)
+        side, chance = re.match(r"interval (above|below) ([-\d.]+)", condition).groups()
+        clear = value - half > float(chance) if side == "above" else value + half < float(chance)
+        rows.append(
+            {"claim": claim, "of": of, "met if": condition, "value": value, "low": value - half}
+            | {"high": value + half, "clear": bool(clear), "holds in": int(group["met"].sum())}
+        )
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -39,8 +59,13 @@ def main() -> None:
     studies = [claims_of(study) for study in parser.parse_args().studies]
     for study in studies:
         print(f"seed {study['seed']}: {study['met']} of {study['of']} claims hold")
+    for row in (together := pooled(studies)):
+        mean = f"{row['value']:.3f} ({row['low']:.3f} to {row['high']:.3f})"
+        clear = "" if row["clear"] else ", not clear"
+        print(f"in {row['holds in']} of {len(studies)}, mean {mean}{clear}: {row['claim']}")
     write_json(
-        RESULTS / "toy_claims.json", {"what": "claims of the toy study by its seed", "studies": studies}
+        RESULTS / "toy_claims.json",
+        {"what": "claims of the toy study by its seed", "studies": studies, "pooled": together},
     )
 
 

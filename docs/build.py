@@ -1,7 +1,6 @@
-"""Build the site: stage and execute the notebooks, run the gallery's studies, run Sphinx, check the links."""
+"""Build the site from the notebooks and their committed outputs: stage them, run Sphinx, check the links."""
 
 import argparse
-import json
 import os
 import shutil
 import subprocess
@@ -11,11 +10,9 @@ from pathlib import Path
 import nbformat
 import yaml
 from check_links import broken_links
-from execute import execute
-from stage import NBS, ROOT, Links, documented, notebooks, stage, stage_executed, title_and_summary
+from stage import NBS, Links, documented, notebooks, stage, title_and_summary
 
-DOCS = ROOT / "docs"
-STUDIES = ("toy", "whole_genes")  # in workflow/studies; the gallery shows their executed notebooks
+DOCS = Path(__file__).resolve().parent
 
 
 def sections() -> dict[str, dict]:
@@ -29,47 +26,6 @@ def pages_of(section: dict) -> list[str]:
         *section.get("pages", []),
         *(page for pages in section.get("groups", {}).values() for page in pages),
     ]
-
-
-def gallery(study: Path, links: Links) -> dict:
-    "Return the first executed notebook of each analysis of a study, with a note on how it was made."
-    found = {}
-    for page in (page for page in notebooks() if page.startswith("analyses/")):
-        executed = sorted((study / Path(page).name).rglob("notebook.ipynb"))
-        if executed:
-            note = _note(study, executed)
-            found[page] = stage_executed(executed[0], page, links, note)
-    return found
-
-
-def _note(study: Path, executed: list[Path]) -> str:
-    folder = executed[0].parent
-    record = json.loads((folder / "provenance.json").read_text())
-    others = ""
-    if len(executed) > 1:
-        others = f" {len(executed) - 1} more jobs of the study ran the same notebook with other parameters."
-    return (
-        f"Executed as job `{folder.relative_to(study)}` of the study `{study.name}`: "
-        f"{_made(record)}.{others} "
-        f"Code is folded. To repeat it, run `chromoformer run workflow/studies/{study.name}.yaml`, or open "
-        "the "
-        "notebook and change its parameters."
-    )
-
-
-def _made(record: dict) -> str:
-    "Return when, on what and with which versions something was made, from its provenance record."
-    machine = record.get("machine", {})
-    versions = record.get("versions", {})
-    commit = (record.get("code") or {}).get("commit") or ""
-    parts = [
-        str(record.get("finished", record.get("ended", "")))[:10],
-        f"{record.get('seconds', 0):,.0f} s",
-        machine.get("processor", ""),
-        f"torch {versions['torch']}" if "torch" in versions else "",
-        f"commit {commit[:7]}" if commit else "",
-    ]
-    return ", ".join(part for part in parts if part)
 
 
 def write_section(out: Path, name: str, section: dict, about: dict[str, tuple[str, str]]) -> None:
@@ -132,16 +88,6 @@ def write_names(out: Path) -> None:
     (out / "reference" / "names.md").write_text("\n".join(lines))
 
 
-def run_studies(jobs: int) -> list[Path]:
-    "Run the studies of the gallery; finished jobs are skipped. Return their folders."
-    folders = [ROOT / "runs" / name for name in STUDIES]
-    chromoformer = Path(sys.executable).parent / "chromoformer"
-    for folder in folders:
-        study = ROOT / "workflow" / "studies" / f"{folder.name}.yaml"
-        subprocess.run([chromoformer, "run", study, "--out", folder, "--cores", str(jobs)], check=True)
-    return folders
-
-
 def write_contents(source: Path, everything: dict, links: Links) -> str:
     "Write a page for each section. Return the table of contents of the start page."
     about = {page: title_and_summary(notebook) for page, notebook in everything.items()}
@@ -192,22 +138,9 @@ def main() -> None:
     source.mkdir(parents=True)
 
     links = Links()
-    studies = [options.study] if options.study else [] if options.no_study else run_studies(options.jobs)
-    executed = {page: made for study in studies for page, made in gallery(study.resolve(), links).items()}
-    staged = {page: stage(page, links) for page in notebooks() if page not in executed}
-    to_execute = {
-        page: notebook
-        for page, notebook in staged.items()
-        if not page.startswith("analyses/") and (options.only is None or page in options.only)
-    }
-    if failed := execute(to_execute, out / "executed", options.jobs):
-        sys.exit(f"{len(failed)} notebooks failed; the site is not built")
-    for page, notebook in to_execute.items():
-        links.rewrite_outputs(notebook, page)
-
+    everything = {page: stage(page, links) for page in notebooks()}
     write_commands(source)
     write_names(source)
-    everything = {**staged, **executed}
     contents = write_contents(source, everything, links)
     everything["index"].cells.append(nbformat.v4.new_markdown_cell(contents))
     links.write_files(source)
@@ -217,18 +150,10 @@ def main() -> None:
 
 def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0],
-        epilog="Example: python docs/build.py --no-study --only guides/method",
+        description=__doc__.splitlines()[0], epilog="Example: python docs/build.py --out /tmp/site"
     )
-    parser.add_argument(
-        "--study",
-        type=Path,
-        help="folder of a finished study; default: runs/toy and runs/whole_genes, run if missing",
-    )
-    parser.add_argument("--no-study", action="store_true", help="leave the gallery's notebooks unexecuted")
-    parser.add_argument("--jobs", type=int, default=min(4, os.cpu_count() or 1), help="notebooks at a time")
+    parser.add_argument("--jobs", type=int, default=min(4, os.cpu_count() or 1), help="processes of Sphinx")
     parser.add_argument("--out", type=Path, default=DOCS / "_build", help="folder to write")
-    parser.add_argument("--only", nargs="*", help="execute these pages only; for a quick look")
     return parser.parse_args()
 
 

@@ -1,103 +1,142 @@
-"""Execute notebooks in parallel and cache their outputs until a notebook or the library changes."""
+"""Execute a notebook in its own folder, and clean what it shows so that a second run shows the same."""
 
-import hashlib
+import base64
+import io
 import json
 import os
-import sys
+import re
+import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 import nbformat
 
 ROOT = Path(__file__).resolve().parents[1]
-LIMIT = 600  # seconds that a cell may take
-SHARP = "%config InlineBackend.figure_formats = ['retina']"
+LIMIT = 900  # seconds that a cell may take
+LARGEST = 150_000  # bytes of a figure
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+# Runs before the notebook: sharp figures, and a list of the repository's files that the notebook opens.
+FIRST = """
+%config InlineBackend.figure_formats = ['retina']
+import sys
+_opened = set()
+def _note_opened(event, arguments, opened=_opened):
+    if event == "open" and isinstance(arguments[0], str):
+        opened.add(arguments[0])
+sys.addaudithook(_note_opened)
+"""
+LAST = """
+import json, os
+print(json.dumps(sorted(os.path.abspath(name) for name in _opened)))
+"""
 
 
-def _library() -> str:
-    "Return a hash of everything besides a notebook that may change its results."
-    found = hashlib.sha256()
-    for folder, pattern in (
-        ("chromoformer", "*.py"),
-        ("benchmarks/results", "*.json"),
-        ("workflow", "*.yaml"),
-        ("data_manifests", "*.yaml"),
-    ):
-        for file in sorted((ROOT / folder).rglob(pattern)):
-            found.update(str(file.relative_to(ROOT)).encode() + file.read_bytes())
-    return found.hexdigest()
+class Failed(Exception):
+    "A notebook that did not run to its end."
 
 
-def _key(notebook, library: str) -> str:
-    cells = [(cell.cell_type, cell.source) for cell in notebook.cells if cell.cell_type == "code"]
-    return hashlib.sha256(json.dumps([cells, library]).encode()).hexdigest()[:24]
-
-
-def _run(page: str, source: str, kept: Path) -> tuple[str, float, str]:
-    "Execute one notebook in its own folder. Return page, seconds and error."
+def execute(path: Path) -> tuple[list[list], list[str], float]:
+    "Execute a notebook. Return the outputs of each code cell, the files it opened, and the seconds it took."
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
 
     from chromoformer.studies.execution import own_kernel
 
+    os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
     start, error = time.perf_counter(), ""
     for _ in range(3):
-        notebook = nbformat.reads(source, as_version=4)
-        notebook.cells.insert(0, nbformat.v4.new_code_cell(SHARP))
+        notebook = nbformat.read(path, as_version=4)
+        new = nbformat.v4.new_code_cell
+        notebook.cells = [new(FIRST), *notebook.cells, new(LAST)]
         client = NotebookClient(
             notebook,
             timeout=LIMIT,
             kernel_name="python3",
             extra_arguments=["--log-level=ERROR"],
-            resources={"metadata": {"path": str((ROOT / "nbs" / page).parent)}},
+            resources={"metadata": {"path": str(path.parent)}},
         )
         try:
             with own_kernel():
                 client.execute()
             break
         except (CellExecutionError, TimeoutError) as failure:
-            return page, time.perf_counter() - start, str(failure)
+            raise Failed(str(failure)) from failure
         except RuntimeError as failure:  # the kernel did not start, as when another took its port: once more
             error = str(failure)
     else:
-        return page, time.perf_counter() - start, error
-    outputs = [cell.outputs for cell in notebook.cells[1:] if cell.cell_type == "code"]
-    part = kept.with_suffix(".part")
-    part.write_text(json.dumps(outputs))
-    part.replace(kept)
-    return page, time.perf_counter() - start, ""
+        raise Failed(error)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    opened = json.loads(code[-1].outputs[0].text)
+    return [clean(cell.outputs) for cell in code[1:-1]], opened, time.perf_counter() - start
 
 
-def execute(notebooks: dict, cache: Path, workers: int) -> list[str]:
-    "Fill in the outputs of every notebook. Return the errors."
-    cache.mkdir(parents=True, exist_ok=True)
-    library, failed = _library(), []
-    kept = {page: cache / f"{_key(notebook, library)}.json" for page, notebook in notebooks.items()}
-    todo = [page for page in notebooks if not kept[page].exists()]
-    print(
-        f"{len(notebooks)} notebooks, {len(notebooks) - len(todo)} of them executed before with the same code"
+def clean(outputs: list) -> list:
+    "Return the outputs of a cell without progress, paths of this machine, addresses and counters."
+    kept: list = []
+    for output in outputs:
+        if output.output_type == "stream":
+            if output.name == "stderr":  # progress
+                continue
+            text = without_paths(_last_of_overwritten(output.text))
+            if kept and kept[-1].output_type == "stream":
+                kept[-1].text += text
+            else:
+                kept.append(nbformat.v4.new_output("stream", name="stdout", text=text))
+            continue
+        output = nbformat.from_dict(output)
+        if "data" in output:
+            _clean_data(output)
+            if not output.data:
+                continue
+        if "execution_count" in output:
+            output.execution_count = None
+        kept.append(output)
+    return kept
+
+
+def _clean_data(output) -> None:
+    widget = output.data.pop(WIDGET, None)
+    if widget and not {"text/html", "image/png"} & set(output.data):  # a progress bar
+        output.data.clear()
+    for kind in list(output.data):
+        if kind.startswith("text/"):
+            output.data[kind] = without_paths("".join(output.data[kind]))
+        elif kind == "image/png":
+            output.data[kind] = _smaller("".join(output.data[kind]))
+    sizes = output.get("metadata", {}).get("image/png")
+    output.metadata = {"image/png": sizes} if sizes and "image/png" in output.data else {}
+
+
+def without_paths(text: str) -> str:
+    "Return text with this machine's folders, addresses in memory and random names replaced."
+    text = text.replace(f"{ROOT}{os.sep}", "").replace(str(ROOT), ".")
+    for temporary in {tempfile.gettempdir(), os.path.realpath(tempfile.gettempdir())}:
+        text = re.sub(rf"{re.escape(temporary)}/[\w.-]+", "…", text)
+    text = text.replace(str(Path.home()), "~")
+    text = re.sub(r"(<[^<>]*?) at 0x[0-9a-f]+(>)", r"\1\2", text)
+    styled = list(dict.fromkeys(re.findall(r"\bT_[0-9a-f]{5}(?![0-9a-f])", text)))  # tables styled by pandas
+    for number, name in enumerate(styled):
+        text = text.replace(name, f"T_{number}")
+    return text
+
+
+def _last_of_overwritten(text: str) -> str:
+    "Return text as a terminal shows it after carriage returns."
+    return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
+
+
+def _smaller(encoded: str) -> str:
+    "Return a PNG, base64 encoded, with at most 256 colours if that takes fewer bytes."
+    from PIL import Image
+
+    original = base64.b64decode(encoded)
+    image = Image.open(io.BytesIO(original)).convert("RGBA")
+    opaque = image.getextrema()[3][0] == 255
+    method = Image.Quantize.MEDIANCUT if opaque else Image.Quantize.FASTOCTREE
+    out = io.BytesIO()
+    image.convert("RGB" if opaque else "RGBA").quantize(256, method=method, dither=Image.Dither.NONE).save(
+        out, "PNG", optimize=True
     )
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = "1"
-    with ProcessPoolExecutor(workers) as pool:
-        waiting = [pool.submit(_run, page, nbformat.writes(notebooks[page]), kept[page]) for page in todo]
-        for number, ended in enumerate(as_completed(waiting), 1):
-            page, seconds, error = ended.result()
-            print(
-                f"[{number}/{len(todo)}] {page:<40} {seconds:6.1f} s{'  failed' if error else ''}", flush=True
-            )
-            if error:
-                failed.append(f"nbs/{page}.ipynb: {error}")
-    for page, notebook in notebooks.items():
-        if kept[page].exists():
-            outputs = json.loads(kept[page].read_text())
-            for cell, found in zip((cell for cell in notebook.cells if cell.cell_type == "code"), outputs):
-                cell.outputs = [nbformat.from_dict(output) for output in found]
-    wanted = set(kept.values())
-    for old in cache.glob("*.json"):
-        if old not in wanted:
-            old.unlink()
-    for error in failed:
-        print(error, file=sys.stderr)
-    return failed
+    smallest = min(original, out.getvalue(), key=len)
+    return base64.b64encode(smallest).decode()

@@ -9,6 +9,8 @@ from api import Name, entries, public_names
 
 ROOT = Path(__file__).resolve().parents[1]
 NBS = ROOT / "nbs"
+CONTENTS = "contents"  # the table of contents for readers of nbs/; the site has its own
+NAVIGATION = "book-navigation"  # id of the cell that links a notebook to its neighbours; likewise
 COMMANDS = "chromoformer.cli"  # documented on the page of commands, from the command line itself
 DIRECTIVE = re.compile(r"^#\|[ \t]*([a-z_-]+):?[ \t]*(.*)$", re.M)
 LINK = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)\s]+)\)")
@@ -25,7 +27,7 @@ LANGUAGES = {
 def notebooks() -> list[str]:
     "Return every notebook as a page name without the suffix, for example `data/store`."
     found = (path.relative_to(NBS) for path in NBS.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
-    return sorted(str(path.with_suffix("")) for path in found)
+    return sorted({str(path.with_suffix("")) for path in found} - {CONTENTS})
 
 
 def title_and_summary(notebook) -> tuple[str, str]:
@@ -50,13 +52,6 @@ class Links:
             for n, part in enumerate(parts)
         )
 
-    def rewrite_outputs(self, notebook, page: str) -> None:
-        "Rewrite the links in Markdown outputs of an executed notebook, in place."
-        for cell in notebook.cells:
-            for output in cell.get("outputs", []):
-                if "text/markdown" in output.get("data", {}):
-                    output.data["text/markdown"] = self.rewrite("".join(output.data["text/markdown"]), page)
-
     def target(self, link: str, page: str) -> str:
         "Return one link, relative to the page."
         if re.match(r"[a-z]+:|#", link):
@@ -69,7 +64,7 @@ class Links:
         if not file.exists():
             raise SystemExit(f"nbs/{page}.ipynb links to {link}, which does not exist")
         if file.suffix == ".ipynb":
-            to = str(file.relative_to(NBS))
+            to = str(file.relative_to(NBS)).replace(f"{CONTENTS}.ipynb", "index.ipynb")
         elif file == NBS / "analyses":
             to = "analyses/index.md"
         else:
@@ -108,12 +103,12 @@ class Links:
 
 
 def stage(page: str, links: Links):
-    "Return one notebook as a page, not yet executed."
+    "Return one notebook, with its outputs, as a page."
     notebook = nbformat.read(NBS / f"{page}.ipynb", as_version=4)
     module = module_of(notebook)
     cells = []
     for cell in notebook.cells:
-        if cell.cell_type == "raw":  # front matter
+        if cell.cell_type == "raw" or cell.get("id") == NAVIGATION:  # front matter
             continue
         if cell.cell_type == "markdown":
             cell.source = links.rewrite(cell.source, page)
@@ -125,7 +120,11 @@ def stage(page: str, links: Links):
         cell.source = DIRECTIVE.sub("", cell.source).strip()
         if "export" in directives and module != COMMANDS and (documentation := entries(cell.source, module)):
             cells.append(nbformat.v4.new_markdown_cell(documentation))
-        cell.metadata["tags"] = sorted({*cell.metadata.get("tags", []), *_tags(directives)})
+        folded = {"hide-input"} if page.startswith("analyses/") else set()
+        cell.metadata["tags"] = sorted({*cell.metadata.get("tags", []), *_tags(directives), *folded})
+        for output in cell.outputs:
+            if "text/markdown" in output.get("data", {}):
+                output.data["text/markdown"] = links.rewrite("".join(output.data["text/markdown"]), page)
         cells.append(cell)
     notebook.cells = cells
     return notebook
@@ -162,24 +161,3 @@ def documented(page: str) -> list[Name]:
     return (
         [] if module == COMMANDS else [name for source in exported for name in public_names(source, module)]
     )
-
-
-def stage_executed(path: Path, page: str, links: Links, note: str):
-    "Return a notebook that a study has executed, with its code folded and a note under its heading."
-    notebook = nbformat.read(path, as_version=4)
-    for cell in notebook.cells:
-        tags = set(cell.metadata.get("tags", []))
-        cell.metadata = {"tags": sorted(tags)}
-        if cell.cell_type == "code":
-            cell.source = DIRECTIVE.sub("", cell.source).strip()
-            cell.metadata["tags"] = sorted(tags | {"hide-input"})
-            for output in cell.outputs:
-                output.get("metadata", {}).clear()
-        else:
-            cell.source = links.rewrite(cell.source, page)
-    first = next(cell for cell in notebook.cells if cell.cell_type == "markdown")
-    first.source = re.sub(
-        r"^(# .+)$", lambda m: f"{m[1]}\n\n```{{note}}\n{note}\n```", first.source, count=1, flags=re.M
-    )
-    notebook.metadata.pop("papermill", None)
-    return notebook

@@ -143,23 +143,6 @@ def test_broken_links_are_found(tmp_path):
     assert of_docs("check_links").broken_links(tmp_path) == ["a.html: b.html#gone", "a.html: c.html"]
 
 
-@pytest.mark.parametrize(("failures", "ends"), [(0, ""), (2, ""), (3, "Kernel died")])
-def test_kernel_start_is_retried_twice(tmp_path, monkeypatch, failures, ends):
-    import nbclient
-
-    calls = []
-
-    def execute(client):
-        calls.append(client)
-        if len(calls) <= failures:
-            raise RuntimeError("Kernel died")
-
-    monkeypatch.setattr(nbclient.NotebookClient, "execute", execute)
-    notebook = nbformat.writes(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 + 1")]))
-    assert of_docs("execute")._run("genome", notebook, tmp_path / "kept.json")[2] == ends
-    assert len(calls) == min(failures + 1, 3) and (tmp_path / "kept.json").exists() == (not ends)
-
-
 # ---- git ----
 
 

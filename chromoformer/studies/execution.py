@@ -158,8 +158,10 @@ def _changed_environment(values: Mapping[str, str]) -> Iterator[None]:
 
 
 def _without_times(notebook: Any) -> Any:
-    "Return an executed notebook without times and random ids, so that equal jobs write equal files."
-    notebook.metadata.pop("papermill", None)
+    "Return an executed notebook without times, random ids and what binds it to the book in nbs/."
+    for name in ("papermill", "book"):
+        notebook.metadata.pop(name, None)
+    notebook.cells = [cell for cell in notebook.cells if cell.get("id") != "book-navigation"]
     for number, cell in enumerate(notebook.cells):
         for name in ("papermill", "execution"):
             cell.metadata.pop(name, None)
