@@ -5,8 +5,8 @@
 
 DATA holds the files that data_manifests/encode_*.yaml name (`chromoformer fetch MANIFEST --data DATA`). Each
 held-out fold is predicted once. Epochs of networks, settings of trees, and weights of the stacked predictor
-are chosen on the next fold, with both folds left out of training. The two numbers of epochs were proposed
-after trials on K562, fold 2 (trained on folds 3 and 4). Finished jobs in OUT are kept, so the
+are chosen on the next fold, with both folds left out of training; epochs once for each fold, with networks of
+all cell lines. The two numbers of epochs were proposed after trials on K562, fold 2 (trained on folds 3 and 4). Finished jobs in OUT are kept, so the
 script may be interrupted. Everything takes about nine hours on two cores; --summarise writes
 benchmarks/results/against_trees.json from the jobs that are done.
 """
@@ -16,6 +16,7 @@ import json
 import multiprocessing
 import tempfile
 import warnings
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -212,8 +213,13 @@ def metric_of(table: pd.DataFrame, score: np.ndarray, task: str) -> float:
 
 
 def chosen_settings(job: Job, out: str) -> dict[str, int]:
-    "Return the settings that are best on the inner fold: epochs, or leaves and trees of each task."
-    inner = replace(job, inner=inner_fold(job.held_out), seed=0)
+    """Return the settings that are best on the inner fold: epochs, or leaves and trees of each task.
+
+    Epochs are tried once per fold, with networks that read the marks of all cell lines, and judged in the cell
+    lines that a network is trained on.
+    """
+    source = replace(job, trained_on=CELLS, prior=False) if job.kind == "network" else job
+    inner = replace(source, inner=inner_fold(job.held_out), seed=0)
     tried = {}
     for setting in EPOCHS if job.kind == "network" else LEAVES:
         tried[setting] = predictions(replace(inner, setting=setting), out)
@@ -286,8 +292,8 @@ def sets_of_cells() -> dict[str, list[tuple[str, ...]]]:
     }
 
 
-def jobs_of(seeds: int) -> list[list[Job]]:
-    "Return the jobs in order; those of one list do not depend on each other."
+def jobs_of(seeds: int, out: str) -> Iterator[list[Job]]:
+    "Yield the jobs in order; those of one list do not depend on each other, but on earlier lists."
     both, trees = ("trees", "network"), ("trees",)
     wanted = [("three cells", False, both), ("one cell", False, trees), ("three cells", True, both)]
     wanted += [
@@ -296,7 +302,6 @@ def jobs_of(seeds: int) -> list[list[Job]]:
         ("other cells", True, both),
     ]
     wanted += [("one cell", False, both), ("one cell", True, both)]
-    stages = []
     for comparison, prior, kinds in wanted:
         models = [
             Job(kind, cells, fold, prior=prior)
@@ -304,16 +309,19 @@ def jobs_of(seeds: int) -> list[list[Job]]:
             for fold in FOLDS
             for cells in sets_of_cells()[comparison]
         ]
-        tried = {"network": EPOCHS, "trees": LEAVES, "prior": LEAVES}
-        stages.append(
-            [
-                replace(job, inner=inner_fold(job.held_out), setting=setting)
-                for job in models
-                for setting in tried[job.kind]
-            ]
-        )
-        stages.append([replace(job, seed=seed) for seed in range(seeds) for job in models])
-    return stages
+        first = comparison == "three cells" and not prior  # epochs are chosen here
+        yield [
+            replace(job, inner=inner_fold(job.held_out), setting=setting)
+            for job in models
+            for setting in (
+                LEAVES
+                if job.kind != "network"
+                else EPOCHS
+                if first
+                else [chosen_settings(job, out)["epochs"]]
+            )
+        ]
+        yield [replace(job, seed=seed) for seed in range(seeds) for job in models]
 
 
 def stacked(network: pd.DataFrame, trees: pd.DataFrame, weight: float, task: str) -> np.ndarray:
@@ -467,7 +475,7 @@ def main() -> None:
     if not arguments.summarise:
         prepare(arguments.data, arguments.out)
         with multiprocessing.get_context("spawn").Pool(arguments.processes) as pool:
-            for stage in jobs_of(arguments.seeds):
+            for stage in jobs_of(arguments.seeds, out):
                 jobs = [job for job in stage if arguments.only is None or arguments.only in job.name]
                 for line in pool.imap(partial(run, out=out), jobs):
                     if line:
