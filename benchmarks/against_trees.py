@@ -4,11 +4,11 @@
     python benchmarks/against_trees.py DATA OUT --summarise
 
 DATA holds the files that data_manifests/encode_*.yaml name (`chromoformer fetch MANIFEST --data DATA`). Each
-held-out fold is predicted once. Epochs of networks, settings of trees, and weights of the stacked predictor are
-chosen on the next fold, with both folds left out of training; epochs once for each fold, with networks of all
-cell lines. The two numbers of epochs were proposed after trials on K562, fold 2 (trained on folds 3 and 4).
-Finished jobs in OUT are kept, so the script may be interrupted. Everything takes about nine hours on two cores;
---summarise writes benchmarks/results/against_trees.json from the jobs that are done.
+held-out fold is predicted once. Epochs of networks, settings of trees, and weights of the stacked predictor
+are chosen on the next fold, with both folds left out of training; epochs once for each fold, with networks of
+all cell lines. The two numbers of epochs were proposed after trials on K562, fold 2 (trained on folds 3 and
+4). Finished jobs in OUT are kept, so the script may be interrupted. Everything takes about nine hours on two
+cores; --summarise writes benchmarks/results/against_trees.json from the jobs that are done.
 """
 
 import argparse
@@ -215,8 +215,8 @@ def metric_of(table: pd.DataFrame, score: np.ndarray, task: str) -> float:
 def chosen_settings(job: Job, out: str) -> dict[str, int]:
     """Return the settings that are best on the inner fold: epochs, or leaves and trees of each task.
 
-    Epochs are tried once per fold, with networks that read the marks of all cell lines. They are judged in the
-    cell lines that the network of `job` is trained on.
+    Epochs are tried once per fold, with networks that read the marks of all cell lines, and are judged in the
+    cell lines of `job`.
     """
     source = replace(job, trained_on=CELLS, prior=False) if job.kind == "network" else job
     inner = replace(source, inner=inner_fold(job.held_out), seed=0)

@@ -4,8 +4,8 @@
     python benchmarks/studies.py --toy STUDY FOLDER --earlier CHECKOUT STUDY FOLDER
 
 Plans studies of 10, 100 and 1,000 cell types (four folds, two tasks), with `chromoformer plan` and with a dry
-run of plain Snakemake, plans the study `paper`, and repeats a finished toy study. With an earlier checkout and
-a toy study that it finished, both versions plan `paper` and repeat their study, in turns.
+run of plain Snakemake, plans the study `paper`, and repeats a finished toy study. With an earlier checkout
+and a toy study that it finished, both versions plan `paper` and repeat their study, in turns.
 
 Writes benchmarks/results/studies.json.
 """

@@ -1,6 +1,7 @@
 """Networks accept stores without some of their marks; marks go by name, lacking ones are read as such."""
 
 import json
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -84,6 +85,16 @@ def test_a_lacking_mark_is_read_as_lacking_and_the_others_as_they_are(folder, ma
         expected = model(batch).softmax(1)[:, 1].numpy()
     found = predict(folder / "run", store, progress=False)["score"].to_numpy()[:20]
     assert np.isfinite(found).all() and np.allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("mark", MARKS)
+def test_what_a_store_lacks_is_named(folder, mark):
+    (other,) = set(MARKS) - {mark}
+    with pytest.warns(UserWarning, match=f"lacks {other}; the model predicts from 1 of its 2 channels"):
+        predict(folder / "run", Store(folder / "both.h5", channels=[mark]), progress=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        predict(folder / "run", folder / "both.h5", progress=False)
 
 
 @pytest.mark.parametrize("mark", MARKS)

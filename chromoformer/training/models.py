@@ -319,7 +319,7 @@ def as_model_reads(config: ChromoformerConfig, store: Store) -> Store:
     Warns
     -----
     UserWarning
-        If the network does not read a channel of the store.
+        If the store lacks channels of the network, or has some that the network does not read.
     """
     if not config.lacking:
         check_channels(config.channels, store.channels, store.path)
@@ -333,6 +333,12 @@ def as_model_reads(config: ChromoformerConfig, store: Store) -> Store:
         )
     if unread:
         warnings.warn(f"{store.path}: the model does not read {some(unread, 20)}", stacklevel=3)
+    if lacking := [name for name in config.channels if name not in store.channels]:
+        read = f"{len(config.channels) - len(lacking)} of its {len(config.channels)} channels"
+        warnings.warn(
+            f"{store.path} lacks {some(lacking, 20)}; the model predicts from {read}, and less well",
+            stacklevel=3,
+        )
     return store.replace(channels=config.channels, lacking=True)
 
 
