@@ -211,10 +211,11 @@ def main() -> None:
         assert json.loads((out / "sum" / "metrics.json").read_text()) == {"sum": 0.75}
         assert all(verify(out / key) == [] for key in ("step/fold1", "step/fold2", "sum"))
 
-        print("---- the same command again")
-        assert "Nothing to do" in run(study).stdout
         log = (out / ".study" / "snakemake.log").read_text()
         assert "SLURM jobid" in log, "the jobs did not go through SLURM"
+
+        print("---- the same command again")
+        assert "Nothing to do" in run(study).stdout
     shutil.rmtree(folder, ignore_errors=True)
     print("SLURM: interrupted, killed, failed, resumed, checked.")
 
