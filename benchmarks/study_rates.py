@@ -18,7 +18,7 @@ from chromoformer.data.store import Store
 from chromoformer.model.checkpoint import load
 from chromoformer.provenance import read_record, write_json
 from chromoformer.studies.jobs import Job, job_from
-from chromoformer.studies.planning import models_of
+from chromoformer.studies.planning import amounts_of, models_of
 
 OUT = Path(__file__).resolve().parent / "results" / "study_rates.json"
 
@@ -77,6 +77,7 @@ def rates(root: Path) -> dict:
             kinds[kind] |= {
                 "overhead": min(training if trains else other, kinds[kind]["seconds"]),
                 "models": models_of(job.parameters),
+                "amounts": amounts_of(job),
                 "parameters": parameters,
                 "epochs": long.parameters["recipe"].get("epochs", 9),
                 "trains": trains,
