@@ -27,7 +27,8 @@ demo: $(INSTALLED)  ## simulate data, build, train, evaluate and explain; writes
 test: in-step lint types notebooks  ## run everything that CI checks, in under ten minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"
 
-test-all: in-step lint types notebooks  ## run the same and the slow tests
+test-all: in-step lint types  ## run the same, the slow tests, and every notebook
+	OMP_NUM_THREADS=1 $(BIN)/nbdev_test --n_workers 2
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 in-step: $(INSTALLED)  ## check that library and notebooks match, and that the notebooks are clean and show their outputs
@@ -46,8 +47,8 @@ format: $(INSTALLED)  ## format notebooks, tests, docs and benchmarks, then expo
 types: $(INSTALLED)  ## check types with basedpyright
 	$(BIN)/basedpyright
 
-notebooks: $(INSTALLED)  ## run the notebooks' own examples and assertions
-	OMP_NUM_THREADS=1 $(BIN)/nbdev_test --n_workers 2
+notebooks: $(INSTALLED)  ## run the examples and assertions of notebooks that changed since `make book` kept what they show
+	$(BIN)/python docs/book.py --test
 
 export: $(INSTALLED)  ## write chromoformer/*.py from the notebooks, and clean the notebooks
 	$(BIN)/nbdev_export && $(BIN)/nbdev_clean

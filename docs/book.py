@@ -3,6 +3,7 @@
     python docs/book.py                       # what changed; the studies toy and whole_genes run the analyses
     python docs/book.py --only guides/speed   # these notebooks
     python docs/book.py --check               # execute nothing; list what is missing or does not fit
+    python docs/book.py --test                # execute what changed, and keep nothing
 
 Each notebook keeps a record in its metadata, under "book": hashes of its code, of the library's modules that
 it imports, of the repository's files that it read, and of the outputs.
@@ -262,8 +263,8 @@ def _execute(page: str) -> tuple[str, list[list], dict, float, str]:
     return page, outputs, {"code": code, "library": library, "files": files}, seconds, ""
 
 
-def execute_all(pages: list[str], workers: int) -> list[str]:
-    "Execute notebooks and write their outputs. Return the errors."
+def execute_all(pages: list[str], workers: int, keep: bool = True) -> list[str]:
+    "Execute notebooks, and write their outputs if they are to be kept. Return the errors."
     failed = []
     with ProcessPoolExecutor(workers) as pool:
         waiting = [pool.submit(_execute, page) for page in pages]
@@ -273,7 +274,7 @@ def execute_all(pages: list[str], workers: int) -> list[str]:
             print(f"[{number}/{len(pages)}] {page:<40} {state}", flush=True)
             if error:
                 failed.append(f"nbs/{page}.ipynb: {error}")
-            else:
+            elif keep:
                 write(page, outputs, record)
     return failed
 
@@ -340,6 +341,12 @@ def main() -> None:
         print(*found, *stale, sep="\n")
         sys.exit(bool(found))
     order = in_order()
+    if options.test:
+        pages = [page for page in names_of_changed() if not page.startswith("analyses/")]
+        print(f"{len(order)} notebooks; {len(pages)} were not executed with the present code")
+        for error in (failed := execute_all(pages, options.jobs, keep=False)):
+            print(error, file=sys.stderr)
+        sys.exit(bool(failed))
     write_contents()
     for page in order:
         if navigation_of(nbformat.read(file_of(page), as_version=4)) != navigation(page, order):
@@ -372,6 +379,7 @@ def read_options() -> argparse.Namespace:
     )
     parser.add_argument("--only", nargs="+", metavar="PAGE", help="execute these pages only, changed or not")
     parser.add_argument("--check", action="store_true", help="execute nothing; list what does not fit")
+    parser.add_argument("--test", action="store_true", help="execute what changed, and keep nothing")
     parser.add_argument(
         "--study",
         type=Path,

@@ -154,6 +154,14 @@ def test_failing_notebook_keeps_what_it_showed(shelf):
     assert (shelf / "nbs" / "index.ipynb").read_bytes() == before
 
 
+def test_examples_are_checked_without_keeping_what_they_show(shelf):
+    bind(shelf)
+    edit(shelf, "index", lambda notebook: notebook.cells[1].update(source="1 + 5"))
+    before = (shelf / "nbs" / "index.ipynb").read_bytes()
+    assert book.execute_all(["index"], 1, keep=False) == []
+    assert (shelf / "nbs" / "index.ipynb").read_bytes() == before
+
+
 def test_two_executions_show_the_same(shelf):
     source = """
     import sys, tempfile, numpy, pandas, matplotlib.pyplot as plt
