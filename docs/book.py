@@ -296,6 +296,7 @@ def from_study(page: str, study: Path) -> bool:
         by_id = {cell.get("id"): cell for cell in executed.cells if cell.cell_type == "code"}
         outputs = [clean(by_id[cell.id].outputs) for cell in cells]
         for cell, shown in zip(cells, outputs):
+            _link_to_notebooks(shown)
             if "parameters" in cell.metadata.get("tags", []):
                 shown[:] = [_parameters_shown(job, study, executed)]
         record = {
@@ -307,6 +308,14 @@ def from_study(page: str, study: Path) -> bool:
         write(page, outputs, record)
         return True
     return False
+
+
+def _link_to_notebooks(outputs: list) -> None:
+    "Let links to other jobs of the study lead to their notebooks here, in place."
+    for output in outputs:
+        for kind in [kind for kind in output.get("data", {}) if kind.startswith("text/")]:
+            text = "".join(output.data[kind])
+            output.data[kind] = re.sub(r"\(\.\./(\w+)/[\w./-]*notebook\.html\)", r"(\1.ipynb)", text)
 
 
 def _parameters_shown(job: Path, study: Path, executed):

@@ -233,7 +233,10 @@ def test_outputs_of_an_analysis_come_from_a_job_of_the_same_version(shelf):
     executed = new.new_notebook(cells=[nbformat.from_dict(cell) for cell in source.cells])
     injected = new.new_code_cell("# Parameters\nseeds = 3", metadata={"tags": ["injected-parameters"]})
     executed.cells.insert(2, injected)
-    executed.cells[3].outputs = [new.new_output("execute_result", data={"text/plain": "3"})]
+    link = "[all](../window/cellA/notebook.html)"
+    executed.cells[3].outputs = [
+        new.new_output("execute_result", data={"text/plain": "3", "text/markdown": link})
+    ]
     nbformat.write(executed, job / "notebook.ipynb")
     sources = book.sources_of("notebook", shelf / "nbs" / "analyses" / "window.ipynb")
     record(
