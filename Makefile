@@ -25,11 +25,11 @@ demo: $(INSTALLED)  ## simulate data, build, train, evaluate and explain; writes
 	else $(BIN)/chromoformer demo --out demo; fi
 
 test: in-step lint types notebooks  ## run everything that CI checks, in under ten minutes
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 test-all: in-step lint types  ## run the same, the slow tests, and every notebook
 	OMP_NUM_THREADS=1 $(BIN)/nbdev_test --n_workers 2
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 in-step: $(INSTALLED)  ## check that library and notebooks match, and that the notebooks are clean and show their outputs
 	$(BIN)/python tests/in_step.py

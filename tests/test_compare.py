@@ -314,6 +314,7 @@ def test_the_best_of_seven_equal_baselines_is_rarely_called_higher():
     assert share_with_a_verdict((3,) * 8, runs=40) <= most_by_chance(40)
 
 
+@pytest.mark.slow
 def test_25_ablations_without_effect_rarely_have_a_verdict():
     runs = 15
     assert share_with_a_verdict((5, *[1] * 25), runs=runs) <= most_by_chance(runs)

@@ -60,6 +60,7 @@ def assert_covered(found, highest=0.98):
         assert low <= entry["covered"] <= high, f"{metric}: {entry}, from {low:.3f} to {high:.3f}"
 
 
+@pytest.mark.slow
 def test_few_equal_models_are_told_apart_in_a_small_simulation():
     small = comparisons().Setting(genes=100, folds=2)
     found = simulated(small, runs=30, draws=50)
