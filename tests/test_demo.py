@@ -58,6 +58,13 @@ def test_force_removes_only_files_of_the_demo(tmp_path):
     }
 
 
+def test_the_readme_has_a_line_for_each_file():
+    lines = demo.README.splitlines()
+    for name in set(demo.OWN) - {"README.txt", "cellA.provenance.json", "provenance.json"}:
+        assert any(re.match(rf"{re.escape(name)}(/\S*)? {{2,}}\S", line) for line in lines), name
+    assert "; provenance.json: " in demo.README and max(map(len, lines)) <= 110
+
+
 def test_a_demo_with_other_settings_is_refused(tmp_path):
     demo._prepare(tmp_path / "out", {"seed": 0}, force=False)
     with pytest.raises(InputError, match="holds a demo with other settings"):
