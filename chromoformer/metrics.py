@@ -69,7 +69,7 @@ def _regression_measure(target: np.ndarray, predicted: np.ndarray, ranked: bool 
 
     return measure
 
-
+# %% ../nbs/metrics.ipynb #7c149d1e
 def _ranks(values: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     "Return the ranks of the genes as a function of their weights (draws, genes); equal values share a rank."
     order = np.argsort(values, kind="stable")
@@ -134,7 +134,7 @@ def gene_blocks(
     blocks[order] = within // np.repeat(length, length) + np.repeat(np.cumsum(count) - count, length)
     return blocks
 
-
+# %% ../nbs/metrics.ipynb #e76c4898
 def blocks_of(predictions: pd.DataFrame) -> np.ndarray:
     """Return the blocks of a table of predictions.
 
@@ -170,7 +170,7 @@ def blocks_of(predictions: pd.DataFrame) -> np.ndarray:
     )
     return np.arange(len(predictions))
 
-
+# %% ../nbs/metrics.ipynb #bd41bd9e
 def block_weights(blocks: np.ndarray, draws: int, random: np.random.Generator) -> np.ndarray:
     """Draw as many blocks as there are, with replacement.
 
@@ -420,7 +420,25 @@ def mean_interval(
     drawn, known, count = _resampled_mean(values, blocks, draws, seed)
     return {**value_with_interval(drawn, count), "number": len(known)}
 
+# %% ../nbs/metrics.ipynb #91d68de8
+def _resampled_mean(
+    values: np.ndarray | pd.Series, blocks: np.ndarray, draws: int, seed: int
+) -> tuple[np.ndarray, np.ndarray, int]:
+    "Return the mean of the known values and of resampled blocks, these values, and the number of blocks."
+    values = np.asarray(values, np.float64)
+    finite = np.isfinite(values)
+    known = values[finite]
+    if not len(known):
+        raise InputError("no value is known, so there is no mean", fix="choose genes with known values")
+    block = np.unique(np.asarray(blocks)[finite], return_inverse=True)[1]
+    count = int(block.max()) + 1
+    total = np.bincount(block, known)
+    number = np.bincount(block)
+    drawn = block_weights(np.arange(count), draws, np.random.default_rng(seed))
+    weights = np.concatenate([np.ones((1, count)), drawn])
+    return weights @ total / (weights @ number), known, count
 
+# %% ../nbs/metrics.ipynb #7de2eaef
 def share_interval(
     true: np.ndarray | pd.Series,
     blocks: np.ndarray,
@@ -461,24 +479,6 @@ def share_interval(
     independent = min(len(known), share * (1 - share) / variance) if variance > 0 else count
     low, high = _wilson_limits(share, independent, float(stats.t.ppf(0.975, freedom)))
     return {"value": share, "low": low, "high": high, "number": len(known)}
-
-
-def _resampled_mean(
-    values: np.ndarray | pd.Series, blocks: np.ndarray, draws: int, seed: int
-) -> tuple[np.ndarray, np.ndarray, int]:
-    "Return the mean of the known values and of resampled blocks, these values, and the number of blocks."
-    values = np.asarray(values, np.float64)
-    finite = np.isfinite(values)
-    known = values[finite]
-    if not len(known):
-        raise InputError("no value is known, so there is no mean", fix="choose genes with known values")
-    block = np.unique(np.asarray(blocks)[finite], return_inverse=True)[1]
-    count = int(block.max()) + 1
-    total = np.bincount(block, known)
-    number = np.bincount(block)
-    drawn = block_weights(np.arange(count), draws, np.random.default_rng(seed))
-    weights = np.concatenate([np.ones((1, count)), drawn])
-    return weights @ total / (weights @ number), known, count
 
 
 def _wilson_limits(share: float, number: float, quantile: float) -> tuple[float, float]:

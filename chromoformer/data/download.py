@@ -77,6 +77,88 @@ class _Again(Exception):
         super().__init__(problem)
         self.wait = wait  # seconds; None: as `Patience` says
 
+# %% ../../nbs/data/download.ipynb #37b929d2
+def download(
+    file: DataFile,
+    patience: Patience = PATIENCE,
+    count: Callable[[int], Any] = lambda size: None,
+    stop: threading.Event | None = None,
+) -> dict[str, Any]:
+    """Download one file, or the rest of it, and check it.
+
+    Parameters
+    ----------
+    file : DataFile
+        The file; it must have a url.
+    patience : Patience, optional
+        How long to wait for the server.
+    count : callable, optional
+        Called with the number of bytes that arrived; negative if bytes are discarded.
+    stop : threading.Event, optional
+        Set it to stop the download.
+
+    Returns
+    -------
+    dict
+        Name, size (bytes) and sha256 of the file, and whether a file that was cut short would have been
+        noticed ("length_known"): by a checksum or size in `file`, or by the length that the server gave.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be downloaded, differs from what is expected, or is being downloaded by another
+        process.
+    Stopped
+        If `stop` was set.
+    """
+    name = Path(f"{file.path}.part")
+    with folder_of(file.path), _claimed(name, file) as handle:
+        if file.path.exists():  # another process was faster
+            return check_file(file) | {"length_known": True}
+        part = _Part(file, handle, count)
+        resumed = part.size > 0
+        count(part.size)
+        while True:
+            _fill(part, patience, stop or threading.Event())
+            try:
+                found = check_file(
+                    file,
+                    name,
+                    f"the source ({file.url}) has changed, or something on the way changes files; "
+                    "nothing was kept",
+                )
+                break
+            except InputError:
+                part.empty()
+                if not resumed:
+                    raise
+                resumed = False
+        os.fsync(handle.fileno())
+        os.replace(name, file.path)
+        part.note_path.unlink(missing_ok=True)
+    return found | {"length_known": part.length_known}
+
+# %% ../../nbs/data/download.ipynb #50d7c3e3
+@contextlib.contextmanager
+def _claimed(name: Path, file: DataFile) -> Iterator[BinaryIO]:
+    "Open a part for this process alone; remove it if nothing arrived."
+    with open(name, "ab", buffering=0) as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                "another process is downloading this file",
+                file=file.path,
+                fix="wait until it has finished, then run the same command",
+            ) from None
+        except OSError:  # a disk without locks
+            pass
+        try:
+            yield handle  # type: ignore[misc]
+        finally:
+            if not os.fstat(handle.fileno()).st_size:
+                name.unlink(missing_ok=True)
+
 # %% ../../nbs/data/download.ipynb #f82de110
 CHUNK = 1 << 16  # bytes read at a time, which a stalled connection may lose
 NOTED = 1 << 20  # bytes; smaller files start again after a kill, unless their checksum is known
@@ -164,35 +246,35 @@ class _Part:
         "Return an error that names the file and its role."
         return InputError(problem, file=self.file.path, place=self.file.role, fix=fix)
 
-# %% ../../nbs/data/download.ipynb #d3c545ee
+# %% ../../nbs/data/download.ipynb #ffb1d8a1
+def _fill(part: _Part, patience: Patience, stop: threading.Event) -> None:
+    "Download all of a file, in as many attempts as it takes."
+    address = str(part.file.url)
+    if address.startswith("ftp:"):
+        return _by_ftp(part, address)
+    if address.startswith("doi:"):
+        address = _behind_doi(part, address)
+    failures = 0
+    most = part.size
+    while True:
+        try:
+            return _attempt(part, address, patience, stop)
+        except _Again as problem:
+            failures = 0 if part.size > most else failures + 1
+            most = max(most, part.size)
+            if failures >= patience.attempts:
+                raise part.error(
+                    f"{problem}; {failures} attempts in a row made no progress",
+                    fix="check the network and try later: the same command continues where this one stopped",
+                ) from problem
+            wait = patience.before_attempt(failures) if problem.wait is None else problem.wait
+            if stop.wait(wait):
+                raise Stopped from problem
+
+# %% ../../nbs/data/download.ipynb #a86e45a8
 _HEADERS = {"Accept-Encoding": "identity", "User-Agent": "chromoformer"}  # a .gz must arrive unchanged
 _BY_HAND = "download the file by hand to this path"
 _local = threading.local()
-
-
-class _Downgrade(requests.RequestException):
-    "An address with https redirects to one without."
-
-
-class _Session(requests.Session):
-    "A session that does not follow redirects from https to http."
-
-    def get_redirect_target(self, resp: requests.Response) -> str | None:
-        "Return where an answer redirects to; None if it does not."
-        target = super().get_redirect_target(resp)
-        if target and resp.url.lower().startswith("https:"):
-            address = urljoin(resp.url, target)
-            if address.lower().startswith("http:"):
-                raise _Downgrade(f"{resp.url} redirects to {address}")
-        return target
-
-
-def _session() -> requests.Session:
-    "Return the session of this thread."
-    if not hasattr(_local, "session"):
-        _local.session = _Session()
-        _local.session.max_redirects = 10
-    return _local.session
 
 
 def _attempt(part: _Part, address: str, patience: Patience, stop: threading.Event) -> None:
@@ -246,7 +328,7 @@ def _request(part: _Part, address: str, patience: Patience) -> requests.Response
     except requests.RequestException as error:
         raise _Again(f"no answer from {part.file.url} ({_cause(error)})") from error
 
-
+# %% ../../nbs/data/download.ipynb #ba065774
 def _receive(part: _Part, response: requests.Response, total: int | None, stop: threading.Event) -> None:
     "Write what arrives; raise `_Again` if the connection breaks off or stalls."
     blocks = response.raw.stream(CHUNK, decode_content=False)
@@ -272,7 +354,32 @@ def _cause(error: BaseException) -> str:
         return str(error).split(": ", 1)[-1]
     return f"{type(error).__name__}: {error}"
 
-# %% ../../nbs/data/download.ipynb #afaf8551
+# %% ../../nbs/data/download.ipynb #d3c545ee
+class _Downgrade(requests.RequestException):
+    "An address with https redirects to one without."
+
+
+class _Session(requests.Session):
+    "A session that does not follow redirects from https to http."
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        "Return where an answer redirects to; None if it does not."
+        target = super().get_redirect_target(resp)
+        if target and resp.url.lower().startswith("https:"):
+            address = urljoin(resp.url, target)
+            if address.lower().startswith("http:"):
+                raise _Downgrade(f"{resp.url} redirects to {address}")
+        return target
+
+
+def _session() -> requests.Session:
+    "Return the session of this thread."
+    if not hasattr(_local, "session"):
+        _local.session = _Session()
+        _local.session.max_redirects = 10
+    return _local.session
+
+# %% ../../nbs/data/download.ipynb #eea3a00c
 def _total(part: _Part, response: requests.Response) -> int | None:
     "Return the bytes of the whole file, if known; empty the part if the answer begins the file again."
     status = response.status_code
@@ -294,7 +401,7 @@ def _total(part: _Part, response: requests.Response) -> int | None:
         fix=f"check the url in the manifest; if the file has moved, correct it, or {_BY_HAND}",
     )
 
-
+# %% ../../nbs/data/download.ipynb #6a4f50f7
 def _length(response: requests.Response) -> int | None:
     "Return the length of the answer in bytes, if the server says so."
     length = response.headers.get("Content-Length", "")
@@ -308,7 +415,7 @@ def _range(response: requests.Response) -> tuple[int | None, int | None]:
         return None, None
     return int(match[1]) if match[1] else None, int(match[2]) if match[2] != "*" else None
 
-
+# %% ../../nbs/data/download.ipynb #f7754123
 def _has_changed(part: _Part, response: requests.Response) -> bool:
     "Return whether the file on the server differs from the one that the part began with."
     return any(
@@ -341,7 +448,7 @@ def _start_again(part: _Part) -> NoReturn:
     part.empty()
     raise _Again(f"{part.file.url} has changed, or its server does not support ranges correctly", wait=0)
 
-
+# %% ../../nbs/data/download.ipynb #afaf8551
 def _check_content(part: _Part, response: requests.Response) -> None:
     "Raise `InputError` for a web page, or for content that was compressed on the way."
     suffix = part.file.path.suffix
@@ -359,113 +466,6 @@ def _check_content(part: _Part, response: requests.Response) -> None:
         )
 
 # %% ../../nbs/data/download.ipynb #62294808
-def download(
-    file: DataFile,
-    patience: Patience = PATIENCE,
-    count: Callable[[int], Any] = lambda size: None,
-    stop: threading.Event | None = None,
-) -> dict[str, Any]:
-    """Download one file, or the rest of it, and check it.
-
-    Parameters
-    ----------
-    file : DataFile
-        The file; it must have a url.
-    patience : Patience, optional
-        How long to wait for the server.
-    count : callable, optional
-        Called with the number of bytes that arrived; negative if bytes are discarded.
-    stop : threading.Event, optional
-        Set it to stop the download.
-
-    Returns
-    -------
-    dict
-        Name, size (bytes) and sha256 of the file, and whether a file that was cut short would have been
-        noticed ("length_known"): by a checksum or size in `file`, or by the length that the server gave.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be downloaded, differs from what is expected, or is being downloaded by another
-        process.
-    Stopped
-        If `stop` was set.
-    """
-    name = Path(f"{file.path}.part")
-    with folder_of(file.path), _claimed(name, file) as handle:
-        if file.path.exists():  # another process was faster
-            return check_file(file) | {"length_known": True}
-        part = _Part(file, handle, count)
-        resumed = part.size > 0
-        count(part.size)
-        while True:
-            _fill(part, patience, stop or threading.Event())
-            try:
-                found = check_file(
-                    file,
-                    name,
-                    f"the source ({file.url}) has changed, or something on the way changes files; "
-                    "nothing was kept",
-                )
-                break
-            except InputError:
-                part.empty()
-                if not resumed:
-                    raise
-                resumed = False
-        os.fsync(handle.fileno())
-        os.replace(name, file.path)
-        part.note_path.unlink(missing_ok=True)
-    return found | {"length_known": part.length_known}
-
-
-@contextlib.contextmanager
-def _claimed(name: Path, file: DataFile) -> Iterator[BinaryIO]:
-    "Open a part for this process alone; remove it if nothing arrived."
-    with open(name, "ab", buffering=0) as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                "another process is downloading this file",
-                file=file.path,
-                fix="wait until it has finished, then run the same command",
-            ) from None
-        except OSError:  # a disk without locks
-            pass
-        try:
-            yield handle  # type: ignore[misc]
-        finally:
-            if not os.fstat(handle.fileno()).st_size:
-                name.unlink(missing_ok=True)
-
-
-def _fill(part: _Part, patience: Patience, stop: threading.Event) -> None:
-    "Download all of a file, in as many attempts as it takes."
-    address = str(part.file.url)
-    if address.startswith("ftp:"):
-        return _by_ftp(part, address)
-    if address.startswith("doi:"):
-        address = _behind_doi(part, address)
-    failures = 0
-    most = part.size
-    while True:
-        try:
-            return _attempt(part, address, patience, stop)
-        except _Again as problem:
-            failures = 0 if part.size > most else failures + 1
-            most = max(most, part.size)
-            if failures >= patience.attempts:
-                raise part.error(
-                    f"{problem}; {failures} attempts in a row made no progress",
-                    fix="check the network and try later: the same command continues where this one stopped",
-                ) from problem
-            wait = patience.before_attempt(failures) if problem.wait is None else problem.wait
-            if stop.wait(wait):
-                raise Stopped from problem
-
-
 def _behind_doi(part: _Part, address: str) -> str:
     "Return the http address of a file in a repository, from doi:10.x/y/NAME."
     doi, _, name = address.removeprefix("doi:").rpartition("/")

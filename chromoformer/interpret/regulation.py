@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RegulatoryEmbeddings', 'regulatory_embeddings', 'read_gmt', 'specific_genes', 'genes_at_peaks', 'compare_sets',
-           'beyond_promoter', 'gene_set_enrichment', 'gene_map', 'shared_pcres']
+           'beyond_promoter', 'gene_set_enrichment', 'shared_pcres', 'gene_map']
 
 # %% ../../nbs/interpret/regulation.ipynb #4e9e0a03
 import warnings
@@ -48,7 +48,7 @@ class RegulatoryEmbeddings:
     embedding: np.ndarray
     embedding_without: np.ndarray
 
-
+# %% ../../nbs/interpret/regulation.ipynb #2aa4f20d
 def regulatory_embeddings(
     models: Models,
     store: Store | str | Path,
@@ -73,7 +73,7 @@ def regulatory_embeddings(
         Device of the networks.
     dtype : torch.dtype, default float32
         Precision of the networks.
-    batch_size : int, default 64
+    batch_size : int, default 256
         Number of genes per batch.
 
     Returns
@@ -307,7 +307,29 @@ def compare_sets(
     found = pd.DataFrame(rows)
     return found.assign(fdr=false_discovery_control(found["p"]))
 
+# %% ../../nbs/interpret/regulation.ipynb #b854d35a
+def _note_unknown_members(sets: Mapping[str, Sequence[str]], known: Collection[str]) -> None:
+    "Warn of sets of which fewer than half of the genes are in a table of genes."
+    for name, members in sets.items():
+        found = sum(member in known for member in members)
+        if 2 * found < len(members):
+            warnings.warn(
+                f"gene set {name}: only {found} of {len(members)} genes are known; use gene names (symbols) "
+                "or ids of the store's annotation",
+                stacklevel=3,
+            )
 
+# %% ../../nbs/interpret/regulation.ipynb #05e29795
+def _above_others(inside: np.ndarray, values: np.ndarray, blocks: np.ndarray) -> dict[str, float]:
+    "Return the probability that a gene of the set is above one outside it, with its interval over blocks."
+    drawn = resampled(inside.astype(float), values, "classification", blocks=blocks, only="auc")["auc"]
+    members = np.bincount(blocks, inside)
+    equal_parts = round(members.sum() ** 2 / np.sum(members**2))
+    found = value_with_interval(drawn, equal_parts)
+    low, high = np.clip([found["low"], found["high"]], 0, 1)
+    return {"above": found["value"], "low": float(low), "high": float(high)}
+
+# %% ../../nbs/interpret/regulation.ipynb #11c31427
 def _along_genome(table: pd.DataFrame) -> pd.DataFrame:
     "Return the rows in the order of chromosomes and TSSs."
     missing = [name for name in ("chrom", "tss") if name not in table]
@@ -333,28 +355,6 @@ def _p_of_shifts(inside: np.ndarray, ranks: np.ndarray) -> float:
     sums = np.round(2 * np.fft.irfft(spectrum, number))  # of ranks in halves, so that equal sums are equal
     by_chance = np.abs(sums[_shifts(number)])
     return float((1 + np.sum(by_chance >= abs(sums[0]))) / (1 + len(by_chance)))
-
-
-def _above_others(inside: np.ndarray, values: np.ndarray, blocks: np.ndarray) -> dict[str, float]:
-    "Return the probability that a gene of the set is above one outside it, with its interval over blocks."
-    drawn = resampled(inside.astype(float), values, "classification", blocks=blocks, only="auc")["auc"]
-    members = np.bincount(blocks, inside)
-    equal_parts = round(members.sum() ** 2 / np.sum(members**2))
-    found = value_with_interval(drawn, equal_parts)
-    low, high = np.clip([found["low"], found["high"]], 0, 1)
-    return {"above": found["value"], "low": float(low), "high": float(high)}
-
-
-def _note_unknown_members(sets: Mapping[str, Sequence[str]], known: Collection[str]) -> None:
-    "Warn of sets of which fewer than half of the genes are in a table of genes."
-    for name, members in sets.items():
-        found = sum(member in known for member in members)
-        if 2 * found < len(members):
-            warnings.warn(
-                f"gene set {name}: only {found} of {len(members)} genes are known; use gene names (symbols) "
-                "or ids of the store's annotation",
-                stacklevel=3,
-            )
 
 # %% ../../nbs/interpret/regulation.ipynb #4e9e0a24
 def beyond_promoter(
@@ -451,7 +451,7 @@ def gene_set_enrichment(
     found.insert(4, "fdr", false_discovery_control(found["p"]))
     return found.sort_values("nes", ascending=False, ignore_index=True)
 
-
+# %% ../../nbs/interpret/regulation.ipynb #3ca24e69
 def _enrichment_scores(hits: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, int]:
     """Return enrichment scores, and where the first has its peak.
 
@@ -478,43 +478,6 @@ def _against_shifts(scores: np.ndarray) -> dict[str, float]:
     nes = float(scores[0] / same.mean()) if len(same) else np.nan
     p = float((1 + np.sum(same >= abs(scores[0]) - 1e-12)) / (1 + len(same)))
     return {"es": float(scores[0]), "nes": nes, "p": p}
-
-# %% ../../nbs/interpret/regulation.ipynb #4e9e0a17
-def gene_map(
-    embedding: np.ndarray,
-    method: str = "tsne",
-    seed: int = 0,
-) -> np.ndarray:
-    """Return places of genes in a plane in which near genes have similar embeddings.
-
-    Parameters
-    ----------
-    embedding : ndarray, shape (genes, features)
-        Regulatory embeddings of one model.
-    method : str, default "tsne"
-        "tsne" or "pca".
-    seed : int, default 0
-        Seed of the method.
-
-    Returns
-    -------
-    ndarray, shape (genes, 2)
-        Places of the genes.
-
-    Raises
-    ------
-    InputError
-        If the method is unknown or there are fewer than five genes.
-    """
-    if method not in ("tsne", "pca"):
-        raise InputError(f"{method!r} is not a known method", fix="use 'tsne' or 'pca'")
-    if len(embedding) < 5:
-        raise InputError(f"{len(embedding)} genes are too few for a map", fix="give at least five genes")
-    if method == "pca":
-        return PCA(2, random_state=seed).fit_transform(embedding)
-    reduced = PCA(min(30, *embedding.shape), random_state=seed).fit_transform(embedding)
-    perplexity = min(30, (len(embedding) - 1) / 3)
-    return TSNE(perplexity=perplexity, random_state=seed).fit_transform(reduced)
 
 # %% ../../nbs/interpret/regulation.ipynb #4e9e0a20
 def shared_pcres(
@@ -580,7 +543,7 @@ def shared_pcres(
         "r_chance_high": float(np.quantile(known, 0.975)) if known else np.nan,
     }
 
-
+# %% ../../nbs/interpret/regulation.ipynb #0bc458dd
 def _moved_within(fold: np.ndarray, random: np.random.Generator) -> np.ndarray:
     "Return the number of the link that takes the place of each link: a circular shift of each fold (sorted)."
     moved = []
@@ -600,3 +563,40 @@ def _correlation(pairs: np.ndarray) -> float:
     if not both_orders.std():
         return np.nan
     return float(np.corrcoef(both_orders)[0, 1])
+
+# %% ../../nbs/interpret/regulation.ipynb #4e9e0a17
+def gene_map(
+    embedding: np.ndarray,
+    method: str = "tsne",
+    seed: int = 0,
+) -> np.ndarray:
+    """Return places of genes in a plane in which near genes have similar embeddings.
+
+    Parameters
+    ----------
+    embedding : ndarray, shape (genes, features)
+        Regulatory embeddings of one model.
+    method : str, default "tsne"
+        "tsne" or "pca".
+    seed : int, default 0
+        Seed of the method.
+
+    Returns
+    -------
+    ndarray, shape (genes, 2)
+        Places of the genes.
+
+    Raises
+    ------
+    InputError
+        If the method is unknown or there are fewer than five genes.
+    """
+    if method not in ("tsne", "pca"):
+        raise InputError(f"{method!r} is not a known method", fix="use 'tsne' or 'pca'")
+    if len(embedding) < 5:
+        raise InputError(f"{len(embedding)} genes are too few for a map", fix="give at least five genes")
+    if method == "pca":
+        return PCA(2, random_state=seed).fit_transform(embedding)
+    reduced = PCA(min(30, *embedding.shape), random_state=seed).fit_transform(embedding)
+    perplexity = min(30, (len(embedding) - 1) / 3)
+    return TSNE(perplexity=perplexity, random_state=seed).fit_transform(reduced)

@@ -56,7 +56,7 @@ def validation_chroms(genes: pd.DataFrame, held_out: Sequence[int], share: float
     enough = int((candidates.cumsum() < share * number.sum()).sum()) + 1
     return list(candidates.index[:enough]) if len(number) > enough else []
 
-
+# %% ../../nbs/training/calibration.ipynb #3e73a2cc
 def calibration_chroms(genes: pd.DataFrame, held_out: Sequence[int], named: Sequence[str] = ()) -> list[str]:
     """Return the chromosomes whose genes calibrate: those that are named, or `validation_chroms`.
 
@@ -145,7 +145,7 @@ def _logit(score: np.ndarray) -> np.ndarray:
     clipped = np.clip(score, 1e-7, 1 - 1e-7)
     return np.log(clipped) - np.log1p(-clipped)
 
-
+# %% ../../nbs/training/calibration.ipynb #cea1897f
 def fit_probabilities(score: np.ndarray, label: np.ndarray, method: Method = "platt") -> Probabilities:
     """Fit a curve from scores to probabilities.
 
@@ -196,6 +196,16 @@ def _rounded(values: np.ndarray) -> tuple[float, ...]:
     "Return numbers with ten significant digits, as the file keeps them."
     return tuple(float(f"{value:.10g}") for value in values)
 
+# %% ../../nbs/training/calibration.ipynb #3d9155ab
+def _limits(errors: Sequence[float], coverage: float) -> tuple[float, float]:
+    "Return the lower and upper limit of the error of a new gene."
+    number = len(errors)
+    first = int(np.floor(round((number + 1) * (1 - coverage) / 2, 9)))  # counted from 1
+    last = int(np.ceil(round((number + 1) * (1 + coverage) / 2, 9)))
+    below = errors[first - 1] if first >= 1 else -np.inf
+    above = errors[last - 1] if last <= number else np.inf
+    return below, above
+
 # %% ../../nbs/training/calibration.ipynb #76504884
 GROUP_GENES = 200  # smallest group of genes with similar predictions
 MOST_GROUPS = 10
@@ -245,7 +255,7 @@ class Intervals:
         group = np.where(np.isnan(score), 0, group)
         return np.maximum(score + below[group], 0), np.maximum(score + above[group], 0)
 
-
+# %% ../../nbs/training/calibration.ipynb #e49c168b
 def check_coverage(coverage: float) -> None:
     """Refuse a coverage that is not a share.
 
@@ -266,17 +276,7 @@ def check_coverage(coverage: float) -> None:
             fix="give 0.9, for example",
         )
 
-
-def _limits(errors: Sequence[float], coverage: float) -> tuple[float, float]:
-    "Return the lower and upper limit of the error of a new gene."
-    number = len(errors)
-    first = int(np.floor(round((number + 1) * (1 - coverage) / 2, 9)))  # counted from 1
-    last = int(np.ceil(round((number + 1) * (1 + coverage) / 2, 9)))
-    below = errors[first - 1] if first >= 1 else -np.inf
-    above = errors[last - 1] if last <= number else np.inf
-    return below, above
-
-
+# %% ../../nbs/training/calibration.ipynb #1777954a
 def fit_intervals(score: np.ndarray, target: np.ndarray) -> Intervals:
     """Keep the errors of calibration genes, for prediction intervals.
 
@@ -353,7 +353,7 @@ class Calibration:
             return table.assign(low=low, high=high)
         return table
 
-
+# %% ../../nbs/training/calibration.ipynb #db9729e1
 def calibrate(
     tables: Mapping[str, pd.DataFrame], chroms: Sequence[str], method: Method = "platt"
 ) -> Calibration:
@@ -396,7 +396,7 @@ def calibrate(
             fitted["intervals"] = fit_intervals(score, own["target"].to_numpy())
     return Calibration(tuple(chroms), **fitted)
 
-
+# %% ../../nbs/training/calibration.ipynb #721957cc
 FILE = "calibration.json"
 
 

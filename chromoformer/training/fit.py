@@ -149,6 +149,11 @@ def check_targets(data: GeneDataset, rows: np.ndarray, task: str, batch_size: in
         )
 
 
+def _unit(data: GeneDataset) -> str:
+    "Return the unit of the expression."
+    return getattr(data.stores[0], "unit", "RPKM")
+
+# %% ../../nbs/training/fit.ipynb #dfebafa5
 def label_by_training_median(data: GeneDataset, rows: np.ndarray) -> Tensor:
     """Label all genes by the median expression of the training genes of each cell type.
 
@@ -180,11 +185,6 @@ def label_by_training_median(data: GeneDataset, rows: np.ndarray) -> Tensor:
     if data.target.dtype == torch.int64:
         data.target = made
     return made
-
-
-def _unit(data: GeneDataset) -> str:
-    "Return the unit of the expression."
-    return getattr(data.stores[0], "unit", "RPKM")
 
 # %% ../../nbs/training/fit.ipynb #c4dc6429
 def mean_loss(output: Tensor, target: Tensor) -> Tensor:
@@ -224,7 +224,7 @@ def loss_of(output: Tensor, batch: Batch) -> Tensor:
     """
     return mean_loss(output, batch.target)
 
-
+# %% ../../nbs/training/fit.ipynb #e2c6a17d
 def joint_loss(output: Tensor, label: Tensor, expression: Tensor, weight: float) -> Tensor:
     """Return the loss of a joint network: cross-entropy and weighted mean squared error.
 
@@ -361,7 +361,26 @@ def _train(model, optimiser, average, genes, recipe, seed, measure, out, setting
             run_folder.write_history(out, state.history)
             bar.set_postfix(_shown(row), refresh=False)  # shown with the next batch
 
+# %% ../../nbs/training/fit.ipynb #a453184c
+def _measure(model, data, rows, name) -> dict[str, float]:
+    "Return loss and main metric of a group of genes; nothing if no expression is known."
+    rows = rows[(data.target[rows].cpu() >= 0).numpy()]  # -1 and NaN: unknown
+    if not len(rows):
+        return {}
+    output = torch.from_numpy(outputs_of(model, data, rows))
+    target = data.target[rows].cpu()
+    task = model.config.task
+    metric = MAIN_METRIC[task]
+    metrics = evaluate_scores(target.numpy(), predicted_values(output).numpy(), task, draws=0)
+    return {f"{name}_loss": mean_loss(output, target).item(), f"{name}_{metric}": metrics[metric]["value"]}
 
+
+def _shown(row: dict[str, Any]) -> dict[str, str]:
+    "Return the losses and metrics of an epoch as the progress bar shows them."
+    endings = ("_loss", *(f"_{metric}" for metric in MAIN_METRIC.values()))
+    return {name: f"{value:.3f}" for name, value in row.items() if name.endswith(endings)}
+
+# %% ../../nbs/training/fit.ipynb #059882dc
 def _train_epoch(model, optimiser, average, genes, recipe, seed, history, bar) -> tuple[float, float]:
     "Train once on every training gene; return the last learning rate and the mean loss of the batches."
     model.train()
@@ -399,11 +418,14 @@ def _train_epoch(model, optimiser, average, genes, recipe, seed, history, bar) -
     return rate, mean
 
 
-def _running_mean(share: float, mean: Tensor, weights: Tensor, steps: Tensor | int) -> Tensor:
-    "Return the running mean of weights after one more step; at first it forgets faster, so as not to lag."
-    return mean.lerp(weights, 1 - min(share, (1 + float(steps)) / (10 + float(steps))))
+def _loss(output: Tensor, batch: Batch, genes: _Genes, recipe: Recipe) -> Tensor:
+    "Return the loss of a batch, that of both targets for a joint network."
+    if genes.label is None or genes.expression is None:
+        return loss_of(output, batch)
+    rows = batch.rows
+    return joint_loss(output, genes.label[rows], genes.expression[rows], recipe.expression_weight)
 
-
+# %% ../../nbs/training/fit.ipynb #26da120f
 def _augmented(batch: Batch, recipe: Recipe, random: torch.Generator, lacking: bool = False) -> Batch:
     "Return a batch with some marks dropped, 0 or lacking, and the others scaled, as the recipe says."
     if not recipe.drop_marks and not recipe.jitter:
@@ -414,32 +436,10 @@ def _augmented(batch: Batch, recipe: Recipe, random: torch.Generator, lacking: b
     factor[dropped] = torch.nan if lacking else 0.0
     return batch.scaled(factor.to(batch.promoter.device))
 
-
-def _loss(output: Tensor, batch: Batch, genes: _Genes, recipe: Recipe) -> Tensor:
-    "Return the loss of a batch, that of both targets for a joint network."
-    if genes.label is None or genes.expression is None:
-        return loss_of(output, batch)
-    rows = batch.rows
-    return joint_loss(output, genes.label[rows], genes.expression[rows], recipe.expression_weight)
-
-
-def _measure(model, data, rows, name) -> dict[str, float]:
-    "Return loss and main metric of a group of genes; nothing if no expression is known."
-    rows = rows[(data.target[rows].cpu() >= 0).numpy()]  # -1 and NaN: unknown
-    if not len(rows):
-        return {}
-    output = torch.from_numpy(outputs_of(model, data, rows))
-    target = data.target[rows].cpu()
-    task = model.config.task
-    metric = MAIN_METRIC[task]
-    metrics = evaluate_scores(target.numpy(), predicted_values(output).numpy(), task, draws=0)
-    return {f"{name}_loss": mean_loss(output, target).item(), f"{name}_{metric}": metrics[metric]["value"]}
-
-
-def _shown(row: dict[str, Any]) -> dict[str, str]:
-    "Return the losses and metrics of an epoch as the progress bar shows them."
-    endings = ("_loss", *(f"_{metric}" for metric in MAIN_METRIC.values()))
-    return {name: f"{value:.3f}" for name, value in row.items() if name.endswith(endings)}
+# %% ../../nbs/training/fit.ipynb #e550cdef
+def _running_mean(share: float, mean: Tensor, weights: Tensor, steps: Tensor | int) -> Tensor:
+    "Return the running mean of weights after one more step; at first it forgets faster, so as not to lag."
+    return mean.lerp(weights, 1 - min(share, (1 + float(steps)) / (10 + float(steps))))
 
 # %% ../../nbs/training/fit.ipynb #4fb0f0d7
 @dataclass(frozen=True)
@@ -538,7 +538,32 @@ class Prepared:
         """
         return {} if self.source is None else {"start": self.source.file}
 
+# %% ../../nbs/training/fit.ipynb #e9622710
+def _settings(stores, held_out, config, recipe, validation, seed, dtype) -> dict[str, Any]:
+    "Return the settings that a run is resumed and recorded with."
+    if recipe.expression_weight != Recipe().expression_weight and not config.joint:
+        raise InputError(
+            f"expression_weight is {recipe.expression_weight:g}, but has no effect: the network is not joint",
+            place="recipe, expression_weight",
+            fix="write `joint: true` for the network, or leave out expression_weight",
+        )
+    if recipe.needs_validation and not validation:
+        raise InputError(
+            "this recipe needs validation genes",
+            place="recipe, patience and plateau",
+            fix="name validation chromosomes, for example --validation chr8,chr14",
+        )
+    return {
+        "held_out": held_out,
+        "validation": list(validation),
+        "seed": seed,
+        "recipe": asdict(recipe),
+        "network": config.to_dict(),
+        "stores": store_names(stores),
+        "dtype": str(dtype),
+    }
 
+# %% ../../nbs/training/fit.ipynb #79ae4f27
 def prepare_run(
     stores: Sequence[Store],
     held_out: int | Sequence[int],
@@ -734,32 +759,7 @@ def fit(
         inputs=prepared.inputs,
     )
 
-
-def _settings(stores, held_out, config, recipe, validation, seed, dtype) -> dict[str, Any]:
-    "Return the settings that a run is resumed and recorded with."
-    if recipe.expression_weight != Recipe().expression_weight and not config.joint:
-        raise InputError(
-            f"expression_weight is {recipe.expression_weight:g}, but has no effect: the network is not joint",
-            place="recipe, expression_weight",
-            fix="write `joint: true` for the network, or leave out expression_weight",
-        )
-    if recipe.needs_validation and not validation:
-        raise InputError(
-            "this recipe needs validation genes",
-            place="recipe, patience and plateau",
-            fix="name validation chromosomes, for example --validation chr8,chr14",
-        )
-    return {
-        "held_out": held_out,
-        "validation": list(validation),
-        "seed": seed,
-        "recipe": asdict(recipe),
-        "network": config.to_dict(),
-        "stores": store_names(stores),
-        "dtype": str(dtype),
-    }
-
-
+# %% ../../nbs/training/fit.ipynb #0a6f0f25
 def _prepare(model, stores, held_out, validation, recipe, device, in_memory) -> _Genes:
     "Split the genes and check that they fit the network; scale the inputs of a whole-gene network by them."
     data = dataset_for(model, stores, device, in_memory)
@@ -811,7 +811,7 @@ def _training_signal(data: GeneDataset, rows: np.ndarray) -> dict[str, Any]:
             )
     return scales
 
-
+# %% ../../nbs/training/fit.ipynb #b5ec51c7
 def _resume(saved: dict[str, Any] | None, model, optimiser, average) -> TrainingState:
     "Load the state of an interrupted run; without one, training starts."
     if saved is None:
@@ -831,7 +831,7 @@ def _start_from(source: Source, model, genes: _Genes) -> None:
         mean, deviation = model.get_buffer("expression_mean"), model.get_buffer("expression_deviation")
         genes.expression = (raw - mean) / deviation
 
-
+# %% ../../nbs/training/fit.ipynb #421213f4
 def _predict_all(model, genes: _Genes) -> dict[str, pd.DataFrame]:
     "Predict every gene, for both tasks of a joint network."
     rows = np.arange(len(genes.data))

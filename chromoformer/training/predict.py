@@ -87,7 +87,7 @@ def known_targets(data: GeneDataset) -> np.ndarray:
     target = data.target.cpu().numpy().astype(np.float64)
     return np.where(target < 0, np.nan, target) if data.target.dtype == torch.int64 else target
 
-
+# %% ../../nbs/training/predict.ipynb #63afa96b
 def predictions_of(
     genes: pd.DataFrame, held_out: np.ndarray, target: np.ndarray, predicted: np.ndarray, output: np.ndarray
 ) -> pd.DataFrame:
@@ -240,7 +240,58 @@ def predict(
         parts.append(part)
     return pd.concat(parts).sort_index(kind="stable").reset_index(drop=True)
 
+# %% ../../nbs/training/predict.ipynb #13f80668
+_Opened = tuple[str, Chromoformer, tuple[int, ...]]  # as `open_models` returns them
 
+
+def _models_by_folds(opened: Sequence[_Opened]) -> list[list[_Opened]]:
+    "Group the models that held out the same folds; a model whose folds are unknown is a group of its own."
+    places = [str(Path(name).resolve()) for name, *_ in opened]
+    groups: dict[Any, list[_Opened]] = {}
+    for number, (place, one) in enumerate(zip(places, opened)):
+        if place in places[:number]:
+            earlier = (
+                f"fold {some(one[2])} is held out by {opened[places.index(place)][0]}, too: "
+                if one[2]
+                else ""
+            )
+            raise InputError(
+                f"{earlier}this model is named twice",
+                file=one[0],
+                fix="name one run per fold, or several seeds of each fold, which are averaged",
+            )
+        groups.setdefault(frozenset(one[2]) or number, []).append(one)
+    return list(groups.values())
+
+# %% ../../nbs/training/predict.ipynb #a000ff82
+def _dataset_of(model, stores, device, in_memory, datasets, compared) -> GeneDataset:
+    "Return the dataset that a model reads, the last one if it fits; one at a time is in memory."
+    config = model.config
+    reads = (config.channels, config.lacking, config.max_pcres, config.span, config.bin_sizes)
+    trained = frozenset(model.training_signal or ())
+    if reads not in datasets:
+        datasets.clear()
+        datasets[reads] = dataset_for(model, stores, device, in_memory)
+    elif trained not in compared:  # folds and seeds of one training set are compared once
+        compare_scales(model, stores)
+    compared.add(trained)
+    return datasets[reads]
+
+
+def _mean_table(
+    data: GeneDataset,
+    rows: np.ndarray,
+    outputs: Sequence[np.ndarray],
+    held_out: np.ndarray,
+    spread: bool,
+) -> pd.DataFrame:
+    "Return the predictions of one or several models for some genes, on request with their spread."
+    output = np.full((len(data), outputs[0].shape[1]), np.nan, outputs[0].dtype)
+    output[rows] = np.mean(outputs, axis=0) if len(outputs) > 1 else outputs[0]
+    table = prediction_table(data, output, held_out).iloc[rows]
+    return mean_of_models(table, outputs) if spread else table
+
+# %% ../../nbs/training/predict.ipynb #5085acd1
 def calibration_of(folders: Sequence[str | Path]) -> Calibration | None:
     """Return the calibration of some models that are averaged.
 
@@ -268,44 +319,7 @@ def _outside_range(models: Sequence[Chromoformer], data: GeneDataset, rows: np.n
     flags = [outside_training(known, numbers) for known in ranges.values() if known and len(rows)]
     return np.any(flags, axis=0) if flags else np.zeros(len(rows), bool)
 
-
-_Opened = tuple[str, Chromoformer, tuple[int, ...]]  # as `open_models` returns them
-
-
-def _models_by_folds(opened: Sequence[_Opened]) -> list[list[_Opened]]:
-    "Group the models that held out the same folds; a model whose folds are unknown is a group of its own."
-    places = [str(Path(name).resolve()) for name, *_ in opened]
-    groups: dict[Any, list[_Opened]] = {}
-    for number, (place, one) in enumerate(zip(places, opened)):
-        if place in places[:number]:
-            earlier = (
-                f"fold {some(one[2])} is held out by {opened[places.index(place)][0]}, too: "
-                if one[2]
-                else ""
-            )
-            raise InputError(
-                f"{earlier}this model is named twice",
-                file=one[0],
-                fix="name one run per fold, or several seeds of each fold, which are averaged",
-            )
-        groups.setdefault(frozenset(one[2]) or number, []).append(one)
-    return list(groups.values())
-
-
-def _dataset_of(model, stores, device, in_memory, datasets, compared) -> GeneDataset:
-    "Return the dataset that a model reads, the last one if it fits; one at a time is in memory."
-    config = model.config
-    reads = (config.channels, config.lacking, config.max_pcres, config.span, config.bin_sizes)
-    trained = frozenset(model.training_signal or ())
-    if reads not in datasets:
-        datasets.clear()
-        datasets[reads] = dataset_for(model, stores, device, in_memory)
-    elif trained not in compared:  # folds and seeds of one training set are compared once
-        compare_scales(model, stores)
-    compared.add(trained)
-    return datasets[reads]
-
-
+# %% ../../nbs/training/predict.ipynb #e3895133
 def _warn_of_copies(names: Sequence[str], outputs: Sequence[np.ndarray]) -> None:
     "Warn if models that are averaged predict exactly the same, so that their spread is too small."
     for number, output in enumerate(outputs):
@@ -318,21 +332,7 @@ def _warn_of_copies(names: Sequence[str], outputs: Sequence[np.ndarray]) -> None
                 )
                 break
 
-
-def _mean_table(
-    data: GeneDataset,
-    rows: np.ndarray,
-    outputs: Sequence[np.ndarray],
-    held_out: np.ndarray,
-    spread: bool,
-) -> pd.DataFrame:
-    "Return the predictions of one or several models for some genes, on request with their spread."
-    output = np.full((len(data), outputs[0].shape[1]), np.nan, outputs[0].dtype)
-    output[rows] = np.mean(outputs, axis=0) if len(outputs) > 1 else outputs[0]
-    table = prediction_table(data, output, held_out).iloc[rows]
-    return mean_of_models(table, outputs) if spread else table
-
-
+# %% ../../nbs/training/predict.ipynb #70633371
 def mean_of_models(table: pd.DataFrame, outputs: Sequence[np.ndarray]) -> pd.DataFrame:
     """Return the mean predictions of several models, with their spread.
 

@@ -92,7 +92,7 @@ def model_card(
     lines += [f"chromoformer predict {folder.name} STORE.h5 --out predictions.csv", "```", ""]
     return "\n".join(lines)
 
-
+# %% ../../nbs/training/results.ipynb #4b0ef9d6
 def _groups(stores: Sequence[Store], held_out: Sequence[int], validation: Sequence[str]) -> list[str]:
     "Describe the genes that were trained on, left out and tested: cell types, genes and chromosomes."
     bare = {bare_name(chrom) for chrom in validation}
@@ -115,7 +115,7 @@ def _order(chrom: str) -> tuple[int, str]:
     bare = bare_name(chrom)
     return (int(bare), "") if bare.isdecimal() else (10**6, bare)
 
-
+# %% ../../nbs/training/results.ipynb #abdfe82a
 def _predicts(config: ChromoformerConfig, stores: Sequence[Store]) -> str:
     "Describe what is predicted."
     texts = {
@@ -147,7 +147,7 @@ def _start(start: Mapping[str, Any]) -> str:
     frozen = f"; frozen: {', '.join(start['freeze'])}" if start["freeze"] else ""
     return f"{start['model']} (sha256 {start['sha256'][:16]}...){frozen}{known}"
 
-
+# %% ../../nbs/training/results.ipynb #284c259d
 def _measured(metrics: Mapping[str, Any]) -> list[str]:
     "Return the table of the metrics."
     rows = [f"| {_NAMES[name]} | {_value(entry)} |" for name, entry in metrics.items() if name in _NAMES]
@@ -186,7 +186,7 @@ def _worth(folder: Path, found: Calibration | None, stores: Sequence[Store]) -> 
         )
     return lines
 
-
+# %% ../../nbs/training/results.ipynb #9bc15c6f
 def write_card(folder: str | Path, text: str) -> None:
     """Write `README.md` of a model folder, unless the folder has one that someone else wrote.
 

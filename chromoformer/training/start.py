@@ -62,29 +62,6 @@ def as_start(start: Start | str | Path) -> Start:
     return start if isinstance(start, Start) else Start(start)
 
 # %% ../../nbs/training/start.ipynb #7c457b77
-def _reads_marks(name: str) -> bool:
-    "Return whether the columns of a tensor belong to marks."
-    kind, _, rest = name.partition(".")
-    ending = rest.partition(".")[2]
-    return (kind, ending) in {
-        ("embedding", "input.weight"),
-        ("embedding", "mean"),
-        ("embedding", "deviation"),
-        ("pairwise", "pcre_input.weight"),
-    }
-
-
-def _flags(name: str, model: Chromoformer) -> int:
-    "Return how many columns a tensor has for the marks that may be lacking."
-    read = name.startswith("embedding.") and name.endswith(".input.weight") and model.config.lacking
-    return len(model.config.channels) if read else 0
-
-
-def _same_outputs(one: ChromoformerConfig, other: ChromoformerConfig) -> bool:
-    "Return whether the heads of two networks mean the same."
-    return one.joint == other.joint and (one.joint or one.task == other.task)
-
-
 def copy_weights(
     source: Chromoformer, model: Chromoformer, marks: Mapping[str, str] | None = None
 ) -> list[str]:
@@ -133,7 +110,7 @@ def copy_weights(
     model.load_state_dict(ours)
     return new
 
-
+# %% ../../nbs/training/start.ipynb #8fa7d359
 def _matching_columns(
     theirs: Sequence[str], ours: Sequence[str], marks: Mapping[str, str]
 ) -> list[int | None]:
@@ -154,7 +131,7 @@ def _matching_columns(
         )
     return [theirs.index(name) if name in theirs else None for name in wanted]
 
-
+# %% ../../nbs/training/start.ipynb #71f7b70c
 def _with_columns(
     own: Tensor, value: Tensor, columns: Sequence[int | None], theirs: int, flags: tuple[int, int] = (0, 0)
 ) -> Tensor:
@@ -171,6 +148,29 @@ def _with_columns(
             for there in known
         ]
     return torch.cat([torch.stack(found, -1), rest], -1)
+
+# %% ../../nbs/training/start.ipynb #8d0283cd
+def _reads_marks(name: str) -> bool:
+    "Return whether the columns of a tensor belong to marks."
+    kind, _, rest = name.partition(".")
+    ending = rest.partition(".")[2]
+    return (kind, ending) in {
+        ("embedding", "input.weight"),
+        ("embedding", "mean"),
+        ("embedding", "deviation"),
+        ("pairwise", "pcre_input.weight"),
+    }
+
+
+def _flags(name: str, model: Chromoformer) -> int:
+    "Return how many columns a tensor has for the marks that may be lacking."
+    read = name.startswith("embedding.") and name.endswith(".input.weight") and model.config.lacking
+    return len(model.config.channels) if read else 0
+
+
+def _same_outputs(one: ChromoformerConfig, other: ChromoformerConfig) -> bool:
+    "Return whether the heads of two networks mean the same."
+    return one.joint == other.joint and (one.joint or one.task == other.task)
 
 # %% ../../nbs/training/start.ipynb #64aaa51d
 def freeze_parts(model: Chromoformer, parts: Sequence[str], new: Collection[str] = ()) -> list[str]:
@@ -304,7 +304,7 @@ class Source:
             "held_out_known": self.held_out_known,
         }
 
-
+# %% ../../nbs/training/start.ipynb #46a9a7e4
 def open_start(start: Start | str | Path, stores: Sequence[Store], held_out: Sequence[int]) -> Source:
     """Read the model that training starts from, and check that it held out what is held out now.
 
@@ -347,7 +347,7 @@ def open_start(start: Start | str | Path, stores: Sequence[Store], held_out: Seq
     known = _held_out_before(path, own, folds, stores, held_out)
     return Source(start, network, file, left_out, known)
 
-
+# %% ../../nbs/training/start.ipynb #e0b2034d
 def _published(path: Path, store: Store, start: Start) -> Chromoformer:
     "Read a published checkpoint, which names no marks: it has the published ones, or the store's."
     try:
@@ -357,7 +357,7 @@ def _published(path: Path, store: Store, start: Start) -> Chromoformer:
             raise
         return checkpoint.import_published(path, store.window, store.channels)
 
-
+# %% ../../nbs/training/start.ipynb #f0402248
 def _held_out_before(path, own, folds, stores: Sequence[Store], held_out: Sequence[int]) -> bool:
     "Return whether a model held out what is held out now; refuse one that was trained on it."
     if not own or not folds:
