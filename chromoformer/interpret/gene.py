@@ -211,7 +211,7 @@ def withhold_each(
         Device of the networks.
     dtype : torch.dtype, default float32
         Precision of the networks.
-    batch_size : int, default 64
+    batch_size : int, default 256
         Number of genes per batch.
     in_memory : bool, default True
         Whether to read all bins into memory. False reads them from disk, which is faster for a few genes.
