@@ -1,5 +1,6 @@
 """The site without executing notebooks: contents, links, reference, README, and search in a browser."""
 
+import ast
 import importlib
 import json
 import re
@@ -133,6 +134,35 @@ def test_every_public_name_is_in_the_reference():
     assert "RegulationTransformer" in public and all(
         f"chromoformer.model.attention.{name}" in text for name in public
     )
+
+
+def defaults_of(function):
+    "Return the default values of a function that are numbers, by parameter."
+    places = [*function.args.posonlyargs, *function.args.args]
+    values = dict(
+        zip(
+            [place.arg for place in places][len(places) - len(function.args.defaults) :],
+            function.args.defaults,
+        )
+    )
+    values |= dict(zip([place.arg for place in function.args.kwonlyargs], function.args.kw_defaults))
+    return {
+        name: value.value
+        for name, value in values.items()
+        if isinstance(value, ast.Constant) and type(value.value) in (int, float)
+    }
+
+
+@pytest.mark.parametrize("module", sorted((ROOT / "chromoformer").rglob("*.py")), ids=lambda path: path.stem)
+def test_defaults_in_docstrings_are_those_of_the_signatures(module):
+    for function in ast.walk(ast.parse(module.read_text())):
+        if isinstance(function, ast.FunctionDef):
+            known = defaults_of(function)
+            text = ast.get_docstring(function) or ""
+            for names, said in re.findall(r"^(\w+(?:, \w+)*) : .*, default ([\d][\d_,.e+-]*)$", text, re.M):
+                for name in names.split(", "):
+                    value = float(said.rstrip(".").replace(",", "").replace("_", ""))
+                    assert known.get(name, value) == value, f"{function.name}: {name}"
 
 
 def test_broken_links_are_found(tmp_path):
