@@ -57,7 +57,7 @@ report/                 the notebook that makes the report, executed; notebook.h
 figures/                the report's figures, PNG
 predictions.parquet     prediction of every gene by the model that never saw its fold (classifier with pCREs)
 effects.parquet         effect of withholding each pCRE on the prediction of its gene, and its planted effect
-metrics.json            all metrics: by fold, with and without pCREs, the regressor, simple models, planted truth
+metrics.json            all metrics: by fold, with and without pCREs, regressor, simple models, planted truth
 toy/                    the toy epigenome in real file formats, its truth in toy/truth; see toy/README.txt
 cellA.h5                the store that was built from it
 runs/KIND/foldK/        trained models with predictions, history and provenance; fold K was held out
