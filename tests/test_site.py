@@ -55,6 +55,15 @@ def test_every_page_has_a_title_a_summary_and_valid_links(page):
     assert title and summary.endswith((".", "?"))
 
 
+@pytest.mark.parametrize("page", stage.notebooks())
+def test_links_within_a_page_lead_to_its_headings(page):
+    cells = nbformat.read(ROOT / "nbs" / f"{page}.ipynb", as_version=4).cells
+    text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", text, flags=re.S), re.M)
+    places = {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+    assert set(re.findall(r"\]\(#([^)]*)\)", text)) <= places
+
+
 def test_links_in_markdown_files_are_valid():
     for file in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"):
         for link in re.findall(r"\]\(([^)\s]+)\)", file.read_text()):
