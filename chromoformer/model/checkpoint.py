@@ -55,6 +55,8 @@ def save(
         content["training_signal"] = model.training_signal
     if model.training_range:
         content["training_range"] = model.training_range
+    if model.common_scale:
+        content["common_scale"] = model.common_scale
     write_json(folder / "config.json", content | ({"folds": folds} if folds else {}))
 
 
@@ -92,6 +94,7 @@ def load(folder: str | Path, dtype: torch.dtype = torch.float32) -> Chromoformer
     model = Chromoformer(config)
     model.training_signal = content.get("training_signal")
     model.training_range = content.get("training_range")
+    model.common_scale = content.get("common_scale")
     file = Path(folder) / "model.safetensors"
     members = members_of(folder)
     if members != [Path(folder)]:

@@ -107,6 +107,9 @@ class ChromoformerConfig:
         Share of the head's hidden numbers that are set to 0 in training.
     prior : bool
         Read the expression of each gene in other cell types next to the marks; the stores must have it.
+    scale : {"depth", "quantile", "rank"}
+        What is read: depth as it is in the store, or brought to a scale that is common to all stores, see
+        `training.common_scale`.
     lacking : bool
         Accept stores that lack some of the channels; the network reads which ones. Only for whole genes
         without pCREs.
@@ -128,6 +131,7 @@ class ChromoformerConfig:
     joint: bool = False
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     prior: bool = False
+    scale: Literal["depth", "quantile", "rank"] = "depth"
     lacking: bool = False
 
     def __post_init__(self):

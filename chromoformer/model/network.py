@@ -124,10 +124,13 @@ class Chromoformer(nn.Module):
         Scale of the channels in each training store, see `training.scale`; None if it is unknown.
     training_range : mapping or None
         Range of the marks at the training genes, see `training.range`; None if it is unknown.
+    common_scale : mapping or None
+        Scale that stores are brought to, see `training.common_scale`; None if they are read as they are.
     """
 
     training_signal: Mapping[str, Mapping[str, Any]] | None = None
     training_range: Mapping[str, Any] | None = None
+    common_scale: Mapping[str, Any] | None = None
 
     def __init__(self, config: ChromoformerConfig | None = None):
         super().__init__()

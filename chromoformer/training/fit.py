@@ -33,6 +33,7 @@ from ..model.network import Chromoformer, predicted_values
 from ..provenance import Stopwatch, folder_of
 from . import run_folder
 from .calibration import Method, calibration_chroms
+from .common_scale import common_scale, unscaled
 from .models import chromosome_folds, dataset_for
 from .predict import outputs_of, prediction_table
 from .range import training_range
@@ -729,7 +730,7 @@ def fit(
 
     torch.manual_seed(seed)
     model = Chromoformer(config).to(device, dtype)
-    genes = _prepare(model, stores, held_out, prepared.validation, recipe, device, in_memory)
+    genes = _prepare(model, stores, held_out, prepared.validation, recipe, device, in_memory, prepared.source)
     if prepared.source is not None:
         _start_from(prepared.source, model, genes)
     optimiser = new_optimiser(model, recipe.learning_rate, recipe.weight_decay)
@@ -760,8 +761,10 @@ def fit(
     )
 
 # %% ../../nbs/training/fit.ipynb #0a6f0f25
-def _prepare(model, stores, held_out, validation, recipe, device, in_memory) -> _Genes:
+def _prepare(model, stores, held_out, validation, recipe, device, in_memory, source=None) -> _Genes:
     "Split the genes and check that they fit the network; scale the inputs of a whole-gene network by them."
+    if model.config.scale != "depth":
+        model.common_scale = _common_scale(stores, model.config, source)
     data = dataset_for(model, stores, device, in_memory)
     with naming_file(stores[0].path):
         genes = _Genes(data, *split_genes(data.genes, held_out, validation))
@@ -776,7 +779,7 @@ def _prepare(model, stores, held_out, validation, recipe, device, in_memory) -> 
     with naming_file(stores[0].path):
         model.config.check(data.batch(rows[:1]))
     model.standardise(data.batch(rows[:: max(1, len(rows) // 512)]))
-    model.training_signal = _training_signal(data, rows)
+    model.training_signal = _training_signal(data, rows, model.config.scale == "depth")
     model.training_range = training_range(data, rows)
     return genes
 
@@ -797,7 +800,27 @@ def _prepare_both_targets(model, genes: _Genes, label: Tensor, smallest: int) ->
     genes.expression = (expression - known.mean()) / known.std().clamp(min=1e-3)
 
 
-def _training_signal(data: GeneDataset, rows: np.ndarray) -> dict[str, Any]:
+def _common_scale(
+    stores: Sequence[Store], config: ChromoformerConfig, source: Source | None
+) -> dict[str, Any]:
+    "Return the scale that stores are brought to; that of the start, if it has one, of the marks it reads."
+    own = common_scale([_with_own_channels(store, config) for store in stores], config.scale)
+    if source is not None and source.network.common_scale and source.network.config.scale == config.scale:
+        theirs = source.network.common_scale["channels"]
+        own["channels"] |= {
+            name: theirs[named]
+            for name in config.channels
+            if (named := source.start.marks.get(name, name)) in theirs
+        }
+    return own
+
+
+def _with_own_channels(store: Store, config: ChromoformerConfig) -> Store:
+    "Return a store with those channels of a network that it has."
+    return store.replace(channels=[name for name in config.channels if name in store.channels])
+
+
+def _training_signal(data: GeneDataset, rows: np.ndarray, depth: bool = True) -> dict[str, Any]:
     "Return the scale of each training store; warn if a store is on a different scale from the first."
     scales: dict[str, Any] = {}
     first = 0
@@ -805,9 +828,9 @@ def _training_signal(data: GeneDataset, rows: np.ndarray) -> dict[str, Any]:
         own = rows[(rows >= first) & (rows < first + len(store.genes))] - first
         first += len(store.genes)
         if len(own):
-            warn_of_other_scale(dict(list(scales.items())[:1]), store)
+            warn_of_other_scale(dict(list(scales.items())[:1]), store, depth)
             scales[store.name if store.name not in scales else f"{store.name}-{number}"] = channel_scale(
-                store, own
+                unscaled(store), own
             )
     return scales
 

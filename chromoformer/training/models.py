@@ -8,8 +8,9 @@ __all__ = ['Models', 'assign_genes', 'chromosome_folds', 'folds_as_trained', 'op
 
 # %% ../../nbs/training/models.ipynb #2dd2c6f1
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ from ..genome import bare_name, same_species
 from ..model import checkpoint
 from ..model.config import ChromoformerConfig
 from ..model.network import Chromoformer
+from .common_scale import on_common_scale
 from .scale import warn_of_other_scale
 
 # %% ../../nbs/training/models.ipynb #4efad9c3
@@ -295,8 +297,10 @@ def check_channels(model_channels: Sequence[str], store_channels: Sequence[str],
         )
 
 
-def as_model_reads(config: ChromoformerConfig, store: Store) -> Store:
-    """Return a store with the channels that a network reads.
+def as_model_reads(
+    config: ChromoformerConfig, store: Store, known_scale: Mapping[str, Any] | None = None
+) -> Store:
+    """Return a store with the channels that a network reads, on its scale.
 
     Parameters
     ----------
@@ -304,23 +308,32 @@ def as_model_reads(config: ChromoformerConfig, store: Store) -> Store:
         Settings of the network.
     store : Store
         Store to read.
+    known_scale : mapping or None
+        The scale of a network that reads depths on a common scale, from `training.common_scale`.
 
     Returns
     -------
     Store
-        The store itself, or, for a network that may lack channels, a copy with its channels: those that the
-        store lacks are NaN.
+        The store itself, or, for a network that may lack channels or reads depths on a common scale, a copy
+        with its channels: those that the store lacks are NaN.
 
     Raises
     ------
     InputError
-        If the channels differ, or if a network that may lack channels finds none of its own.
+        If the channels differ, if a network that may lack channels finds none of its own, or if a common
+        scale is unknown.
 
     Warns
     -----
     UserWarning
         If the store lacks channels of the network, or has some that the network does not read.
     """
+    read = _with_channels(config, store)
+    return read if config.scale == "depth" else on_common_scale(read, known_scale)
+
+
+def _with_channels(config: ChromoformerConfig, store: Store) -> Store:
+    "Return a store with the channels that a network reads; warn of those that it lacks."
     if not config.lacking:
         check_channels(config.channels, store.channels, store.path)
         return store
@@ -332,12 +345,12 @@ def as_model_reads(config: ChromoformerConfig, store: Store) -> Store:
             fix="build the store with at least one channel of the model, by the same name",
         )
     if unread:
-        warnings.warn(f"{store.path}: the model does not read {some(unread, 20)}", stacklevel=3)
+        warnings.warn(f"{store.path}: the model does not read {some(unread, 20)}", stacklevel=4)
     if lacking := [name for name in config.channels if name not in store.channels]:
         read = f"{len(config.channels) - len(lacking)} of its {len(config.channels)} channels"
         warnings.warn(
             f"{store.path} lacks {some(lacking, 20)}; the model predicts from {read}, and less well",
-            stacklevel=3,
+            stacklevel=4,
         )
     return store.replace(channels=config.channels, lacking=True)
 
@@ -358,7 +371,7 @@ def compare_scales(model: Chromoformer, stores: Sequence[Store]) -> None:
         For each store with such channels, see `training.scale`.
     """
     for store in stores:
-        warn_of_other_scale(model.training_signal, store)
+        warn_of_other_scale(model.training_signal, store, depth=model.config.scale == "depth")
 
 
 def dataset_for(
@@ -399,7 +412,7 @@ def dataset_for(
     stores = open_stores(stores)
     compare_scales(model, stores)
     return GeneDataset(
-        [as_model_reads(config, store) for store in stores],
+        [as_model_reads(config, store, model.common_scale) for store in stores],
         config.task,
         config.max_pcres,
         in_memory=in_memory,

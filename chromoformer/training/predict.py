@@ -7,6 +7,7 @@ __all__ = ['outputs_of', 'known_targets', 'predictions_of', 'prediction_table', 
            'evaluate']
 
 # %% ../../nbs/training/predict.ipynb #f6c0422b
+import json
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -268,6 +269,7 @@ def _dataset_of(model, stores, device, in_memory, datasets, compared) -> GeneDat
     "Return the dataset that a model reads, the last one if it fits; one at a time is in memory."
     config = model.config
     reads = (config.channels, config.lacking, config.max_pcres, config.span, config.bin_sizes)
+    reads += (json.dumps(model.common_scale),)
     trained = frozenset(model.training_signal or ())
     if reads not in datasets:
         datasets.clear()

@@ -9,6 +9,7 @@ __all__ = ['TABLES', 'RUN_FILES', 'is_complete', 'is_interrupted', 'refuse_occup
 # %% ../../nbs/training/run_folder.ipynb #ada97711
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from ..data.store import Store, store_names
 from ..errors import InputError, some
 from ..metrics import blocks_of, evaluate_scores
 from ..model.checkpoint import MEMBERS, members_of
+from ..model.config import ChromoformerConfig
 from ..provenance import Stopwatch, atomic_path, record, write_json
+from .recipe import Recipe
 
 # %% ../../nbs/training/run_folder.ipynb #2bfc25c8
 TABLES = ("predictions.parquet", "predictions.classification.parquet", "predictions.regression.parquet")
@@ -154,7 +157,7 @@ def load_state(out: str | Path, settings: Mapping[str, Any]) -> dict[str, Any] |
         return None
     state = _read_state(out)
     wanted = json.loads(json.dumps(settings))
-    earlier = json.loads(state["settings"])
+    earlier = _with_defaults(json.loads(state["settings"]), wanted)
     if earlier != wanted:
         changed = [name for name in wanted | earlier if earlier.get(name) != wanted.get(name)]
         raise InputError(
@@ -163,6 +166,16 @@ def load_state(out: str | Path, settings: Mapping[str, Any]) -> dict[str, Any] |
             fix="choose another folder, or train again with --force (force=True)",
         )
     return state
+
+
+def _with_defaults(earlier: dict[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    "Return settings with the defaults of those that did not exist when the run was started."
+    defaults = {"network": asdict(ChromoformerConfig()), "recipe": asdict(Recipe())}
+    for part, values in defaults.items():
+        own, new = earlier.get(part), wanted.get(part)
+        if isinstance(own, dict) and isinstance(new, dict):
+            earlier[part] = {name: values[name] for name in new if name in values} | own
+    return earlier
 
 
 def _read_state(run: str | Path) -> dict[str, Any]:

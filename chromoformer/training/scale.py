@@ -97,7 +97,9 @@ OWN_NAME = 0.08  # reduction of the distance between channels of the same name
 FEWEST = 20  # genes
 
 
-def scale_differences(trained: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, str]:
+def scale_differences(
+    trained: Mapping[str, Any], found: Mapping[str, Any], depth: bool = True
+) -> dict[str, str]:
     """Return the channels of a store that are on a different scale from training.
 
     Parameters
@@ -106,6 +108,8 @@ def scale_differences(trained: Mapping[str, Any], found: Mapping[str, Any]) -> d
         Scale of the training data, from `channel_scale`.
     found : mapping
         Scale of the store that a model is applied to.
+    depth : bool, default True
+        Apply the rule on depth; False compares only the identity of channels.
 
     Returns
     -------
@@ -115,7 +119,7 @@ def scale_differences(trained: Mapping[str, Any], found: Mapping[str, Any]) -> d
     names = [name for name in trained["channels"] if name in found["channels"]]
     if min(trained["genes"], found["genes"]) < FEWEST or not names:
         return {}
-    differences = {name: _depth_difference(name, trained, found) for name in names}
+    differences = {name: _depth_difference(name, trained, found) for name in names if depth}
     with_signal = [
         name for name in names if min(scale["channels"][name]["mean"] for scale in (trained, found)) > 0
     ]
@@ -160,7 +164,9 @@ def _distance(before: Mapping[str, Any], now: Mapping[str, Any]) -> float:
     return float(profile + 0.1 * above + 0.1 * depth)
 
 # %% ../../nbs/training/scale.ipynb #5ca1e00c
-def warn_of_other_scale(trained: Mapping[str, Mapping[str, Any]] | None, store: Store) -> None:
+def warn_of_other_scale(
+    trained: Mapping[str, Mapping[str, Any]] | None, store: Store, depth: bool = True
+) -> None:
     """Warn if channels of a store are on a different scale from a model's training data.
 
     Parameters
@@ -169,6 +175,8 @@ def warn_of_other_scale(trained: Mapping[str, Mapping[str, Any]] | None, store: 
         For each training store its scale, from `channel_scale`; None if it is unknown.
     store : Store
         Store that the model is applied to.
+    depth : bool, default True
+        Compare the mean depths, too; a network that reads depths on a common scale need not.
 
     Warns
     -----
@@ -179,7 +187,7 @@ def warn_of_other_scale(trained: Mapping[str, Mapping[str, Any]] | None, store: 
         return
     channels = tuple(name for name in store.channels if name not in store.lacking)
     found = _scale_of_file(store.path, store.path.stat().st_mtime_ns, channels)
-    differences = [(scale["channels"], scale_differences(scale, found)) for scale in trained.values()]
+    differences = [(scale["channels"], scale_differences(scale, found, depth)) for scale in trained.values()]
     common = {}
     for name in channels:
         texts = [texts.get(name) for known, texts in differences if name in known]

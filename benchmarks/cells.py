@@ -1,0 +1,116 @@
+"""Keep what a study of the three cell lines found: one JSON per analysis in benchmarks/results.
+
+    chromoformer run workflow/studies/cells.yaml --cores 2
+    python benchmarks/cells.py runs/cells
+
+Reads the metrics and the provenance of all complete jobs of the study, which need not be complete itself.
+A result holds, for each cell type and task, the metrics of the analysis as it wrote them, its parameters, the
+code and the seconds; `cells.study.json` holds the time of each analysis. Scores of the trained networks over
+all folds are computed here from their held-out predictions.
+"""
+
+import argparse
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+from _gm12878 import RESULTS
+
+from chromoformer.experiments.comparison import held_out_predictions, mean_scores
+from chromoformer.provenance import read_record, write_json
+
+ALL = "all cell types"  # of an analysis that reads several
+
+
+def jobs_in(study: Path) -> list[dict]:
+    "Return analysis, cell type, task, folder and record of every complete job, except stores and files."
+    jobs = []
+    for file in sorted(study.glob("*/*/**/provenance.json")):
+        record = read_record(file)
+        if "job" in record and (file.parent / "metrics.json").exists():
+            own = {"analysis": record["job"]["kind"], "folder": file.parent, "record": record}
+            own |= {name: record["job"][name] for name in ("cell_type", "task", "fold")}
+            jobs.append(own | {"name": file.parent.relative_to(study).parts[0]})
+    return jobs
+
+
+def finite(value):
+    "Return a value of JSON in which numbers that are not finite are None."
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def without_paths(value, study: Path):
+    "Return parameters in which files of this machine have only their names."
+    if isinstance(value, dict):
+        return {key: without_paths(item, study) for key, item in value.items()}
+    if isinstance(value, list):
+        return [without_paths(item, study) for item in value]
+    return Path(value).name if isinstance(value, str) and re.match(r"/|[A-Za-z]:\\", value) else value
+
+
+def scores_of(jobs: list[dict]) -> dict:
+    "Return the scores of the networks of one cell type and task over their folds, and the genes of each."
+    task = jobs[0]["task"]
+    predictions = held_out_predictions({"Chromoformer": [job["folder"] for job in jobs]})
+    return {
+        "means": mean_scores(predictions, task).to_dict("records"),
+        "genes": {str(fold): len(part) for fold, part in predictions.groupby("fold")},
+    }
+
+
+def kept_result(name: str, jobs: list[dict], study: Path) -> dict:
+    "Return what is kept of one analysis."
+    found: dict = {}
+    for cell in dict.fromkeys(job["cell_type"] or ALL for job in jobs):
+        for task in dict.fromkeys(job["task"] for job in jobs):
+            own = [job for job in jobs if (job["cell_type"] or ALL, job["task"]) == (cell, task)]
+            if not own:
+                continue
+            metrics = (
+                scores_of(own)
+                if own[0]["fold"] is not None
+                else json.loads((own[0]["folder"] / "metrics.json").read_text())
+            )
+            record = own[0]["record"]
+            found.setdefault(cell, {})[task] = {
+                "metrics": metrics,
+                "parameters": without_paths(record["parameters"], study),
+                "inputs": {key: entry["sha256"] for key, entry in record["inputs"].items()},
+                "code": record["code"],
+                "seconds": sum(job["record"]["seconds"] for job in own),
+            }
+    first = jobs[0]["record"]
+    about = {"machine": first["machine"], "versions": first["versions"]}
+    return finite({"what": f"{name}, of the study {study.name}", "cells": found} | about)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("study", type=Path)
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+    study = arguments.study.resolve()
+    jobs = jobs_in(study)
+    if not jobs:
+        raise SystemExit(f"{arguments.study} has no complete job. Fix: name the folder of the study")
+    by_name: dict = {}
+    for job in jobs:
+        by_name.setdefault(job["name"], []).append(job)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    for name, own in by_name.items():
+        write_json(arguments.out / f"{study.name}.{name}.json", kept_result(name, own, study))
+    times = {name: sum(job["record"]["seconds"] for job in own) for name, own in by_name.items()}
+    about = {name: jobs[0]["record"][name] for name in ("machine", "versions", "code")}
+    write_json(arguments.out / f"{study.name}.study.json", {"jobs": len(jobs), "seconds": times} | about)
+    print(f"Kept {len(jobs)} jobs of {len(by_name)} analyses in {arguments.out}")
+
+
+if __name__ == "__main__":
+    main()
