@@ -157,20 +157,9 @@ def by_level(runs, tables, level) -> dict[str, list[float]]:
 
 def cost(runs: dict[str, list[Path]], task: str) -> list[dict]:
     "Compare the ensembles that learned from nine tenths of the training genes with those of all."
-    predictions = held_out_predictions(runs) if task == "classification" else other_task(runs)
+    predictions = held_out_predictions(runs, task)
     tested = differences(predictions, task, "all genes", ensembles=list(runs))
     return tested[["metric", "value", "low", "high", "verdict"]].to_dict("records")
-
-
-def other_task(runs: dict[str, list[Path]]) -> pd.DataFrame:
-    "Return the held-out predictions of expression of every member."
-    parts = []
-    for kind, folders in runs.items():
-        for folder in folders:
-            for member in sorted(folder.glob("seed*")):
-                own = held_out([read_predictions(member, "regression")])
-                parts.append(own.assign(model=kind, seed=int(member.name.removeprefix("seed"))))
-    return pd.concat(parts, ignore_index=True)
 
 
 def elsewhere(runs: list[Path], other: Path) -> dict:

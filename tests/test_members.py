@@ -125,6 +125,21 @@ def test_members_count_as_trainings_in_a_comparison(run):
     assert sorted(table["seed"].unique()) == [3, 5]
 
 
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_the_predictions_of_each_task_are_compared_by_its_name(run, task):
+    table = held_out_predictions({"joint": [run]}, task, cell_type="toy")
+    assert set(table["task"]) == {task} and set(table["cell_type"]) == {"toy"}
+    for seed, part in table.groupby("seed"):
+        kept = read_predictions(run / f"seed{seed}", task).query("held_out").set_index("gene_id")
+        assert (part.set_index("gene_id")[["target", "score"]] == kept[["target", "score"]]).all(axis=None)
+
+
+def test_predictions_of_a_task_that_a_run_lacks_are_refused(store, tmp_path):
+    fit(store, tmp_path / "run", 1, SMALL, QUICK, progress=False)
+    with pytest.raises(InputError, match="predicts classification, not regression"):
+        held_out_predictions({"one": [tmp_path / "run"]}, "regression")
+
+
 def test_evaluation_reads_the_mean(run):
     table = evaluate(run).set_index("metric")
     assert table.loc["auc", "value"] == pytest.approx(

@@ -31,6 +31,7 @@ from ..training.run_folder import read_predictions, seed_of
 # %% ../../nbs/experiments/comparison.ipynb #69987a2b
 def held_out_predictions(
     runs: Mapping[str, Sequence[str | Path]],
+    task: str | None = None,
     **columns: Any,
 ) -> pd.DataFrame:
     """Read each model's predictions of the genes that it never saw.
@@ -40,8 +41,10 @@ def held_out_predictions(
     runs : mapping of str to sequence of str or Path
         For each model its run folders, from `training.fit` or `baselines.fit`: one per fold, or several
         trainings per fold that differ in their seed. The members of a run count as trainings.
+    task : {"classification", "regression"} or None
+        What is predicted, which is added as a column; None reads what each network was trained to return.
     **columns : Any
-        Columns to add to every row, such as ``task="regression"``.
+        Columns to add to every row, such as ``cell_type="K562"``.
 
     Returns
     -------
@@ -53,12 +56,14 @@ def held_out_predictions(
     Raises
     ------
     InputError
-        If a folder has no predictions, or if two trainings of a model with the same seed predict a gene.
+        If a folder has no predictions of the task, or if two trainings of a model with the same seed predict
+        a gene.
     """
     tables = []
+    columns |= {} if task is None else {"task": task}
     for model, folders in runs.items():
         for folder in (member for run in folders for member in members_of(run)):
-            table = read_predictions(folder)
+            table = read_predictions(folder, task)
             table = table[table["held_out"] & table["target"].notna()]
             tables.append(table.assign(model=model, seed=seed_of(folder), **columns))
     together = pd.concat(tables, ignore_index=True)

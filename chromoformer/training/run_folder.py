@@ -366,11 +366,15 @@ def read_predictions(run: str | Path, task: str | None = None) -> pd.DataFrame:
     Raises
     ------
     InputError
-        If the run has no predictions yet, or the file is damaged.
+        If the run has no predictions yet, or of another task only, or the file is damaged.
     """
     file = Path(run) / "predictions.parquet"
     if task is not None and (Path(run) / f"predictions.{task}.parquet").exists():
         file = Path(run) / f"predictions.{task}.parquet"
+    elif task is not None and is_complete(run) and (own := read_metrics(run).get("task", task)) != task:
+        raise InputError(
+            f"this run predicts {own}, not {task}", file=run, fix=f"name a run that predicts {task}"
+        )
     if not file.exists():
         raise InputError(
             "this run was cut off before it wrote its predictions"
