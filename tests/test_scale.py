@@ -317,3 +317,15 @@ def test_marks_of_the_graph_model_do_not_depend_on_the_unit(tmp_path, factor):
     manifest = SimpleNamespace(channels=[Channel(name="mark", kind="bigwig", path=str(track))])
     marks = node_features(manifest, Nodes(sizes, 10_000), log=False)
     assert marks[:, 0] == pytest.approx([0.25, 1, 0, 0.5])
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_the_shorter_last_bin_of_a_chromosome_has_its_own_depth(tmp_path, log):
+    sizes = {"chr1": 32_500}
+    start, end = np.array([0, 30_000]), np.array([10_000, 32_500])
+    track = tmp_path / "mark.bigWig"
+    write_bigwig(track, sizes, [("chr1", start, end, np.array([4.0, 2.0]))])
+    manifest = SimpleNamespace(channels=[Channel(name="mark", kind="bigwig", path=str(track))])
+    depth = np.array([4.0, 0, 0, 2.0])
+    marks = node_features(manifest, Nodes(sizes, 10_000), log=log)
+    assert marks[:, 0] == pytest.approx(np.log1p(depth) if log else depth / 4)

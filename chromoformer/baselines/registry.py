@@ -35,7 +35,7 @@ from ..training.fit import split_genes
 from ..training.models import assign_genes, check_channels, chromosome_folds, folds_as_trained
 from ..training.predict import predictions_of
 
-# %% ../../nbs/baselines/registry.ipynb #b8a342c4
+# %% ../../nbs/baselines/registry.ipynb #f3845ada
 _SHALLOW_NAMES = dict.fromkeys(name for models in SHALLOW.values() for name in models)
 BASELINES: dict[str, Baseline] = {
     model.name: model
@@ -74,7 +74,7 @@ def baseline_of(name: str) -> Baseline:
         raise InputError(f"there is no baseline {name!r}", fix=f"use one of {', '.join(BASELINES)}")
     return by_name[name.lower()]
 
-
+# %% ../../nbs/baselines/registry.ipynb #997a1e9e
 def why_not(name: str, stores: Sequence[Store], task: str, manifest: Any = None) -> str:
     """Return why a baseline cannot be trained on these stores for this task.
 
@@ -106,7 +106,14 @@ def why_not(name: str, stores: Sequence[Store], task: str, manifest: Any = None)
         return "the store has labels but no expression"
     return ""
 
-# %% ../../nbs/baselines/registry.ipynb #9f36925e
+
+def _refuse(baseline: Baseline, stores: Sequence[Store], task: str, manifest: Any) -> None:
+    "Raise if a baseline cannot read these stores for this task."
+    reason = why_not(baseline.name, stores, task, manifest)
+    if reason:
+        raise InputError(reason, file=stores[0].path, fix="choose another model, task or store")
+
+# %% ../../nbs/baselines/registry.ipynb #4883aec2
 Stores = str | Path | Store | Sequence[str | Path | Store]
 
 
@@ -213,7 +220,7 @@ def fit(
         watch=watch,
     )
 
-
+# %% ../../nbs/baselines/registry.ipynb #bc8d8242
 def _validation(
     prepared: Prepared, held_out: Sequence[int], recipe: BaselineRecipe | None, named: Sequence[str] | None
 ) -> list[str]:
@@ -252,7 +259,7 @@ def _split(
         )
     return training, validation[known[validation]], out
 
-
+# %% ../../nbs/baselines/registry.ipynb #004e7e83
 def _train(baseline, prepared, genes, recipe, config, out, progress) -> tuple[torch.Tensor, int | None]:
     "Train, save the network and its history, and return the outputs for all genes and the chosen epoch."
     from tqdm import tqdm
@@ -297,7 +304,7 @@ def _shallow_outputs(fitted: Any, features: np.ndarray) -> torch.Tensor:
     "Return the predictions of a fitted shallow model as (genes, 1)."
     return torch.from_numpy(predict_with(fitted, features)[:, None])
 
-
+# %% ../../nbs/baselines/registry.ipynb #79572293
 def _table(
     baseline: Baseline, prepared: Prepared, output: torch.Tensor, held_out: np.ndarray, task: str
 ) -> pd.DataFrame:
@@ -312,7 +319,7 @@ def _table(
         output.numpy(),
     )
 
-# %% ../../nbs/baselines/registry.ipynb #ad380c4e
+# %% ../../nbs/baselines/registry.ipynb #d4048e04
 def predict(
     runs: str | Path | Sequence[str | Path],
     stores: Stores,
@@ -387,13 +394,6 @@ def _read_config(folder: Path) -> dict[str, Any]:
             fix="use chromoformer.training.predict",
         )
     return config
-
-
-def _refuse(baseline: Baseline, stores: Sequence[Store], task: str, manifest: Any) -> None:
-    "Raise if a baseline cannot read these stores for this task."
-    reason = why_not(baseline.name, stores, task, manifest)
-    if reason:
-        raise InputError(reason, file=stores[0].path, fix="choose another model, task or store")
 
 
 def _outputs(folder, config, baseline, prepared, stores, trained_with, trained_manifest) -> torch.Tensor:
