@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['BLOCK_GENES', 'FEWEST_BLOCKS', 'MAIN_METRIC', 'METRIC_NAMES', 'gene_blocks', 'blocks_of', 'block_weights',
-           'resampled', 'value_with_interval', 'variance_over_genes', 'evaluate_scores', 'mean_interval',
-           'share_interval', 'correlation', 'format_metrics', 'calibration', 'calibration_error']
+           'resampled', 'value_with_interval', 'variance_over_genes', 'within_limits', 'evaluate_scores',
+           'mean_interval', 'share_interval', 'correlation', 'format_metrics', 'calibration', 'calibration_error']
 
 # %% ../nbs/metrics.ipynb #5ffdbd49
 import warnings
@@ -321,6 +321,27 @@ def variance_over_genes(values: np.ndarray, blocks: int, folds: int = 1) -> tupl
     return float(drawn.var(ddof=1)) * blocks / freedom, freedom
 
 # %% ../nbs/metrics.ipynb #f9fcac77
+_SMALLEST = {"auc": 0.0, "average_precision": 0.0, "accuracy": 0.0, "pearson_r": -1.0, "spearman_rho": -1.0}
+
+
+def within_limits(metric: str, low: float, high: float) -> tuple[float, float]:
+    """Cut an interval where a metric ends.
+
+    Parameters
+    ----------
+    metric : str
+        The metric; all are at most 1, and all but R2 have a smallest value.
+    low, high : float
+        The interval.
+
+    Returns
+    -------
+    tuple of float
+        The interval without impossible values.
+    """
+    return max(low, _SMALLEST.get(metric, low)), min(high, 1.0)
+
+
 def evaluate_scores(
     target: np.ndarray,
     score: np.ndarray,
@@ -382,7 +403,7 @@ def evaluate_scores(
     for metric in drawn[0]:
         values = np.mean([part[metric] for part in drawn], axis=0)
         interval = value_with_interval(values, number_of_blocks, len(parts))
-        interval["high"] = min(interval["high"], 1.0)  # the largest value of every metric
+        interval["low"], interval["high"] = within_limits(metric, interval["low"], interval["high"])
         found[metric] = interval if draws else {"value": interval["value"]}
     return found
 

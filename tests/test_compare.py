@@ -616,3 +616,20 @@ def test_spearman_is_reported_with_its_name_and_interval():
         name: entry for name, entry in found.items() if name != "spearman_rho"
     }  # metrics.json of an older run
     assert "Spearman" not in format_metrics(older)
+
+
+@pytest.mark.parametrize(
+    "task, metric, smallest", [("classification", "auc", 0), ("regression", "pearson_r", -1)]
+)
+@pytest.mark.parametrize("genes", [4, 8, 16])
+def test_intervals_of_few_genes_stay_within_the_metric(task, metric, smallest, genes):
+    random = np.random.default_rng(genes)
+    target = np.arange(genes) % 2 if task == "classification" else random.normal(size=genes)
+    for score in (random.random(genes), -target.astype(float) + random.normal(0, 0.1, genes)):
+        found = evaluate_scores(target, score, task, draws=100)[metric]
+        assert smallest <= found["low"] <= found["value"] <= found["high"] <= 1
+        table = pd.DataFrame({"model": "one", "seed": 0, "fold": 1, "chrom": "chr1", "tss": np.arange(genes)})
+        table = table.assign(gene_id=[f"g{i}" for i in range(genes)], target=target, score=score)
+        for scores in (mean_scores(table, task, 100), fold_scores(table, task, 100)):
+            row = scores.set_index("metric").loc[metric]
+            assert smallest <= row["low"] <= row["value"] <= row["high"] <= 1

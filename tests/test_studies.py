@@ -347,6 +347,7 @@ def test_paper_study_is_planned_in_order_without_any_data(tmp_path, monkeypatch)
     assert made["train/regression/E116/fold4"].needs == ("stores/E116.h5",)
     output = succeed("plan", tmp_path / "paper.yaml", "--out", tmp_path / "out", "--cores", 8).out
     assert "E003: 1 file to fetch, about 1.0 GB" in output and " 110" in output
+    assert f"Next: chromoformer run {tmp_path / 'paper.yaml'} --cores 8 --out {tmp_path / 'out'}" in output
     assert not (tmp_path / "out").exists()
 
 

@@ -24,6 +24,7 @@ from chromoformer.metrics import (
     blocks_of,
     resampled,
     variance_over_genes,
+    within_limits,
 )
 from ..model.checkpoint import members_of
 from ..training.run_folder import read_predictions, seed_of
@@ -309,18 +310,19 @@ def fold_scores(
             for model, measured in models.items():
                 genes = part["gene_id"].nunique()
                 rows.append(
-                    {"model": model, "fold": int(str(fold)), "metric": metric} | _score(measured, genes)
+                    {"model": model, "fold": int(str(fold)), "metric": metric}
+                    | _score(metric, measured, genes)
                 )
     _by_fold(predictions)  # all models have all folds
     return pd.DataFrame(rows)
 
 
-def _score(measured: _Measured, genes: int) -> dict[str, Any]:
-    "Return value and interval of one model; no metric is larger than 1."
+def _score(metric: str, measured: _Measured, genes: int) -> dict[str, Any]:
+    "Return value and interval of one model, in one metric."
     found = _estimate(measured.values, measured.blocks, _noise_of_trainings(measured) or [])
-    low, high = found.interval()
+    low, high = within_limits(metric, *found.interval())
     trainings = int(measured.trainings.min())
-    return {"value": found.value, "low": low, "high": min(high, 1.0), "genes": genes, "trainings": trainings}
+    return {"value": found.value, "low": low, "high": high, "genes": genes, "trainings": trainings}
 
 # %% ../../nbs/experiments/comparison.ipynb #29288614
 def mean_scores(
@@ -355,7 +357,7 @@ def mean_scores(
     """
     genes = predictions["gene_id"].nunique()
     rows = [
-        {"model": model, "metric": metric} | _score(measured, genes)
+        {"model": model, "metric": metric} | _score(metric, measured, genes)
         for metric, models in _measure(predictions, _metrics_of(task, draws), ensembles).items()
         for model, measured in models.items()
     ]

@@ -63,6 +63,18 @@ def thinned(
     sums = np.add.reduceat(values, first, axis=-1)
     return sums / np.diff(np.append(first, bins)), together
 
+# %% ../../nbs/plots/browse.ipynb #182e86a9
+def _multiples(weights: np.ndarray) -> np.ndarray:
+    "Return attention (heads, bins) as multiples of equal attention, thinned."
+    return thinned(weights * np.count_nonzero(weights, axis=-1, keepdims=True))[0].round(3)
+
+
+def _thinned_edges(edges: np.ndarray) -> list[int]:
+    "Return the edges that remain when bins are averaged as by `thinned`."
+    together = max(1, -(-(len(edges) - 1) // MOST_POINTS))
+    kept = np.append(edges[:-1:together], edges[-1])
+    return kept.astype(int).tolist()
+
 # %% ../../nbs/plots/browse.ipynb #0fed8d79
 def _edges(explainer: GeneExplainer, explanation: GeneExplanation, size: int, rank: int) -> np.ndarray:
     "Return the edges of the bins of the promoter or gene (rank 0) or of a pCRE in bp, left to right."
@@ -76,18 +88,6 @@ def _edges(explainer: GeneExplainer, explanation: GeneExplanation, size: int, ra
         minus = explanation.gene["strand"] == "-"
         return np.sort(stretch.end - offsets) if minus else stretch.start + offsets
     return np.append(bins["start"].to_numpy(), bins["end"].max())
-
-
-def _thinned_edges(edges: np.ndarray) -> list[int]:
-    "Return the edges that remain when bins are averaged as by `thinned`."
-    together = max(1, -(-(len(edges) - 1) // MOST_POINTS))
-    kept = np.append(edges[:-1:together], edges[-1])
-    return kept.astype(int).tolist()
-
-
-def _multiples(weights: np.ndarray) -> np.ndarray:
-    "Return attention (heads, bins) as multiples of equal attention, thinned."
-    return thinned(weights * np.count_nonzero(weights, axis=-1, keepdims=True))[0].round(3)
 
 
 def _attention(change: ChangedPrediction, minus: bool) -> dict[int, dict[int, list[list[float]]]]:
@@ -149,7 +149,7 @@ def _genes_inside(store: Store, region: pd.Series, own: str) -> list[dict[str, A
     ]
     return sorted(found, key=lambda gene: gene["own"])
 
-
+# %% ../../nbs/plots/browse.ipynb #7bc4b987
 def _marks(store: Store, columns: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     "Return name, colour and largest depth of each mark."
     marks = []
@@ -159,14 +159,6 @@ def _marks(store: Store, columns: Sequence[Mapping[str, Any]]) -> list[dict[str,
         text = f"{most:.0f}" if most >= 10 else f"{most:.1f}"
         marks.append({"name": mark, "colour": colour, "most": most, "most_text": text})
     return marks
-
-
-def _distance(bases: int) -> str:
-    "Return a distance with its sign, short enough to stand above a narrow column."
-    kilobases = bases / 1000
-    if abs(kilobases) >= 1000:
-        return f"{signed(kilobases / 1000)} Mb"
-    return f"{signed(kilobases, 0 if abs(kilobases) >= 100 else 1)} kb"
 
 
 def _pcres(explanation: GeneExplanation) -> list[dict[str, Any]]:
@@ -182,15 +174,14 @@ def _pcres(explanation: GeneExplanation) -> list[dict[str, Any]]:
     ]
 
 
-CAPTION = (
-    "One gene and one network; there are no intervals. Tracks: mean depth per base, with the largest at the "
-    "right. Arcs: contacts, the wider the stronger; orange raises and blue lowers the prediction, dashed is "
-    "off. The last column of the table: what each pCRE alone adds. Attention: of the TSS, in multiples of "
-    "equal attention, last layer. Regulation: the promoter's attention to itself and to the pCREs, mean over "
-    "layers."
-)
+def _distance(bases: int) -> str:
+    "Return a distance with its sign, short enough to stand above a narrow column."
+    kilobases = bases / 1000
+    if abs(kilobases) >= 1000:
+        return f"{signed(kilobases / 1000)} Mb"
+    return f"{signed(kilobases, 0 if abs(kilobases) >= 100 else 1)} kb"
 
-
+# %% ../../nbs/plots/browse.ipynb #d31aeb44
 def view_of(
     explainer: GeneExplainer,
     explanation: GeneExplanation,
@@ -245,6 +236,15 @@ def view_of(
         "most_attention": max(float(np.quantile(np.concatenate(values), 0.98)), 1.5),
         "caption": CAPTION,
     }
+
+
+CAPTION = (
+    "One gene and one network; there are no intervals. Tracks: mean depth per base, with the largest at the "
+    "right. Arcs: contacts, the wider the stronger; orange raises and blue lowers the prediction, dashed is "
+    "off. The last column of the table: what each pCRE alone adds. Attention: of the TSS, in multiples of "
+    "equal attention, last layer. Regulation: the promoter's attention to itself and to the pCREs, mean over "
+    "layers."
+)
 
 # %% ../../nbs/plots/browse.ipynb #68c899dd
 def now_of(
@@ -436,7 +436,7 @@ class GeneView(anywidget.AnyWidget):
             data = bundle[0] if isinstance(bundle, tuple) else bundle
             display({**data, "text/plain": "The gene view"}, raw=True)
 
-
+# %% ../../nbs/plots/browse.ipynb #4b59a751
 @styled
 def _static(store: Store, explanation: GeneExplanation) -> Any:
     "Draw the figure of a gene that is shown without a kernel, without showing it yet."

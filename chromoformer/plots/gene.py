@@ -68,13 +68,6 @@ class _Columns:
         panel.set(xlim=(self.LEFT, self.right), xticks=[])
         return panel
 
-
-def _colour_of(effect: float, largest: float) -> str:
-    "Return orange for a positive, blue for a negative effect, and grey for one close to zero."
-    if abs(effect) < 0.05 * largest:
-        return GREY
-    return RED if effect > 0 else BLUE
-
 # %% ../../nbs/plots/gene.ipynb #c78898b9
 def _draw_arcs(ax: Axes, columns: _Columns, explanation: GeneExplanation) -> None:
     "Draw the contacts, and the key to their colours."
@@ -100,6 +93,13 @@ def _draw_arcs(ax: Axes, columns: _Columns, explanation: GeneExplanation) -> Non
     ax.axis("off")
 
 
+def _colour_of(effect: float, largest: float) -> str:
+    "Return orange for a positive, blue for a negative effect, and grey for one close to zero."
+    if abs(effect) < 0.05 * largest:
+        return GREY
+    return RED if effect > 0 else BLUE
+
+# %% ../../nbs/plots/gene.ipynb #cc31ca11
 def _draw_names(ax: Axes, columns: _Columns, explanation: GeneExplanation) -> None:
     "Write what each column shows, in three lines."
     gene = explanation.gene
@@ -161,7 +161,7 @@ def _label_left(panel: Axes, label: str) -> None:
     "Name a row on its left."
     panel.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9, labelpad=6)
 
-
+# %% ../../nbs/plots/gene.ipynb #225f096d
 def _draw_genes(
     ax: Axes,
     columns: _Columns,
@@ -206,7 +206,7 @@ def _draw_arrow(panel: Axes, gene: Any, colour: str) -> None:
     panel.plot([gene.tss, gene.tss, tip], [0.3, 0.82, 0.82], **line)
     panel.plot(tip, 0.82, marker=">" if forward else "<", color=colour, ms=4.5)
 
-
+# %% ../../nbs/plots/gene.ipynb #7fc337d8
 def _label_positions(panels: dict[int, Axes], columns: _Columns, explanation: GeneExplanation) -> None:
     "Write distances from the TSS below the promoter, and the length of each pCRE below it."
     tss = int(explanation.gene["tss"])
@@ -310,14 +310,7 @@ def _finish_row(panel: Axes, columns: _Columns, label: str, of_promoter: str) ->
     panel.text(0, 0.5, label, transform=_left_of(panel), ha="right", va="center", fontsize=9)
     panel.text(columns.middle(0) + 0.03, panel.get_ylim()[1] / 2, of_promoter, va="center", fontsize=8)
 
-
-def _draw_notes(panel: Axes, columns: _Columns, notes: Sequence[str], title: str) -> None:
-    "Write a text below each pCRE."
-    panel.axis("off")
-    for column, note in enumerate([title, *notes]):
-        panel.text(columns.middle(column), 0.95, note, ha="center", va="top", fontsize=8)
-
-# %% ../../nbs/plots/gene.ipynb #36245411
+# %% ../../nbs/plots/gene.ipynb #e4cff775
 _HEIGHTS = {  # inches
     "arcs": 1.5,
     "names": 0.62,
@@ -345,7 +338,7 @@ def _rows(marks: int, with_pcres: bool, with_notes: bool) -> tuple[dict[str, tup
         rows[name] = (bottom, height / total)
     return rows, total
 
-
+# %% ../../nbs/plots/gene.ipynb #36245411
 @styled
 def gene(
     store: Store,
@@ -398,6 +391,13 @@ def gene(
     if len(notes):
         _draw_notes(columns.row(ax, *rows["notes"], "notes"), columns, notes, note_title)
     return ax
+
+# %% ../../nbs/plots/gene.ipynb #76b4c71a
+def _draw_notes(panel: Axes, columns: _Columns, notes: Sequence[str], title: str) -> None:
+    "Write a text below each pCRE."
+    panel.axis("off")
+    for column, note in enumerate([title, *notes]):
+        panel.text(columns.middle(column), 0.95, note, ha="center", va="top", fontsize=8)
 
 
 def _title(explanation: GeneExplanation) -> str:

@@ -98,7 +98,7 @@ class Job:
         """
         return json.dumps({"parameters": _without_folders(self.parameters), "threads": self.threads})
 
-
+# %% ../../nbs/studies/jobs.ipynb #0c85f803
 def _without_folders(value: Any) -> Any:
     "Return values with absolute paths cut to their file names."
     if isinstance(value, dict):
@@ -107,7 +107,7 @@ def _without_folders(value: Any) -> Any:
         return [_without_folders(item) for item in value]
     return Path(value).name if isinstance(value, str) and os.path.isabs(value) else value
 
-
+# %% ../../nbs/studies/jobs.ipynb #ea56c8d5
 def job_from(content: Mapping[str, Any]) -> Job:
     """Return a job from its fields, as they are written in jobs.json and in its record.
 
@@ -256,32 +256,9 @@ class _Jobs:
             inputs |= {} if needs else manifest_inputs(self.read(manifest, folder))
         return self.add(key, "stores", parameters, needs, inputs=inputs, cell_type=cell_type)
 
-# %% ../../nbs/studies/jobs.ipynb #51d0b016
-DATA_PARAMETERS = {"out", "cell_type", "store", "manifest", "stores", "manifests", "truth", "study"}
-MODEL_PARAMETERS = {"task", "fold", "runs", "all_runs", "network", "recipe", "seed"}
-FILLED = DATA_PARAMETERS | MODEL_PARAMETERS  # the study fills these in
-_READ_BY = {  # key of an analysis -> the parameters of a notebook on which it has an effect
-    "network": {"network"},
-    "recipe": {"recipe"},
-    "seed": {"seed"},
-    "tasks": {"task"},
-    "folds": {"fold", "runs", "all_runs"},
-    "cell_types": {"cell_type", "store", "manifest", "stores", "manifests", "runs", "all_runs"},
-}
-GIVEN = "parameter."  # prefix of input files that the study itself names, in a notebook's own parameters
-
-
-@dataclass
-class _Filled:
-    "The parameters of one job that the study fills in, and what follows from them."
-
-    values: dict[str, Any]
-    needs: list[str] = field(default_factory=list)  # jobs that come first
-    inputs: dict[str, str] = field(default_factory=dict)  # files that no job makes
-
-
-class _AnalysisJobs:
-    "Makes the jobs of one analysis."
+# %% ../../nbs/studies/jobs.ipynb #be87b5e6
+class _Levels:
+    "An analysis of a study, and the task, the cell type and the fold of each of its jobs."
 
     def __init__(self, jobs: _Jobs, name: str):
         self.jobs = jobs
@@ -326,40 +303,23 @@ class _AnalysisJobs:
         place = ".".join(["analyses", self.name, *keys])
         return InputError(problem, file=self.jobs.file, place=place, fix=fix)
 
-    def add_jobs(self) -> None:
-        "Add the jobs of all levels."
-        own = self.own_parameters()
-        own_inputs = self.named_files(own)
-        settings = {
-            key: getattr(self.entry, key) or getattr(self.study, key)
-            for key in ("threads", "memory_mb", "minutes")
-        }
-        for task, cell_type, fold in self.levels():
-            parts = (self.name, task, cell_type, f"fold{fold}" if fold else None)
-            key = "/".join(part for part in parts if part)
-            filled = self.fill(task, cell_type, fold)
-            values = filled.values | own | {"out": key}
-            for name, value in values.items():
-                if not self.asked[name].fits(value):
-                    raise InputError(
-                        f"the study's value {value!r} is not {self.asked[name].type_name}",
-                        file=self.notebook,
-                        place=f"parameter {name}",
-                        fix="correct the type in the notebook's parameters cell",
-                    )
-            needs = filled.needs + (list(self.jobs.made) if self.reads_study else [])
-            levels = {"cell_type": cell_type, "task": task, "fold": fold}
-            inputs = filled.inputs | own_inputs
-            self.jobs.add(
-                key,
-                self.name,
-                values,
-                needs,
-                inputs=inputs,
-                notebook=str(self.notebook),
-                **levels,
-                **settings,
-            )
+# %% ../../nbs/studies/jobs.ipynb #f1f2cb3a
+DATA_PARAMETERS = {"out", "cell_type", "store", "manifest", "stores", "manifests", "truth", "study"}
+MODEL_PARAMETERS = {"task", "fold", "runs", "all_runs", "network", "recipe", "seed"}
+FILLED = DATA_PARAMETERS | MODEL_PARAMETERS  # the study fills these in
+
+
+@dataclass
+class _Filled:
+    "The parameters of one job that the study fills in, and what follows from them."
+
+    values: dict[str, Any]
+    needs: list[str] = field(default_factory=list)  # jobs that come first
+    inputs: dict[str, str] = field(default_factory=dict)  # files that no job makes
+
+# %% ../../nbs/studies/jobs.ipynb #b7240a44
+class _Filling(_Levels):
+    "An analysis that fills in the parameters of its jobs."
 
     def fill(self, task: str | None, cell_type: str | None, fold: int | None) -> _Filled:
         "Return the filled-in parameters of one job."
@@ -458,6 +418,56 @@ class _AnalysisJobs:
             )
         return runs
 
+# %% ../../nbs/studies/jobs.ipynb #51d0b016
+_READ_BY = {  # key of an analysis -> the parameters of a notebook on which it has an effect
+    "network": {"network"},
+    "recipe": {"recipe"},
+    "seed": {"seed"},
+    "tasks": {"task"},
+    "folds": {"fold", "runs", "all_runs"},
+    "cell_types": {"cell_type", "store", "manifest", "stores", "manifests", "runs", "all_runs"},
+}
+GIVEN = "parameter."  # prefix of input files that the study itself names, in a notebook's own parameters
+
+
+class _AnalysisJobs(_Filling):
+    "Makes the jobs of one analysis."
+
+    def add_jobs(self) -> None:
+        "Add the jobs of all levels."
+        own = self.own_parameters()
+        own_inputs = self.named_files(own)
+        settings = {
+            key: getattr(self.entry, key) or getattr(self.study, key)
+            for key in ("threads", "memory_mb", "minutes")
+        }
+        for task, cell_type, fold in self.levels():
+            parts = (self.name, task, cell_type, f"fold{fold}" if fold else None)
+            key = "/".join(part for part in parts if part)
+            filled = self.fill(task, cell_type, fold)
+            values = filled.values | own | {"out": key}
+            for name, value in values.items():
+                if not self.asked[name].fits(value):
+                    raise InputError(
+                        f"the study's value {value!r} is not {self.asked[name].type_name}",
+                        file=self.notebook,
+                        place=f"parameter {name}",
+                        fix="correct the type in the notebook's parameters cell",
+                    )
+            needs = filled.needs + (list(self.jobs.made) if self.reads_study else [])
+            levels = {"cell_type": cell_type, "task": task, "fold": fold}
+            inputs = filled.inputs | own_inputs
+            self.jobs.add(
+                key,
+                self.name,
+                values,
+                needs,
+                inputs=inputs,
+                notebook=str(self.notebook),
+                **levels,
+                **settings,
+            )
+
     def own_parameters(self) -> dict[str, Any]:
         "Return the study's values of the notebook's own parameters, checked."
         own = {name: parameter for name, parameter in self.asked.items() if name not in FILLED}
@@ -506,7 +516,7 @@ class _AnalysisJobs:
         "Return whether a text names a file: a path that exists, or one that was written with {here}."
         return bool(text) and (text.startswith(self.jobs.here) or Path(self.study.out, text).is_file())
 
-
+# %% ../../nbs/studies/jobs.ipynb #f085b4e9
 def _placed(value: Any, here: str) -> Any:
     "Return a value, with {here} in each text of it replaced by the folder of the study's file."
     if isinstance(value, dict):
