@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -24,9 +25,12 @@ def measured(command: list, **environment: str) -> dict:
     "Run a command; return its seconds, peak memory (MB, sum over processes, sampled at 20 Hz) and output."
     start = time.perf_counter()
     peak = 0
-    with subprocess.Popen(
-        list(map(str, command)), stdout=subprocess.PIPE, text=True, env=os.environ | environment
-    ) as process:
+    with (
+        tempfile.TemporaryFile(
+            "w+"
+        ) as output,  # a pipe that nobody reads would stop a command that prints much
+        subprocess.Popen(list(map(str, command)), stdout=output, env=os.environ | environment) as process,
+    ):
         while process.poll() is None:
             peak = max(peak, _resident(process.pid))
             try:
@@ -34,7 +38,8 @@ def measured(command: list, **environment: str) -> dict:
             except subprocess.TimeoutExpired:
                 continue
         seconds = time.perf_counter() - start
-        printed = process.stdout.read() if process.stdout else ""
+        output.seek(0)
+        printed = output.read()
     if process.returncode:
         raise SystemExit(f"{command} ended with status {process.returncode}")
     return {"seconds": seconds, "peak_mb": peak * os.sysconf("SC_PAGE_SIZE") / 2**20, "printed": printed}

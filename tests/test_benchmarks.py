@@ -20,6 +20,16 @@ def run(script, *arguments):
     return done.stdout
 
 
+def test_a_command_that_prints_much_is_measured_to_its_end():
+    code = "import sys; from _measure import measured; " + (
+        "print(len(measured([sys.executable, '-c', 'print(300000 * chr(120))'])['printed']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=BENCHMARKS, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.strip() == "300001", done.stderr
+
+
 @pytest.mark.skipif(not shutil.which("bedtools"), reason="bedtools is not installed")
 def test_reads_and_bedtools_agree_on_every_base_and_both_are_timed(tmp_path):
     printed = run(
@@ -134,7 +144,19 @@ def test_the_gpu_benchmark_runs_or_says_that_there_is_no_gpu():
 
 @pytest.mark.parametrize(
     "script",
-    ["reads.py", "store.py", "window.py", "arithmetic.py", "several.py", "gpu.py", "fold.py", "startup.py"],
+    [
+        "reads.py",
+        "store.py",
+        "window.py",
+        "arithmetic.py",
+        "several.py",
+        "gpu.py",
+        "fold.py",
+        "startup.py",
+        "cells.py",
+        "cells_gene.py",
+        "ingredients.py",
+    ],
 )
 def test_help_has_an_example(script):
     assert f"python benchmarks/{script}" in run(script, "--help")
