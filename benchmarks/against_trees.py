@@ -1,14 +1,18 @@
 """Compare networks on whole genes with trees: marks alone, with prior expression, and in unseen cell types.
 
-    python benchmarks/against_trees.py DATA OUT [--seeds 3] [--processes 2] [--only "three cells"]
+    python benchmarks/against_trees.py DATA OUT [--seeds 3] [--processes 2] [--only "other cells" ...]
     python benchmarks/against_trees.py DATA OUT --summarise
 
 DATA holds the files that data_manifests/encode_*.yaml name (`chromoformer fetch MANIFEST --data DATA`). Each
 held-out fold is predicted once. Epochs of networks, settings of trees, and weights of the stacked predictor
 are chosen on the next fold, with both folds left out of training; epochs once for each fold, with networks of
 all cell lines. The two numbers of epochs were proposed after trials on K562, fold 2 (trained on folds 3 and
-4). Finished jobs in OUT are kept, so the script may be interrupted. Everything takes about nine hours on two
-cores; --summarise writes benchmarks/results/against_trees.json from the jobs that are done.
+4). In a cell type that neither has seen, networks and trees have equal weights.
+
+Finished jobs in OUT are kept, so the script may be interrupted; choices that are in the results are not made
+again. Everything takes about nine hours on two cores. --summarise writes
+benchmarks/results/against_trees.json from the jobs that are done; comparisons that OUT does not hold stay as
+they are in this file.
 """
 
 import argparse
@@ -48,6 +52,7 @@ KEPT = RESULTS / "against_trees.json"
 EPOCHS = (6, 10)  # of networks
 LEAVES = (10, 20)  # of trees
 MOST_TREES = 500
+EQUAL = 0.5  # weight of trees in a cell type that neither has seen
 TASKS = ("classification", "regression")
 SCORE = {"classification": "logit", "regression": "value"}
 
@@ -218,8 +223,10 @@ def chosen_settings(job: Job, out: str) -> dict[str, int]:
     Epochs are tried once per fold, with networks that read the marks of all cell lines, and are judged in the
     cell lines of `job`.
     """
-    source = replace(job, trained_on=CELLS, prior=False) if job.kind == "network" else job
-    inner = replace(source, inner=inner_fold(job.held_out), seed=0)
+    source = source_of_choice(job)
+    if (known := kept()["chosen"].get(source.name)) is not None:
+        return known
+    inner = replace(source, inner=inner_fold(job.held_out))
     tried = {}
     for setting in EPOCHS if job.kind == "network" else LEAVES:
         tried[setting] = predictions(replace(inner, setting=setting), out)
@@ -244,6 +251,18 @@ def chosen_settings(job: Job, out: str) -> dict[str, int]:
         chosen[f"leaves, {task}"] = best
         chosen[task] = int(tried[best][f"trees, {task}"].iloc[0])
     return chosen
+
+
+def source_of_choice(job: Job) -> Job:
+    "Return the job whose settings a job takes: epochs are those of networks of all cell lines."
+    source = replace(job, inner=0, setting=0, seed=0)
+    return replace(source, trained_on=CELLS, prior=False) if job.kind == "network" else source
+
+
+@cache
+def kept() -> dict:
+    "Return the results that are kept so far."
+    return json.loads(KEPT.read_text()) if KEPT.exists() else {"chosen": {}, "results": {}, "made": {}}
 
 
 def path_of(job: Job, out: str) -> Path:
@@ -283,45 +302,48 @@ def run(job: Job, out: str) -> str:
     return f"{job.name} {chosen} {json.dumps(scores)}"
 
 
-def sets_of_cells() -> dict[str, list[tuple[str, ...]]]:
-    "Return the cell types that models are trained on, by the name of the comparison."
-    return {
-        "three cells": [CELLS],
-        "one cell": [(cell,) for cell in CELLS],
-        "other cells": [tuple(other for other in CELLS if other != cell) for cell in CELLS],
-    }
+SETS = {
+    "three cells": [CELLS],
+    "one cell": [(cell,) for cell in CELLS],
+    "other cells": [tuple(other for other in CELLS if other != cell) for cell in CELLS],
+}
+COMPARISONS = [f"{name}{prior}" for name in SETS for prior in ("", ", prior")]
 
 
-def jobs_of(seeds: int, out: str) -> Iterator[list[Job]]:
-    "Yield the jobs in order; those of one list do not depend on each other, but on earlier lists."
-    both, trees = ("trees", "network"), ("trees",)
-    wanted = [("three cells", False, both), ("one cell", False, trees), ("three cells", True, both)]
-    wanted += [
-        ("one cell", True, ("trees", "prior")),
-        ("other cells", False, both),
-        ("other cells", True, both),
-    ]
-    wanted += [("one cell", False, both), ("one cell", True, both)]
-    for comparison, prior, kinds in wanted:
-        models = [
-            Job(kind, cells, fold, prior=prior)
-            for kind in kinds
-            for fold in FOLDS
-            for cells in sets_of_cells()[comparison]
-        ]
-        first = comparison == "three cells" and not prior  # epochs are chosen here
-        yield [
-            replace(job, inner=inner_fold(job.held_out), setting=setting)
-            for job in models
-            for setting in (
-                LEAVES
-                if job.kind != "network"
-                else EPOCHS
-                if first
-                else [chosen_settings(job, out)["epochs"]]
-            )
-        ]
-        yield [replace(job, seed=seed) for seed in range(seeds) for job in models]
+def of_comparison(name: str) -> tuple[list[tuple[str, ...]], bool]:
+    "Return the sets of cell types that a comparison trains on, and whether it reads prior expression."
+    cells, _, prior = name.partition(", ")
+    return SETS[cells], bool(prior)
+
+
+def jobs_of(comparisons: list[str], seeds: int, out: str) -> Iterator[list[Job]]:
+    """Yield the jobs in order; those of one list do not depend on each other, but on earlier lists.
+
+    Trees come before networks, and the first training of everything before the second.
+    """
+    inner, final = [], []
+    wanted = [("trees", name) for name in ("one cell", "one cell, prior")]
+    wanted += [("prior", "one cell, prior")]
+    wanted += [(kind, name) for kind in ("trees", "network") for name in comparisons]
+    for kind, name in dict.fromkeys(wanted):
+        sets, prior = of_comparison(name)
+        jobs = [Job(kind, cells, fold, prior=prior) for fold in FOLDS for cells in sets]
+        final += jobs
+        if kind == "network" and name.startswith("other cells"):
+            continue  # their weights are equal, and their epochs those of networks of all cell lines
+        for job in jobs:
+            known = kept()["chosen"].get(source_of_choice(job).name)
+            if known and name not in comparisons:
+                continue
+            if kind == "network":
+                choices = EPOCHS if job == source_of_choice(job) and not known else (0,)
+            else:
+                choices = LEAVES
+            inner += [replace(job, inner=inner_fold(job.held_out), setting=choice) for choice in choices]
+    yield [job for job in inner if job.setting]
+    yield [replace(job, setting=chosen_settings(job, out)["epochs"]) for job in inner if not job.setting]
+    for seed in range(seeds):
+        yield [replace(job, seed=seed) for job in final]
 
 
 def stacked(network: pd.DataFrame, trees: pd.DataFrame, weight: float, task: str) -> np.ndarray:
@@ -330,7 +352,9 @@ def stacked(network: pd.DataFrame, trees: pd.DataFrame, weight: float, task: str
 
 
 def weight_of(cells: tuple[str, ...], fold: int, prior: bool, task: str, out: str) -> float:
-    "Return the weight of trees that is best on the inner fold."
+    "Return the weight of trees that is best on the inner fold, or the equal one in unseen cell types."
+    if cells in SETS["other cells"]:
+        return EQUAL
     best = {}
     for kind in ("network", "trees"):
         job = Job(kind, cells, fold, prior=prior)
@@ -347,9 +371,11 @@ def weight_of(cells: tuple[str, ...], fold: int, prior: bool, task: str, out: st
     return max(np.round(np.arange(0, 1.01, 0.1), 1), key=score)
 
 
-def compared(comparison: str, prior: bool, cell: str, task: str, out: str, seeds: int) -> dict:
+def compared(comparison: str, cell: str, task: str, out: str, seeds: int) -> dict:
     "Compare networks, trees and both in one cell line."
-    of_cell = {"three cells": CELLS, "one cell": (cell,), "other cells": tuple(o for o in CELLS if o != cell)}
+    sets, prior = of_comparison(comparison)
+    others = comparison.startswith("other cells")
+    (cells,) = [cells for cells in sets if (cell in cells) != others]
     rows, weights = [], {}
 
     def add(model: str, fold: int, seed: int, table: pd.DataFrame, score: np.ndarray) -> None:
@@ -357,7 +383,6 @@ def compared(comparison: str, prior: bool, cell: str, task: str, out: str, seeds
         rows.append(known.assign(target=table["label" if task == TASKS[0] else "expression"].astype(float)))
 
     for fold in FOLDS:
-        cells = of_cell[comparison]
         weights[fold] = weight_of(cells, fold, prior, task, out)
         for seed in range(seeds):
             tables = {}
@@ -372,7 +397,7 @@ def compared(comparison: str, prior: bool, cell: str, task: str, out: str, seeds
             of_cell_alone = {"trees of this cell": "trees", "trees on the prior alone": "prior"}
             for name, kind in of_cell_alone.items():
                 own = Job(kind, (cell,), fold, seed=seed, prior=prior)
-                if (comparison != "one cell" or kind == "prior") and path_of(own, out).exists():
+                if (cells != (cell,) or kind == "prior") and path_of(own, out).exists():
                     table = predictions(own, out)
                     table = table[table["cell"] == cell].reset_index(drop=True)
                     add(name, fold, seed, table, table[SCORE[task]].to_numpy())
@@ -409,42 +434,39 @@ def prepare(data: Path, out: Path) -> None:
 
 
 def summarise(out: str, seeds: int) -> None:
-    "Write what the finished jobs show."
-    found: dict = {}
-    for prior in (False, True):
-        for comparison, sets in sets_of_cells().items():
-            wanted = [
-                Job(kind, cells, fold, seed=seed, prior=prior)
-                for kind in ("network", "trees")
-                for cells in sets
-                for fold in FOLDS
-                for seed in range(seeds)
-            ]
-            if not all(path_of(job, out).exists() for job in wanted):
-                print(f"not complete: {comparison}{', prior' if prior else ''}")
-                continue
-            reads = "marks and prior" if prior else "marks"
-            for cell in CELLS:
-                for task in TASKS:
-                    result = compared(comparison, prior, cell, task, out, seeds)
-                    found.setdefault(reads, {}).setdefault(comparison, {}).setdefault(cell, {})[task] = result
-                    print(
-                        reads,
-                        comparison,
-                        cell,
-                        {k: round(v, 4) for k, v in result["values"].items()},
-                        flush=True,
-                    )
-    choices = {}
+    "Write what the finished jobs show, next to what is kept of other comparisons."
+    found, made = dict(kept()["results"]), dict(kept()["made"])
+    for name in COMPARISONS:
+        sets, prior = of_comparison(name)
+        wanted = [
+            Job(kind, cells, fold, seed=seed, prior=prior)
+            for kind in ("network", "trees")
+            for cells in sets
+            for fold in FOLDS
+            for seed in range(seeds)
+        ]
+        if not all(path_of(job, out).exists() for job in wanted):
+            print(f"not complete: {name}")
+            continue
+        found[name] = {
+            cell: {task: compared(name, cell, task, out, seeds) for task in TASKS} for cell in CELLS
+        }
+        made[name] = {"seeds": seeds} | about()
+        for cell, by_task in found[name].items():
+            for result in by_task.values():
+                print(name, cell, {k: round(v, 4) for k, v in result["values"].items()}, flush=True)
+    choices = dict(kept()["chosen"])
     for path in sorted((Path(out) / "predictions").glob("*_inner0_*_seed0*.parquet")):
         kind, cells, fold, *rest = path.stem.split("_")
         job = Job(kind, tuple(cells.split("+")), int(fold.removeprefix("fold")), prior="prior" in rest)
-        choices[path.stem] = chosen_settings(job, out)
+        source = source_of_choice(job)
+        choices[source.name] = chosen_settings(source, out)
     write_json(
         KEPT,
         {
             "what": "networks on whole genes and gradient-boosted trees, four folds, three cell lines",
             "results": found,
+            "made": made,
             "chosen": choices,
             "grid": {
                 "epochs": EPOCHS,
@@ -453,8 +475,6 @@ def summarise(out: str, seeds: int) -> None:
                 "weights": [0, 1, 0.1],
             },
             "recipe": asdict(RECIPES["whole-gene-joint"]),
-            "seeds": seeds,
-            **about(),
         },
     )
 
@@ -467,7 +487,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--only", help="run only jobs whose name contains this")
+    parser.add_argument("--only", nargs="+", choices=COMPARISONS, default=COMPARISONS, metavar="COMPARISON")
     parser.add_argument("--summarise", action="store_true", help="only write the results")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -475,8 +495,7 @@ def main() -> None:
     if not arguments.summarise:
         prepare(arguments.data, arguments.out)
         with multiprocessing.get_context("spawn").Pool(arguments.processes) as pool:
-            for stage in jobs_of(arguments.seeds, out):
-                jobs = [job for job in stage if arguments.only is None or arguments.only in job.name]
+            for jobs in jobs_of(arguments.only, arguments.seeds, out):
                 for line in pool.imap(partial(run, out=out), jobs):
                     if line:
                         print(line, flush=True)
