@@ -21,15 +21,17 @@ def _resident(process: int) -> int:
     return pages + sum(_resident(child) for child in children)
 
 
-def measured(command: list, **environment: str) -> dict:
-    "Run a command; return its seconds, peak memory (MB, sum over processes, sampled at 20 Hz) and output."
+def measured(command: list, folder: Path | None = None, **environment: str) -> dict:
+    "Run a command; return seconds, peak memory (MB, of all processes, sampled at 20 Hz) and what it printed."
     start = time.perf_counter()
     peak = 0
     with (
         tempfile.TemporaryFile(
             "w+"
         ) as output,  # a pipe that nobody reads would stop a command that prints much
-        subprocess.Popen(list(map(str, command)), stdout=output, env=os.environ | environment) as process,
+        subprocess.Popen(
+            list(map(str, command)), stdout=output, env=os.environ | environment, cwd=folder
+        ) as process,
     ):
         while process.poll() is None:
             peak = max(peak, _resident(process.pid))

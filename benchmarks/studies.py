@@ -1,11 +1,11 @@
 """Measure what the study engine costs besides the jobs: planning, and a run in which nothing is to do.
 
-    python benchmarks/studies.py --toy workflow/studies/toy.yaml runs/toy
-    python benchmarks/studies.py --toy STUDY FOLDER --earlier CHECKOUT STUDY FOLDER
+    python benchmarks/studies.py OUT [--earlier CHECKOUT]
 
 Plans studies of 10, 100 and 1,000 cell types (four folds, two tasks), with `chromoformer plan` and with a dry
-run of plain Snakemake, plans the study `paper`, and repeats a finished toy study. With an earlier checkout
-and a toy study that it finished, both versions plan `paper` and repeat their study, in turns.
+run of plain Snakemake, plans the study `paper`, and repeats a finished study with the jobs of the toy study,
+each as short as possible. With an earlier checkout, both versions plan and repeat in turns. OUT keeps the
+finished studies. Takes about half an hour.
 
 Writes benchmarks/results/studies.json.
 """
@@ -25,12 +25,19 @@ from chromoformer.simulate.epigenome import simulate
 
 ROOT = Path(__file__).resolve().parents[1]
 CELL_TYPES = (10, 100, 1000)
+SHORT = {  # parameters that make the toy study's jobs short
+    "benchmark": {"models": ["gradient-boosted trees"], "seeds": 1, "held_out": [1]},
+    "window": {"widths": [4000], "reference": 4000, "seeds": 1},
+    "ablation": {"groups": ["distal"], "seeds": 1},
+    "marks": {"sizes": [1], "rounds": 5, "full_rounds": 0, "seeds": 1, "held_out": [1]},
+    "contacts": {"seeds": 1, "held_out": [1]},
+}
 RUN = "from chromoformer.cli import main; main()"
 
 
 def command(checkout: Path, *arguments: str | Path) -> dict:
     "Run `chromoformer` of a checkout; return seconds and peak memory."
-    took = measured([sys.executable, "-c", RUN, *arguments], PYTHONPATH=str(checkout))
+    took = measured([sys.executable, "-c", RUN, *arguments], checkout, PYTHONPATH=str(checkout))
     return {name: took[name] for name in ("seconds", "peak_mb")}
 
 
@@ -72,32 +79,44 @@ def large_studies(folder: Path, runs: int) -> list[dict]:
     return rows
 
 
+def short_study(checkout: Path, out: Path) -> Path:
+    "Run the toy study of a checkout with short jobs, unless it is finished; return its file."
+    study = yaml.safe_load((checkout / "workflow" / "studies" / "toy.yaml").read_text())
+    study |= {"name": "short", "out": str(out / "study"), "simulate": {"genes": 120, "seed": 0}}
+    study["recipe"]["epochs"] = 1
+    for name, analysis in study["analyses"].items():
+        analysis.pop("recipe", None)
+        if name in SHORT:
+            analysis["parameters"] = analysis.get("parameters", {}) | SHORT[name]
+    file = out / "short.yaml"
+    if not file.exists():
+        out.mkdir(parents=True, exist_ok=True)
+        text = yaml.safe_dump(study, sort_keys=False)
+        file.write_text(text)
+    command(checkout, "run", file, "--cores", "2")
+    return file
+
+
 def versions(options: argparse.Namespace) -> dict:
-    "Measure planning `paper` and a finished toy study, for this version and an earlier one in turns."
-    checkouts = {"now": (ROOT, *(options.toy or (None, None)))}
-    if options.earlier:
-        checkouts["earlier"] = options.earlier
+    "Measure planning `paper` and repeating a finished study, for this version and an earlier one in turns."
+    checkouts = {"now": ROOT} | ({"earlier": options.earlier.resolve()} if options.earlier else {})
+    studies = {name: short_study(place, options.out.resolve() / name) for name, place in checkouts.items()}
     taken: dict = {}
     for _ in range(options.runs):
-        for name, (checkout, study, folder) in checkouts.items():
-            found = taken.setdefault(name, {"plan paper": [], "toy, nothing to do": []})
-            found["plan paper"].append(
-                command(checkout, "plan", checkout / "workflow" / "studies" / "paper.yaml")
-            )
-            if study:
-                again = ("run", study, "--out", folder, "--cores", "2")
-                found["toy, nothing to do"].append(command(checkout, *again))
-    return {
-        name: {what: median(runs) for what, runs in found.items() if runs} for name, found in taken.items()
-    }
+        for name, checkout in checkouts.items():
+            found = taken.setdefault(name, {"plan paper": [], "nothing to do": []})
+            paper = checkout / "workflow" / "studies" / "paper.yaml"
+            found["plan paper"].append(command(checkout, "plan", paper))
+            found["nothing to do"].append(command(checkout, "run", studies[name], "--cores", "2"))
+    return {name: {what: median(runs) for what, runs in found.items()} for name, found in taken.items()}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--toy", type=Path, nargs=2, help="a study file and the folder where it finished")
-    parser.add_argument("--earlier", type=Path, nargs=3, help="an earlier checkout, its study and its folder")
+    parser.add_argument("out", type=Path, help="folder for the finished studies")
+    parser.add_argument("--earlier", type=Path, help="a checkout of an earlier version")
     parser.add_argument("--runs", type=int, default=3, help="runs of each; medians are kept")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
