@@ -89,7 +89,7 @@ def test_numbers_in_the_readme_match_the_results():
     means = kept["gm12878.benchmark"]["tasks"]["classification"]["means"]
     (window,) = [row for row in means if (row["model"], row["metric"]) == ("Chromoformer", "auc")]
     numbers = [f"{window['value']:.3f} ({window['low']:.3f} to {window['high']:.3f})"]
-    for found in kept["against_trees"]["results"]["marks"]["three cells"].values():
+    for found in kept["against_trees"]["results"]["three cells"].values():
         both = [found[task]["values"] for task in ("classification", "regression")]
         numbers += [
             f"{both[0][model]:.4f} ({both[1][model]:.3f})" for model in ("trees", "network", "stacked, mean")
