@@ -148,7 +148,15 @@ def problems(page: str) -> list[str]:
             found.append(
                 f"has a figure of {len(image) * 3 / 4 / 1000:.0f} kB, more than {LARGEST / 1000:.0f}"
             )
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and _shows_figure(cell) and not cell.metadata.get("alt"):
+            found.append(f"has a figure without alternative text, `alt` in the metadata of cell {cell.id}")
     return list(dict.fromkeys(found))
+
+
+def _shows_figure(cell) -> bool:
+    "Return whether a code cell has a figure among its outputs."
+    return any("image/png" in output.get("data", {}) for output in cell.outputs)
 
 
 def _texts(output) -> list[str]:

@@ -122,6 +122,8 @@ def stage(page: str, links: Links):
             cells.append(nbformat.v4.new_markdown_cell(documentation))
         folded = {"hide-input"} if page.startswith("analyses/") else set()
         cell.metadata["tags"] = sorted({*cell.metadata.get("tags", []), *_tags(directives), *folded})
+        if alternative := cell.metadata.get("alt"):
+            cell.metadata["mystnb"] = {"image": {"alt": alternative}}
         for output in cell.outputs:
             if "text/markdown" in output.get("data", {}):
                 output.data["text/markdown"] = links.rewrite("".join(output.data["text/markdown"]), page)

@@ -122,6 +122,7 @@ def test_every_kind_of_wrong_output_is_named(shelf):
             new.new_output("stream", name="stdout", text="/home/ann/data.h5"),
             new.new_output("display_data", data={"image/png": "a" * 300_000}),
         ]
+        notebook.cells[1].metadata["alt"] = "A figure."
         notebook.metadata["book"]["outputs"] = book.hash_of_outputs(book.outputs_of(notebook))
 
     edit(shelf, "genome", spoil)
@@ -130,6 +131,23 @@ def test_every_kind_of_wrong_output_is_named(shelf):
         "shows a path of a machine, /home/ann",
         "has a figure of 225 kB, more than 150",
     ]
+
+
+def test_figure_without_alternative_text_is_named(shelf):
+    bind(shelf)
+
+    def draw(notebook):
+        notebook.cells[1].id = "drawn"
+        notebook.cells[1].outputs = [new.new_output("display_data", data={"image/png": "aaaa"})]
+        notebook.metadata["book"]["outputs"] = book.hash_of_outputs(book.outputs_of(notebook))
+
+    edit(shelf, "genome", draw)
+    missing = "has a figure without alternative text, `alt` in the metadata of cell drawn"
+    assert book.problems("genome") == [missing]
+    edit(shelf, "genome", lambda notebook: notebook.cells[1].metadata.update(alt=""))
+    assert book.problems("genome") == [missing]
+    edit(shelf, "genome", lambda notebook: notebook.cells[1].metadata.update(alt="One square."))
+    assert book.problems("genome") == []
 
 
 def test_notebooks_link_to_their_neighbours_and_the_contents(shelf):
