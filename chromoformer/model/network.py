@@ -259,8 +259,10 @@ class Chromoformer(nn.Module):
         promoters, regulated, explanation = [], [], Explanation()
         for size in self.config.bin_sizes:
             promoter, promoter_weights = self.embedding[str(size)](*self._promoter_inputs(batch, size))
-            pcres, first_bin = self._pcre_inputs(batch, size)
-            pcre, pairwise_weights = self.pairwise[str(size)](promoter, batch.gene, pcres)
+            pcre = promoter[:0]
+            if attention or len(batch.gene):  # without pCREs, the block has nothing to do
+                pcres, first_bin = self._pcre_inputs(batch, size)
+                pcre, pairwise_weights = self.pairwise[str(size)](promoter, batch.gene, pcres)
             token, regulation_weights = self.regulation[str(size)](promoter, pcre, packed, attention)
             promoters.append(promoter)
             regulated.append(token)
