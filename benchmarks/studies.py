@@ -26,7 +26,7 @@ from chromoformer.simulate.epigenome import simulate
 ROOT = Path(__file__).resolve().parents[1]
 CELL_TYPES = (10, 100, 1000)
 SHORT = {  # parameters that make the toy study's jobs short
-    "benchmark": {"models": ["gradient-boosted trees"], "seeds": 1, "held_out": [1]},
+    "benchmark": {"models": ["gradient-boosted trees"], "seeds": 1},
     "window": {"widths": [4000], "reference": 4000, "seeds": 1},
     "ablation": {"groups": ["distal"], "seeds": 1},
     "marks": {"sizes": [1], "rounds": 5, "full_rounds": 0, "seeds": 1, "held_out": [1]},
