@@ -201,7 +201,7 @@ def test_a_forest_plot_marks_verdicts_and_has_no_rule_of_its_own():
 )
 def test_differences_that_were_not_tested_have_no_bar_and_no_colour(table):
     ax = forest(table)
-    assert {text.get_color() for text in ax.texts} == {plots.GREY} and "not tested" in ax.get_xlabel()
+    assert {text.get_color() for text in ax.texts} == {plots.GREY} and "not tested" not in ax.get_xlabel()
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["not tested"]
     drawn = [line for line in ax.lines if len(line.get_xdata()) == 2 and line.get_color() == plots.GREY]
     assert all(np.isnan(np.asarray(line.get_xdata(), float)).all() for line in drawn)
