@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from importlib.resources import files
 
 import nbformat
 import numpy as np
@@ -27,6 +28,7 @@ from chromoformer.model import checkpoint
 from chromoformer.model.config import ChromoformerConfig
 from chromoformer.model.network import Chromoformer
 from chromoformer.plots.browse import MOST_POINTS, browse, thinned, view_of
+from chromoformer.plots.gene import LEAST_EFFECT
 
 
 @pytest.fixture(scope="module")
@@ -190,6 +192,12 @@ def test_attention_in_the_view_lies_where_the_network_reads_it(store, runs, whol
             expected = attention[:, 0] * np.count_nonzero(attention, axis=1)
             np.testing.assert_allclose(shown[:, place], expected, atol=1e-3)
         assert json.loads(json.dumps(view_of(explainer, explanation)))["gene"]["tss"] == genes["tss"].iloc[-1]
+
+
+def test_view_and_figure_colour_effects_by_the_same_threshold(store, runs):
+    assert browse(store, runs, gene_with(store, 3)).view["least_effect"] == LEAST_EFFECT
+    script = (files("chromoformer") / "plots" / "browse.js").read_text()
+    assert "colourOf(pcre.effect, view.least_effect)" in script
 
 
 def test_view_answers_questions_and_reports_unknown_genes(store, runs):

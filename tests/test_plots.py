@@ -16,6 +16,7 @@ import pytest
 import torch
 from helpers import SMALL, write_toy_store
 from matplotlib.collections import LineCollection
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from sklearn.metrics import roc_auc_score
@@ -201,7 +202,7 @@ def test_a_forest_plot_marks_verdicts_and_has_no_rule_of_its_own():
 )
 def test_differences_that_were_not_tested_have_no_bar_and_no_colour(table):
     ax = forest(table)
-    assert {text.get_color() for text in ax.texts} == {plots.GREY} and "not tested" in ax.get_xlabel()
+    assert {text.get_color() for text in ax.texts} == {plots.GREY} and "not tested" not in ax.get_xlabel()
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["not tested"]
     drawn = [line for line in ax.lines if len(line.get_xdata()) == 2 and line.get_color() == plots.GREY]
     assert all(np.isnan(np.asarray(line.get_xdata(), float)).all() for line in drawn)
@@ -401,6 +402,27 @@ def test_analyses_of_any_store_do_not_write_rpkm_on_figures():
         cells = json.loads(notebook.read_text())["cells"]
         code = "".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
         assert "log2(RPKM" not in code, notebook
+
+
+def test_small_effects_are_grey_however_small_the_others_are(store, model):
+    explanation = explain_gene(model, store, gene_with(store, 3, "+"))
+    for effects, colours in (
+        ([0.01, -0.04, 0.049], [plots.GREY] * 3),
+        ([3.0, 0.06, -0.06], [plots.RED, plots.RED, plots.BLUE]),
+    ):
+        changed = replace(explanation, pcres=explanation.pcres.assign(effect=effects))
+        arcs = panel(plots.gene(store, changed), "arcs").lines[:3]
+        assert [arc.get_color() for arc in arcs] == colours
+
+
+def test_the_named_ranking_is_highlighted():
+    judged = pd.DataFrame({"ranking": ["a", "b"], "average_precision": [0.5, 0.4], "chance": 0.1})
+    judged = judged.assign(low=0.3, high=0.6)
+    for name, blue in ((None, 0), ("a", 0), ("b", 1)):
+        bars = plots.average_precisions(judged, highlight=name).patches
+        assert [to_hex(bar.get_facecolor()) == plots.BLUE.lower() for bar in bars] == [blue == 0, blue == 1]
+    with pytest.raises(InputError, match="no ranking is called 'c'"):
+        plots.average_precisions(judged, highlight="c")
 
 
 def test_columns_of_the_gene_figure_follow_the_chromosome(store, model):

@@ -150,7 +150,7 @@ def attention_by_activity(
     tables: Mapping[str, pd.DataFrame],
     ax: Axes | None = None,
     groups: int = 8,
-    ylabel: str = "attention to the gene body, times equal",
+    ylabel: str = "attention to the gene body,\ntimes equal",
 ) -> Axes:
     """Draw attention against the activity of the TSS.
 
@@ -174,7 +174,7 @@ def attention_by_activity(
     Axes
         The axis, one line per table.
     """
-    ax = new_axis(ax, 4.8, 3.6)
+    ax = new_axis(ax, 6.2, 3.6)
     ax.axhline(1, color=GREY, lw=0.8, ls=":")
     for (name, table), colour, marker, dash in zip(tables.items(), COLOURS, MARKERS, DASHES):
         table = table.dropna(subset=["activity", "enrichment"])
@@ -184,5 +184,5 @@ def attention_by_activity(
         ax.errorbar(*found.T, label=str(name), **line)
     ax.set(xlabel="activity of the TSS\n(first principal component of its marks)", ylabel=ylabel)
     if len(tables) > 1:
-        ax.legend()
+        ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return ax

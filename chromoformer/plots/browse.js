@@ -49,7 +49,7 @@ function columnsOf(view, width) {
   });
 }
 
-const colourOf = (effect, largest) => (Math.abs(effect) < 0.05 * largest ? GREY : effect > 0 ? RAISES : LOWERS);
+const colourOf = (effect, least) => (Math.abs(effect) < least ? GREY : effect > 0 ? RAISES : LOWERS);
 
 // ---- rows of the figure; each returns its height ----
 
@@ -58,7 +58,6 @@ function drawArcs(svg, view, columns, off, top, toggle) {
   const bottom = top + SHAPE.arcs;
   const tss = columns.find((column) => column.rank === 0).middle;
   const reach = Math.max(...columns.map((column) => Math.abs(column.middle - tss)));
-  const largest = Math.max(...view.pcres.map((pcre) => Math.abs(pcre.effect)));
   const strongest = Math.max(...view.pcres.map((pcre) => pcre.contact));
   for (const pcre of view.pcres) {
     const middle = columns.find((column) => column.rank === pcre.rank).middle;
@@ -66,7 +65,7 @@ function drawArcs(svg, view, columns, off, top, toggle) {
     const path = shape(svg, "path", {
       d: `M${tss},${bottom} A${Math.abs(middle - tss) / 2},${height} 0 0 ${middle > tss ? 1 : 0} ${middle},${bottom}`,
       fill: "none",
-      stroke: colourOf(pcre.effect, largest),
+      stroke: colourOf(pcre.effect, view.least_effect),
       "stroke-width": 1 + (4 * pcre.contact) / strongest,
       "stroke-linecap": "round",
       "stroke-dasharray": off.pcres.includes(pcre.rank) ? "2 7" : "none",

@@ -29,6 +29,7 @@ from ..data.store import Store
 from ..errors import InputError
 from ..interpret.gene import GeneExplanation
 from ..interpret.switches import ChangedPrediction, GeneExplainer
+from .gene import LEAST_EFFECT
 from .gene import gene as draw_gene
 from .style import COLOURS, MARK_COLOURS, signed, styled
 from ..training.models import Models
@@ -234,16 +235,17 @@ def view_of(
             for size in sizes
         },
         "most_attention": max(float(np.quantile(np.concatenate(values), 0.98)), 1.5),
+        "least_effect": LEAST_EFFECT,
         "caption": CAPTION,
     }
 
 
 CAPTION = (
     "One gene and one network; there are no intervals. Tracks: mean depth per base, with the largest at the "
-    "right. Arcs: contacts, the wider the stronger; orange raises and blue lowers the prediction, dashed is "
-    "off. The last column of the table: what each pCRE alone adds. Attention: of the TSS, in multiples of "
-    "equal attention, last layer. Regulation: the promoter's attention to itself and to the pCREs, mean over "
-    "layers."
+    "right. Arcs: contacts, the wider the stronger; orange raises and blue lowers the prediction, grey "
+    "hardly changes it, dashed is off. The last column of the table: what each pCRE alone adds. Attention: "
+    "of the TSS, in multiples of equal attention, last layer. Regulation: the promoter's attention to itself "
+    "and to the pCREs, mean over layers."
 )
 
 # %% ../../nbs/plots/browse.ipynb #68c899dd

@@ -13,12 +13,16 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import ScaledTranslation
 
 from ..errors import InputError
 from ..metrics import METRIC_NAMES
 from chromoformer.plots.style import (
     BLUE,
+    COLOURS,
     GREY,
+    MARKERS,
     RED,
     interval,
     name_rows,
@@ -67,9 +71,10 @@ def transfer_map(matrix: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def transfer_by_similarity(table: pd.DataFrame, by: str, ax: Axes | None = None, xlabel: str = "") -> Axes:
     """Draw the relative performance of pairs of cell types against their similarity.
 
-    Each point is a pair of different cell types; up to 12 pairs are named. Bars are paired 95% intervals over
-    resampled genes, and over trainings if there are several. On the dotted line a model is as good as the
-    model trained in the tested cell type.
+    Each point is a pair of different cell types. Up to 12 pairs are named in the legend, with a colour for
+    each tested and a marker for each trained cell type. Points at the same place are drawn side by side.
+    Bars are paired 95% intervals over resampled genes, and over trainings if there are several. On the dotted
+    line a model is as good as the model trained in the tested cell type.
 
     Parameters
     ----------
@@ -87,21 +92,37 @@ def transfer_by_similarity(table: pd.DataFrame, by: str, ax: Axes | None = None,
     Axes
         The axis.
     """
-    ax = new_axis(ax, 4.8, 3.6)
-    pairs = table[table["trained"] != table["tested"]].sort_values("relative")
+    ax = new_axis(ax, 6.2, 3.6)
+    pairs = table[table["trained"] != table["tested"]].sort_values("relative", ascending=False)
     ax.axhline(1, color=GREY, lw=0.8, ls=":")
-    if {"relative_low", "relative_high"} <= set(pairs):
-        ax.vlines(pairs[by], pairs["relative_low"], pairs["relative_high"], color=BLUE, lw=1, alpha=0.5)
-    ax.scatter(pairs[by], pairs["relative"], color=BLUE, s=30)
-    if len(pairs) <= 12:
-        names = pairs["trained"] + " → " + pairs["tested"]
-        for place, (name, x, y) in enumerate(zip(names, pairs[by], pairs["relative"])):
-            left = place % 2 == 0  # alternating sides, so that names do not overlap
-            side = {"ha": "right" if left else "left", "xytext": (-6 if left else 6, 0)}
-            ax.annotate(name, (x, y), textcoords="offset points", va="center", fontsize=8, **side)
+    cells = sorted({*pairs["trained"], *pairs["tested"]})
+    named = len(pairs) <= 12
+    for pair, moved in zip(pairs.to_dict("records"), _moves(pairs[by].to_numpy())):
+        trained, tested = cells.index(pair["trained"]), cells.index(pair["tested"])
+        colour = COLOURS[tested % len(COLOURS)] if named else BLUE
+        marker = MARKERS[trained % len(MARKERS)] if named else "o"
+        label = f"{pair['trained']} → {pair['tested']}" if named else None
+        aside = ScaledTranslation(moved / 72, 0, ax.figure.dpi_scale_trans)
+        place = {"color": colour, "transform": ax.transData + aside}
+        limits = [pair.get("relative_low", pair["relative"]), pair.get("relative_high", pair["relative"])]
+        ax.plot([pair[by]] * 2, limits, lw=1.2, **place)
+        ax.plot(pair[by], pair["relative"], marker, ms=6, label=label, **place)
+        ax.update_datalim([(pair[by], end) for end in (*limits, pair["relative"])])  # ignored if moved
+    if named and len(pairs):
+        ax.legend(title="trained → tested", loc="upper left", bbox_to_anchor=(1, 1))
     ax.set(xlabel=xlabel or by, ylabel="relative score (bar: 95% interval)")
-    ax.margins(x=0.5)
+    ax.margins(x=0.15)
     return ax
+
+
+def _moves(x: np.ndarray) -> np.ndarray:
+    "Return how many points to move each value to the side, so that close values do not cover each other."
+    near = 0.02 * (np.ptp(x) or 1)
+    moves = np.zeros(len(x))
+    order = np.argsort(x, kind="stable")
+    for group in np.split(order, np.flatnonzero(np.diff(x[order]) > near) + 1):
+        moves[group] = 8 * (np.arange(len(group)) - (len(group) - 1) / 2)
+    return moves
 
 # %% ../../nbs/plots/cell_types.ipynb #5bc0b005
 @styled
@@ -176,6 +197,7 @@ def gains(table: pd.DataFrame, ax: Axes | None = None, what: str = "") -> Axes:
         colour, marker = (BLUE, "D") if row["fold"] == "all" else (GREY, "o")
         interval(ax, place, row, colour, marker)
     name_rows(ax, range(len(table)), names)
+    ax.xaxis.set_major_locator(MaxNLocator(4))  # small gains have long numbers
     metric = METRIC_NAMES[table["metric"].iloc[0]]
     change = f"change of {metric} by {what}" if what else f"change of {metric}"
     tested = bool(table["low"].notna().any())

@@ -7,13 +7,14 @@ __all__ = ['link_curves', 'link_distances']
 
 # %% ../../nbs/plots/links.ipynb #51f20002
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
-from .style import new_axis, styled
+from .style import COLOURS, DASHES, MARKERS, new_axis, styled
 
 # %% ../../nbs/plots/links.ipynb #51f20003
 @styled
@@ -37,16 +38,21 @@ def link_curves(scores: Mapping[str, np.ndarray], regulated: np.ndarray, ax: Axe
     ax = new_axis(ax, 5.6, 4.0)
     regulated = np.asarray(regulated, bool)
     quality = {name: average_precision_score(regulated, values) for name, values in scores.items()}
-    colours = {name: f"C{place}" for place, name in enumerate(scores)}
+    looks = {name: _look(place) for place, name in enumerate(scores)}
     for name in sorted(quality, key=lambda name: -quality[name]):
         precision, recall, _ = precision_recall_curve(regulated, scores[name])
         label = f"{name} ({quality[name]:.2f})"
-        ax.plot(recall[:-1], precision[:-1], color=colours[name], lw=1.4, label=label)
+        ax.plot(recall[:-1], precision[:-1], lw=1.6, label=label, **looks[name])
     ax.axhline(regulated.mean(), color="black", lw=0.8, ls=":")
     ax.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
     ax.set_title(f"{len(regulated):,} pairs, {regulated.sum():,} links; average precision in brackets")
-    ax.legend(fontsize=7.5, frameon=False)
+    ax.legend()
     return ax
+
+
+def _look(place: int) -> dict[str, Any]:
+    "Return colour and dashes of a score."
+    return {"color": COLOURS[place % len(COLOURS)], "ls": DASHES[place % len(DASHES)]}
 
 
 @styled
@@ -67,12 +73,13 @@ def link_distances(table: pd.DataFrame, scores: Sequence[str] | None = None, ax:
     Axes
         The axis, one line per score; the dotted line is the share of links of each bin.
     """
-    ax = new_axis(ax, 6.2, 3.6)
+    ax = new_axis(ax, 7.2, 3.8)
     bins = table.drop_duplicates("from").sort_values("from")
     places = np.arange(len(bins))
-    for name in scores or list(pd.unique(table["score"])):
+    for place, name in enumerate(scores or list(pd.unique(table["score"]))):
         own = table[table["score"] == name].set_index("from")["average_precision"].reindex(bins["from"])
-        ax.plot(places, own, marker="o", ms=3.5, lw=1.3, label=name)
+        marker = MARKERS[place % len(MARKERS)]
+        ax.plot(places, own, marker=marker, ms=5, lw=1.6, label=name, **_look(place))
     ax.plot(places, bins["chance"], color="black", lw=0.8, ls=":", label="share of links")
     labels = [
         (
@@ -83,7 +90,7 @@ def link_distances(table: pd.DataFrame, scores: Sequence[str] | None = None, ax:
         + f"\n{row['links']:,} of {row['pairs']:,}"
         for row in bins.to_dict("records")
     ]
-    ax.set_xticks(places, labels, fontsize=7.5)
+    ax.set_xticks(places, labels)
     ax.set(xlabel="distance of element and TSS; links of pairs", ylabel="average precision", ylim=(0, 1))
-    ax.legend(fontsize=7.5, frameon=False)
+    ax.legend()
     return ax

@@ -473,8 +473,8 @@ def forest(table: pd.DataFrame, reference: str = "full", ax: Axes | None = None)
     tested = int((table["verdict"] != NOT_TESTED).sum())
     covered = f"bar: genes and trainings, corrected for {tested} comparison{'s' if tested > 1 else ''}"
     metric = METRIC_NAMES.get(table["metric"].iloc[0], table["metric"].iloc[0])
-    ax.set_xlabel(f"{metric} minus that of {reference}\n{covered if tested else 'not tested'}")
-    below = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "borderaxespad": 5.6}
+    ax.set_xlabel(f"{metric} minus that of {reference}" + (f"\n{covered}" if tested else ""))
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "borderaxespad": 5.6 if tested else 4.2}
     ax.legend(ncol=len(_VERDICTS), columnspacing=1.4, handletextpad=0.3, **below)
     return ax
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from ..errors import InputError
 from .style import BLUE, COLOURS, GREY, MARKERS, RED, new_axis, signed, styled
 
 # %% ../../nbs/plots/regulation.ipynb #f7dcff19
@@ -188,11 +189,13 @@ def gene_places(places: np.ndarray, values: Sequence, ax: Axes | None = None, la
 
 # %% ../../nbs/plots/regulation.ipynb #9371dad0
 @styled
-def average_precisions(judged: pd.DataFrame, ax: Axes | None = None, title: str = "") -> Axes:
+def average_precisions(
+    judged: pd.DataFrame, ax: Axes | None = None, title: str = "", highlight: str | None = None
+) -> Axes:
     """Draw the average precision of rankings of the same links.
 
-    Black bars are 95% intervals; the dotted line is chance, the share of true links. The first ranking is
-    blue.
+    Black bars are 95% intervals; the dotted line is chance, the share of true links. One ranking is blue,
+    all others are grey.
 
     Parameters
     ----------
@@ -202,19 +205,34 @@ def average_precisions(judged: pd.DataFrame, ax: Axes | None = None, title: str 
         The axis to draw on; default a new figure.
     title : str, optional
         Title of the figure.
+    highlight : str, optional
+        Name of the ranking to draw in blue; default the first row.
 
     Returns
     -------
     Axes
         The axis, one bar per ranking.
+
+    Raises
+    ------
+    InputError
+        If no ranking is called `highlight`.
     """
+    names = judged["ranking"].tolist()
+    if highlight is not None and highlight not in names:
+        raise InputError(
+            f"no ranking is called {highlight!r}; there are {', '.join(names)}",
+            place="highlight",
+            fix="give the name of a ranking",
+        )
+    blue = 0 if highlight is None else names.index(highlight)
     ax = new_axis(ax, 5.6, 0.9 + 0.4 * len(judged))
     for place, row in enumerate(judged.itertuples()):
-        ax.barh(place, row.average_precision, color=GREY if place else BLUE, alpha=0.6, height=0.6)
+        ax.barh(place, row.average_precision, color=BLUE if place == blue else GREY, alpha=0.6, height=0.6)
         ax.plot([row.low, row.high], [place, place], color="black", lw=1.3)
         ax.text(row.high, place, f" {row.average_precision:.2f}", va="center", fontsize=9)
     ax.axvline(judged["chance"].iloc[0], color="black", lw=0.8, ls=":")
-    ax.set_yticks(range(len(judged)), judged["ranking"])
+    ax.set_yticks(range(len(judged)), names)
     ax.set(xlabel="average precision", xlim=(0, 1.1), xticks=np.linspace(0, 1, 6), title=title)
     ax.invert_yaxis()
     return ax
