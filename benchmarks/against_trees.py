@@ -322,8 +322,9 @@ def jobs_of(comparisons: list[str], seeds: int, out: str) -> Iterator[list[Job]]
     Trees come before networks, and the first training of everything before the second.
     """
     inner, final = [], []
-    wanted = [("trees", name) for name in ("one cell", "one cell, prior")]
-    wanted += [("prior", "one cell, prior")]
+    references = {f"one cell{', prior' if of_comparison(name)[1] else ''}" for name in comparisons}
+    wanted = [("trees", name) for name in sorted(references)]
+    wanted += [("prior", name) for name in sorted(references) if of_comparison(name)[1]]
     wanted += [(kind, name) for kind in ("trees", "network") for name in comparisons]
     for kind, name in dict.fromkeys(wanted):
         sets, prior = of_comparison(name)
