@@ -97,7 +97,7 @@ def short_study(checkout: Path, out: Path) -> Path:
     return file
 
 
-def versions(options: argparse.Namespace) -> dict:
+def engines(options: argparse.Namespace) -> dict:
     "Measure planning `paper` and repeating a finished study, for this version and an earlier one in turns."
     checkouts = {"now": ROOT} | ({"earlier": options.earlier.resolve()} if options.earlier else {})
     studies = {name: short_study(place, options.out.resolve() / name) for name, place in checkouts.items()}
@@ -120,8 +120,8 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3, help="runs of each; medians are kept")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        found = {"large studies": large_studies(Path(folder), options.runs), "versions": versions(options)}
-    print(found["versions"])
+        found = {"large studies": large_studies(Path(folder), options.runs), "engines": engines(options)}
+    print(found["engines"])
     write_json(RESULTS / "studies.json", found | about())
 
 
