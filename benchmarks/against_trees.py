@@ -434,10 +434,10 @@ def prepare(data: Path, out: Path) -> None:
                 features_of_manifest(manifest, Store(store).genes, folder).to_parquet(partial)
 
 
-def summarise(out: str, seeds: int) -> None:
-    "Write what the finished jobs show, next to what is kept of other comparisons."
+def summarise(out: str, comparisons: list[str], seeds: int) -> None:
+    "Write what the finished jobs show of some comparisons, next to what is kept of others."
     found, made = dict(kept()["results"]), dict(kept()["made"])
-    for name in COMPARISONS:
+    for name in comparisons:
         sets, prior = of_comparison(name)
         wanted = [
             Job(kind, cells, fold, seed=seed, prior=prior)
@@ -500,7 +500,7 @@ def main() -> None:
                 for line in pool.imap(partial(run, out=out), jobs):
                     if line:
                         print(line, flush=True)
-    summarise(out, arguments.seeds)
+    summarise(out, arguments.only, arguments.seeds)
 
 
 if __name__ == "__main__":
