@@ -230,9 +230,8 @@ def write_contents() -> None:
     for section in yaml.safe_load(CONTENTS.read_text()).values():
         lines += ["", f"## {section['title']}", ""]
         for group, pages in {"": section.get("pages", []), **section.get("groups", {})}.items():
-            lines += [f"**{group}**", ""] if group else []
-            lines += [f"- [{title_of(page)}]({page}.ipynb)" for page in pages if file_of(page).exists()]
-            lines += [""] if group else []
+            listed = [f"- [{title_of(page)}]({page}.ipynb)" for page in pages if file_of(page).exists()]
+            lines += [f"**{group}**", "", *listed, ""] if group and listed else listed
     text = "\n".join(lines).strip().replace("\n\n\n", "\n\n")
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text, id="book-contents")])
     with atomic_path(file_of(CONTENTS_PAGE)) as temporary:
