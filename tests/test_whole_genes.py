@@ -201,6 +201,30 @@ def test_a_dataset_that_keeps_only_whole_genes_gives_the_same_windows_and_predic
         assert torch.allclose(network(one), network(other), atol=1e-6)
 
 
+def test_stores_with_equal_genes_keep_once_what_covers_them_and_others_are_not_confused_with_them(stores):
+    store = Store(stores / "whole.h5")
+    other_exons = store.replace()
+    other_exons.exons = store.exons.assign(end=store.exons["end"] - 1)
+    other_genes = store.replace(genes=store.genes.assign(gene_end=store.genes["gene_end"] - 50))
+    without_exons = store.replace()
+    without_exons.exons = None
+    every = [store, other_exons, store, other_genes, without_exons, other_genes]
+    rows = np.array([0, 3, 17, 64, 119])
+
+    def covered(data, number):
+        return data.batch(rows + 120 * number).whole.covered
+
+    together = GeneDataset(every, max_pcres=0, whole_genes=True, bin_sizes=[2000, 500])
+    for number, one in enumerate(every):
+        alone = GeneDataset(one, max_pcres=0, whole_genes=True, bin_sizes=[2000, 500])
+        assert torch.equal(covered(together, number), covered(alone, 0)), number
+        assert torch.equal(together.batch(rows + 120 * number).whole.sums, alone.batch(rows).whole.sums)
+    assert not torch.equal(covered(together, 1), covered(together, 0))
+    assert not torch.equal(covered(together, 3), covered(together, 0))
+    kept = together._whole
+    assert len(kept.sums) == 6 * len(alone._whole.sums) and len(kept.covered) == 4 * len(alone._whole.covered)
+
+
 @settings(max_examples=15, deadline=None)
 @given(st.sets(st.sampled_from(ALL_PARTS)), st.integers(1, 3), st.integers(0, 4), st.integers(0, 1000))
 def test_fast_whole_gene_network_equals_readable_form_in_outputs_and_gradients(

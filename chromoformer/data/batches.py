@@ -480,7 +480,6 @@ class GeneDataset:
         self._whole: WholeGeneBatch | None = None  # of all genes, if it takes less memory than their bins
         if self._stretches is not None and keeps_whole_genes:
             self._whole = self._keep_whole_genes(self._stretches)
-            self._whole_first = self._whole.bins.cumsum(0) - self._whole.bins
         if reads_only_genes:
             self.bin_size = self._whole_bin  # a whole gene begins with its promoter window
 
@@ -588,12 +587,14 @@ class GeneDataset:
         "Return all whole genes, so that batches need not add up their bins again."
         every = torch.arange(len(self), device=self.device)
         bins = -(-stretches.number_of_bins(every) * self.bin_size // self._whole_bin)
-        first = bins.cumsum(0) - bins
-        number = int(bins.sum())
+        own = stretches.annotated_as == every  # others are covered like an earlier gene
+        own_bins = bins.where(own, 0)
+        self._whole_first = first = bins.cumsum(0) - bins
+        self._covered_first = (own_bins.cumsum(0) - own_bins)[stretches.annotated_as]
         bases = torch.int16 if self._whole_bin < 1 << 15 else torch.int32
         kept = {
-            "sums": torch.empty(number, len(self.channels), device=self.device),
-            "covered": torch.empty(number, 3, dtype=bases, device=self.device),
+            "sums": torch.empty(int(bins.sum()), len(self.channels), device=self.device),
+            "covered": torch.empty(int(own_bins.sum()), 3, dtype=bases, device=self.device),
             "span": torch.empty(len(self), 2, dtype=torch.int64, device=self.device),
             "length": torch.empty(len(self), dtype=torch.int64, device=self.device),
         }
@@ -602,9 +603,11 @@ class GeneDataset:
             for rows in stretches.along_store(genes).split(512):
                 sums = self._sums_of(store, stretches.bins_of(rows)[0])
                 part = self._whole_genes(stretches, rows, sums)
-                at = _consecutive(first[rows], bins[rows])
-                for name, where in (("sums", at), ("covered", at), ("span", rows), ("length", rows)):
-                    kept[name][where] = getattr(part, name).to(kept[name].dtype)
+                kept["sums"][_consecutive(first[rows], bins[rows])] = part.sums
+                kept["span"][rows], kept["length"][rows] = part.span, part.length
+                if own[rows[0]]:  # as all genes of this store
+                    at = _consecutive(self._covered_first[rows], bins[rows])
+                    kept["covered"][at] = part.covered.to(bases)
         return replace(part, bins=bins, **kept)
 
     def _sums_of(self, store: int, index: Tensor) -> Tensor:
@@ -622,11 +625,10 @@ class GeneDataset:
         if every is None:
             return None
         bins = every.bins[rows]
-        index = _consecutive(self._whole_first[rows], bins)
         return replace(
             every,
-            sums=every.sums[index],
-            covered=every.covered[index].float(),
+            sums=every.sums[_consecutive(self._whole_first[rows], bins)],
+            covered=every.covered[_consecutive(self._covered_first[rows], bins)].float(),
             bins=bins,
             span=every.span[rows],
             length=every.length[rows],

@@ -246,7 +246,7 @@ def _exon_axis(gene: Any) -> Any:
 def _gene_coordinates(
     store: Store,
     bins_before: int,  # bins of earlier stores
-    strands_before: int,  # strands of the chromosomes of earlier stores
+    strands_before: int,  # strands of the chromosomes of stores with other genes
 ) -> pd.DataFrame:
     "Return each gene's bins, coordinates, and strands on the common axis."
     if store.gene_region is None:
@@ -276,6 +276,30 @@ def _gene_coordinates(
     }
     return pd.DataFrame(columns).astype("int64").assign(minus=minus)
 
+
+_OF_ANNOTATION = [
+    "bins",
+    "start",
+    "first",
+    "last",
+    "length",
+    "body_start",
+    "body_end",
+    "minus",
+]  # of coordinates
+
+
+def _same_annotation(one: tuple[Store, pd.DataFrame], other: tuple[Store, pd.DataFrame]) -> bool:
+    "Return whether two stores, with the coordinates of their genes, have the same genes and exons."
+    (store, genes), (second, theirs) = one, other
+    if not genes[_OF_ANNOTATION].equals(theirs[_OF_ANNOTATION]):
+        return False
+    if not store.genes["chrom"].reset_index(drop=True).equals(second.genes["chrom"].reset_index(drop=True)):
+        return False
+    if store.exons is None or second.exons is None:
+        return store.exons is second.exons
+    return store.exons.equals(second.exons)
+
 # %% ../../nbs/data/whole_genes.ipynb #87b9a7a0
 class GeneStretches:
     """Where the whole genes of some stores are, and what covers their bins.
@@ -286,6 +310,12 @@ class GeneStretches:
         The stores, with one bin size and one window. Genes are numbered through all of them.
     device : str or torch.device, default "cpu"
         Where coordinates are kept and batches are made.
+
+    Attributes
+    ----------
+    annotated_as : Tensor, shape (genes,), int64
+        Row number of the first gene with the same annotation: the same gene in the first store with equal
+        genes and exons. Bins of both are covered alike.
 
     Raises
     ------
@@ -298,18 +328,34 @@ class GeneStretches:
         self.upstream = stores[0].window // 2
         self.exons_known = all(store.exons is not None for store in stores)
         tables, exons = [], [np.zeros((2, 0), np.int64)]
+        annotations: list[tuple[Store, pd.DataFrame]] = []  # one store of each
         bins, genes, strands = 0, 0, 0  # of the stores before
         for store in stores:
-            tables.append(_gene_coordinates(store, bins, strands))
-            if store.exons is not None:
-                places = store.exons[["start", "end"]].to_numpy().T
-                exons.append(_exon_axis(store.exons["gene"].to_numpy() + genes) + places)
+            table = _gene_coordinates(store, bins, strands).assign(
+                annotated_as=np.arange(len(store.genes)) + genes
+            )
+            tables.append(table)
             bins += store.bins
             genes += len(store.genes)
+            alike = next(
+                (own for other, own in annotations if _same_annotation((store, table), (other, own))), None
+            )
+            if alike is not None:
+                shared = ["own_strand", "other_strand", "annotated_as"]
+                table[shared] = alike[shared]
+                continue
+            annotations.append((store, table))
             strands += 2 * store.genes["chrom"].nunique()
+            if store.exons is not None:
+                row = table["annotated_as"].to_numpy()[store.exons["gene"].to_numpy()]
+                exons.append(_exon_axis(row) + store.exons[["start", "end"]].to_numpy().T)
         table = pd.concat(tables)
         self._genes = {name: torch.tensor(table[name].to_numpy(), device=device) for name in table}
-        bodies = [(table["own_strand"] + table[edge]).to_numpy() for edge in ("body_start", "body_end")]
+        self.annotated_as = self._genes["annotated_as"]
+        annotated = pd.concat([own for _, own in annotations])
+        bodies = [
+            (annotated["own_strand"] + annotated[edge]).to_numpy() for edge in ("body_start", "body_end")
+        ]
         self._any_gene = CoveredBases(*bodies, device=device)
         self._two_genes = CoveredBases(*bodies, least=2, device=device)
         self._exon = CoveredBases(*np.concatenate(exons, axis=1), device=device)
@@ -390,7 +436,7 @@ class GeneStretches:
         left = at["start"][gene] + torch.where(minus, bases[gene] - far, near)
         return WholeGeneBatch(
             sums=torch.empty(0),
-            covered=self._covered(rows, at, gene, left, left + far - near),
+            covered=self._covered(at, gene, left, left + far - near),
             bins=bins,
             span=torch.stack([at["first"], at["last"]], 1),
             length=at["length"],
@@ -399,11 +445,9 @@ class GeneStretches:
             exons_known=self.exons_known,
         )
 
-    def _covered(
-        self, rows: Tensor, at: dict[str, Tensor], gene: Tensor, left: Tensor, right: Tensor
-    ) -> Tensor:  # (T, 3)
+    def _covered(self, at: dict[str, Tensor], gene: Tensor, left: Tensor, right: Tensor) -> Tensor:  # (T, 3)
         "Count the bases of each bin that are exon, in other genes on the strand, and on the other strand."
-        exon_axis = _exon_axis(rows)[gene]
+        exon_axis = _exon_axis(at["annotated_as"])[gene]
         exon = self._exon.between(exon_axis + left, exon_axis + right)
         own, other = at["own_strand"][gene], at["other_strand"][gene]
         # In the gene's own body, bases of other genes are those that two genes cover.
