@@ -10,9 +10,12 @@ in OUT/ingredients are kept, and the script may be interrupted. Everything takes
 import argparse
 import json
 import warnings
-from dataclasses import replace
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import _ideas as ideas
 import torch
 from _gm12878 import RESULTS
 from _measure import about
@@ -22,44 +25,69 @@ from chromoformer.experiments.comparison import differences, held_out_prediction
 from chromoformer.metrics import MAIN_METRIC
 from chromoformer.provenance import write_json
 from chromoformer.training.fit import fit
-from chromoformer.training.recipe import RECIPES, network_and_recipe
+from chromoformer.training.recipe import NETWORKS, RECIPES, network_and_recipe
 from chromoformer.training.run_folder import is_complete
 
 KEPT = RESULTS / "ingredients.json"
 CHOSEN_ON, UNTOUCHED = 2, 1
 TASKS = ("classification", "regression")
+
+
+@dataclass(frozen=True)
+class Variant:
+    "What differs from the full network: settings of the network and of the recipe, and code."
+
+    network: dict = field(default_factory=dict)
+    recipe: dict = field(default_factory=dict)
+    code: Callable[[], AbstractContextManager] = nullcontext  # changes the library while a network trains
+    pretrained: bool = False
+
+
+EMBEDDING = NETWORKS["whole-gene-joint"]["embedding"]
 FULL = "full"
-VARIANTS: dict[str, tuple[dict, dict]] = {  # name -> settings of the network and of the recipe that differ
-    FULL: ({}, {}),
-    "six epochs": ({}, {"epochs": 6}),
-    "15 epochs": ({}, {"epochs": 15}),
-    "only the label": ({"joint": False, "task": "classification"}, {}),
-    "only the expression": ({"joint": False, "task": "regression"}, {}),
-    "no mean of weights": ({}, {"average": None}),
-    "no cosine, no warm-up": ({}, {"cosine": False, "warm_up": 0}),
-    "weight decay 0.01": ({}, {"weight_decay": 0.01}),
-    "no clipping": ({}, {"clip_norm": None}),
-    "no dropout": ({"dropout": 0.0}, {}),
-    "no dropped marks": ({}, {"drop_marks": 0.0}),
-    "no jitter": ({}, {"jitter": 0.0}),
-    "2 kb only": ({"bin_sizes": [2000]}, {}),
-    "500 bp only": ({"bin_sizes": [500]}, {}),
-    "100 bp, too": ({"bin_sizes": [2000, 500, 100]}, {}),
-    "pCREs, too": ({"max_pcres": 8}, {}),
-    "no place of the gene's end": ({"positions": ["tss", "others"]}, {}),
-    "no place of other genes": ({"positions": ["tss", "end"]}, {}),
-    "ranks of depth": ({"scale": "rank"}, {}),
+VARIANTS = {
+    FULL: Variant(),
+    "six epochs": Variant(recipe={"epochs": 6}),
+    "15 epochs": Variant(recipe={"epochs": 15}),
+    "only the label": Variant({"joint": False, "task": "classification"}),
+    "only the expression": Variant({"joint": False, "task": "regression"}),
+    "no mean of weights": Variant(recipe={"average": None}),
+    "no cosine, no warm-up": Variant(recipe={"cosine": False, "warm_up": 0}),
+    "weight decay 0.01": Variant(recipe={"weight_decay": 0.01}),
+    "no clipping": Variant(recipe={"clip_norm": None}),
+    "no dropout": Variant({"dropout": 0.0}),
+    "no dropped marks": Variant(recipe={"drop_marks": 0.0}),
+    "no jitter": Variant(recipe={"jitter": 0.0}),
+    "2 kb only": Variant({"bin_sizes": [2000]}),
+    "500 bp only": Variant({"bin_sizes": [500]}),
+    "100 bp, too": Variant({"bin_sizes": [2000, 500, 100]}),
+    "pCREs, too": Variant({"max_pcres": 8}),
+    "no place of the gene's end": Variant({"positions": ["tss", "others"]}),
+    "no place of other genes": Variant({"positions": ["tss", "end"]}),
+    "ranks of depth": Variant({"scale": "rank"}),
+    "eight heads": Variant({"embedding": EMBEDDING | {"heads": 8, "attention_width": 128}}),
+    "convolution first": Variant(code=ideas.convolution_first),
+    "ranking loss": Variant(code=ideas.ranking_loss),
+    "pretrained on masked marks": Variant(pretrained=True),
 }
 
 
 def trained(store: Store, out: Path, variant: str, seed: int) -> Path:
     "Train a variant unless its run is complete."
     run = out / "ingredients" / store.name / variant.replace(" ", "_") / f"seed{seed}"
-    if not is_complete(run):
-        network, changes = VARIANTS[variant]
-        config, _ = network_and_recipe(store, {"base": "whole-gene-joint"} | network)
-        recipe = replace(RECIPES["whole-gene-joint"], **changes)
-        fit(store, run, [UNTOUCHED, CHOSEN_ON], config, recipe, seed=seed, measure=False, progress=False)
+    if is_complete(run):
+        return run
+    its = VARIANTS[variant]
+    config, _ = network_and_recipe(store, {"base": "whole-gene-joint"} | its.network)
+    recipe = replace(RECIPES["whole-gene-joint"], **its.recipe)
+    held_out = [UNTOUCHED, CHOSEN_ON]
+    start = (
+        ideas.pretrained(store, run.with_name(f"start{seed}"), config, held_out, seed)
+        if its.pretrained
+        else None
+    )
+    with its.code():
+        fit(store, run, held_out, config, recipe, start=start, seed=seed, measure=False, progress=False)
     return run
 
 
@@ -78,7 +106,7 @@ def compared(runs: dict[str, list[Path]], task: str) -> dict:
 
 def predicts(variant: str, task: str) -> bool:
     "Return whether a variant predicts a task."
-    network = VARIANTS[variant][0]
+    network = VARIANTS[variant].network
     return network.get("joint", True) or network["task"] == task
 
 
