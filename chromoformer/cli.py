@@ -462,6 +462,9 @@ def train(
     ] = "1",
     task: Annotated[Task | None, typer.Option(help="Default: classification.")] = None,
     config: Annotated[Path | None, typer.Option(help="YAML with the keys network and recipe.")] = None,
+    channels: Annotated[
+        str, typer.Option(help="Read only these channels, separated by commas; default: all of the store.")
+    ] = "",
     validation: Annotated[
         str, typer.Option(help="Chromosomes for early stopping or calibration, separated by commas.")
     ] = "",
@@ -526,7 +529,7 @@ def train(
 
     if keep and force:
         raise InputError("--keep and --force contradict each other", fix="give one of them")
-    opened = [Store(store) for store in stores]
+    opened = [Store(store, _split(channels) or None) for store in stores]
     folds = _folds_to_hold_out(opened, fold)
     with naming_file(config or "--config"):
         changes, named_recipe = _read_config(config)

@@ -200,7 +200,7 @@ def tss_attention(
     ------
     InputError
         If a network reads whole genes, if a gene is unknown, if not exactly one of several models held out
-        its fold, or if the channels of model and store differ.
+        its fold, or if the store lacks channels of the model.
     """
     store = open_store(store)
     rows, held_out, read = [], [], []

@@ -265,8 +265,9 @@ def perturb(
     Raises
     ------
     InputError
-        If a channel or gene is unknown, if the interval is empty, if not exactly one of several models held
-        out a gene's fold, or if the channels of model and store differ.
+        If a channel or gene is unknown, if a model does not read a mark that is named, if the interval is
+        empty, if not exactly one of several models held out a gene's fold, or if the store lacks channels of
+        the model.
     """
     store = open_store(store)
     silent = silence(store, interval, marks, level)
@@ -283,6 +284,16 @@ def perturb(
     return found.sort_values("effect", key=np.abs, ascending=False, kind="stable", ignore_index=True)
 
 # %% ../../nbs/interpret/perturbation.ipynb #9e470a09
+def _check_read(name: str | Path, model: Chromoformer, marks: Sequence[str] | None) -> None:
+    "Refuse to silence marks that a model does not read: nothing would change."
+    if unread := [mark for mark in marks or () if mark not in model.config.channels]:
+        raise InputError(
+            f"the model does not read {some(unread)}, so silencing has no effect",
+            file=name,
+            fix=f"silence marks that it reads: {some(model.config.channels, 20)}",
+        )
+
+
 def _outputs(model: Chromoformer, store: Store, rows: np.ndarray, device: str) -> Tensor:
     "Return a network's outputs (genes, outputs) for some genes of a store."
     data = dataset_for(model, store, device, in_memory=False)
@@ -351,7 +362,8 @@ def perturb_pairs(
     row_of_pair = store.gene_rows(ids)
     intervals = pairs.reset_index(drop=True).groupby(["chrom", "start", "end"], sort=False).indices
     found = pd.DataFrame(np.nan, index=range(len(pairs)), columns=list(PAIR_COLUMNS), dtype=object)
-    for _, model, rows, held_out in models_of_genes(models, store, list(dict.fromkeys(ids)), dtype):
+    for name, model, rows, held_out in models_of_genes(models, store, list(dict.fromkeys(ids)), dtype):
+        _check_read(name, model, marks)
         outputs = _outputs(model, store, rows, device)
         for (chrom, start, end), places in intervals.items():
             here = places[np.isin(row_of_pair[places], rows)]
@@ -411,15 +423,16 @@ def scan(
     Raises
     ------
     InputError
-        If the gene or a channel is unknown, if not exactly one of several models held out the gene's fold,
-        or if the channels of model and store differ.
+        If the gene or a channel is unknown, if the model does not read a mark that is named, if not exactly
+        one of several models held out the gene's fold, or if the store lacks channels of the model.
     """
     store = open_store(store)
-    _, model, row, held_out = models_of_genes(models, store, [gene_id], dtype)[0]
+    name, model, row, held_out = models_of_genes(models, store, [gene_id], dtype)[0]
+    _check_read(name, model, marks)
     before = logit(_outputs(model, store, row, device)).item()
     rows = []
     for stretch, rank in _stretches_of(store, row[0], width, model.config.max_pcres):
-        for mark in marks or store.channels:
+        for mark in marks or [mark for mark in store.channels if mark in model.config.channels]:
             silent = silence(store, stretch, [mark], level)
             after = logit(_outputs(model, silent, row, device)).item()
             rows.append((*stretch, rank, mark, before - after))

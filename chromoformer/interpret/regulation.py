@@ -85,7 +85,7 @@ def regulatory_embeddings(
     ------
     InputError
         If a model reads no pCREs, if a gene is unknown, if not exactly one of several models held out its
-        fold, or if the channels of model and store differ.
+        fold, or if the store lacks channels of the model.
     """
     store = open_store(store)
     tables, with_pcres, without_pcres = [], [], []

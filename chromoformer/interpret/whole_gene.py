@@ -95,7 +95,7 @@ def attention_along_genes(
     ------
     InputError
         If a network reads promoter windows, if a gene is unknown, if not exactly one of several models held
-        out its fold, or if the channels of model and store differ.
+        out its fold, or if the store lacks channels of the model.
     """
     store = open_store(store)
     tables = []

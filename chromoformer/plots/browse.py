@@ -485,7 +485,7 @@ def browse(
     ------
     InputError
         If the gene is unknown (the error suggests genes), if not exactly one of several models held out its
-        fold, or if the channels of model and store differ.
+        fold, or if the store lacks channels of the model.
 
     Examples
     --------

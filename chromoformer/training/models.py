@@ -273,7 +273,7 @@ def held_out_genes(models: Models, store: Store | str | Path) -> list[str]:
 
 # %% ../../nbs/training/models.ipynb #eb018547
 def check_channels(model_channels: Sequence[str], store_channels: Sequence[str], store: str | Path) -> None:
-    """Check that a store has the channels that a model reads, in the same order.
+    """Check that data have exactly the channels that a model reads, in the same order.
 
     Parameters
     ----------
@@ -314,19 +314,19 @@ def as_model_reads(
     Returns
     -------
     Store
-        The store itself, or, for a network that may lack channels or reads depths on a common scale, a copy
-        with its channels: those that the store lacks are NaN.
+        The store itself, or a copy with the channels of the network, in its order, on its scale. Channels
+        that a network may lack are NaN if the store has none of this name.
 
     Raises
     ------
     InputError
-        If the channels differ, if a network that may lack channels finds none of its own, or if a common
+        If the store lacks channels of the network, all of them for one that may lack some, or if a common
         scale is unknown.
 
     Warns
     -----
     UserWarning
-        If the store lacks channels of the network, or has some that the network does not read.
+        If the store lacks channels of a network that may lack some, or has others that it does not read.
     """
     read = _with_channels(config, store)
     return read if config.scale == "depth" else on_common_scale(read, known_scale)
@@ -335,8 +335,9 @@ def as_model_reads(
 def _with_channels(config: ChromoformerConfig, store: Store) -> Store:
     "Return a store with the channels that a network reads; warn of those that it lacks."
     if not config.lacking:
-        check_channels(config.channels, store.channels, store.path)
-        return store
+        if not set(config.channels) <= set(store.channels):
+            check_channels(config.channels, store.channels, store.path)
+        return store if store.channels == config.channels else store.replace(channels=config.channels)
     unread = [name for name in store.channels if name not in config.channels]
     if len(unread) == len(store.channels):
         raise InputError(

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from ..data.store import Store
-from ..errors import InputError, settings_class
+from ..errors import InputError, settings_class, some
 from ..model.config import ChromoformerConfig
 
 # %% ../../nbs/training/recipe.ipynb #9bf19fc1
@@ -331,8 +331,8 @@ def network_for(
     Raises
     ------
     InputError
-        If the network reads other channels than the first store has. One that may lack channels reads those
-        of all stores.
+        If the network reads channels that a store does not have. One that may lack channels reads those of
+        all stores.
     """
     values = (config or published_network(stores[0])).to_dict()
     if task is not None:
@@ -341,10 +341,11 @@ def network_for(
     if config.lacking:
         names = [name for channels in (config.channels, *(s.channels for s in stores)) for name in channels]
         return replace(config, channels=tuple(dict.fromkeys(names)))
-    if config.channels != stores[0].channels:
-        raise InputError(
-            f"the store's channels are {stores[0].channels}, the network's {config.channels}",
-            file=stores[0].path,
-            fix="correct `channels` in the network's configuration, or leave it out",
-        )
+    for store in stores:
+        if unknown := [name for name in config.channels if name not in store.channels]:
+            raise InputError(
+                f"the store has no channel {some(unknown)}; it has {some(store.channels, 20)}",
+                file=store.path,
+                fix="correct `channels` in the network's configuration, or leave it out",
+            )
     return config
