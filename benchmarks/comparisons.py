@@ -52,6 +52,8 @@ class Setting:
         Spread of trainings in how strongly their scores follow expression.
     worse : float
         What is added to the own error of all models but the reference.
+    alike : bool
+        Compare with the variance of the trainings of all models.
     """
 
     models: tuple[int, ...] = (3, 3)
@@ -64,6 +66,7 @@ class Setting:
     training: float = 0.15
     quality: float = 0.03
     worse: float = 0.0
+    alike: bool = False
 
 
 NULL = {
@@ -77,6 +80,9 @@ NULL = {
     "five trainings each": Setting(models=(5, 5)),
     "seven baselines": Setting(models=(3,) * 8),
     "25 ablations trained once, full network five times": Setting(models=(5,) + (1,) * 25, genes=600),
+    "22 variants and the full network, two trainings each, alike, one fold": Setting(
+        models=(2,) * 23, folds=1, genes=2400, alike=True
+    ),
 }
 
 
@@ -109,11 +115,11 @@ def simulated(setting: Setting, random: np.random.Generator) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def compared(predictions: pd.DataFrame, task: str, draws: int) -> pd.DataFrame:
+def compared(predictions: pd.DataFrame, task: str, draws: int, alike: bool = False) -> pd.DataFrame:
     "Compare all models with the first."
     if task == "classification":
         predictions = predictions.assign(target=(predictions["target"] > 0).astype(float))
-    return differences(predictions, task, "model 0", draws)
+    return differences(predictions, task, "model 0", draws, alike=alike)
 
 
 def one_run(setting: Setting, draws: int, seed: int) -> list[tuple[str, float, bool]]:
@@ -121,7 +127,7 @@ def one_run(setting: Setting, draws: int, seed: int) -> list[tuple[str, float, b
     predictions = simulated(setting, np.random.default_rng(seed))
     found = []
     for task, metric in TASKS.items():
-        for row in compared(predictions, task, draws).itertuples():
+        for row in compared(predictions, task, draws, setting.alike).itertuples():
             found.append((metric, seed, row.value, row.low, row.high, row.verdict))
     return found
 

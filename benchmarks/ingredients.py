@@ -100,7 +100,7 @@ def compared(runs: dict[str, list[Path]], task: str) -> dict:
     means = mean_scores(judged, task)
     return {
         "values": means[means["metric"] == metric].to_dict("records"),
-        "differences": differences(judged, task, FULL).query("metric == @metric").to_dict("records"),
+        "differences": differences(judged, task, FULL, alike=True).to_dict("records"),
     }
 
 

@@ -7,7 +7,7 @@ __all__ = ['NOT_DETECTED', 'NOT_TESTED', 'DIFFERENCE_COLUMNS', 'held_out_predict
            'holm_levels', 'differences', 'in_words', 'gain', 'mean_differences', 'as_differences', 'comparison_table']
 
 # %% ../../nbs/experiments/comparison.ipynb #aacdc52b
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -251,10 +251,22 @@ def _combined(value: float, genes: tuple[float, int], trainings: _Noise | None) 
     return _Estimate(value, float(np.sqrt(variance)), float(freedom))
 
 # %% ../../nbs/experiments/comparison.ipynb #6de0a6c3
-def _noise_of_trainings(*models: _Measured) -> _Noise | None:
+def _variance_of_all(models: Iterable[_Measured]) -> tuple[float, int]:
+    "Return the variance of one training, pooled over models and folds, and its degrees of freedom."
+    every = list(models)
+    more = np.concatenate([model.trainings - 1 for model in every])
+    variance = np.concatenate([model.variance for model in every])[more > 0]
+    if not more.any():
+        return np.nan, 0
+    return float(np.average(variance, weights=more[more > 0])), int(more.sum())
+
+
+def _noise_of_trainings(*models: _Measured, alike: tuple[float, int] | None = None) -> _Noise | None:
     "Return what each model's trainings add to the variance of the mean; None if all were trained once."
     freedom = [int((model.trainings - 1).sum()) for model in models]
     share = [float((1 / model.trainings).sum()) / len(model.trainings) ** 2 for model in models]
+    if alike is not None:
+        return [(alike[0] * sum(share), alike[1])] if alike[1] else None
     repeated = [number for number, degrees in enumerate(freedom) if degrees]
     if not repeated:
         return None
@@ -437,18 +449,19 @@ def _compared(
     metric: str,
     references: Sequence[str] | Mapping[str, Sequence[str]],
     level: float,
+    alike: bool = False,
 ) -> pd.DataFrame:
     "Compare every model, or those that are named, with every reference as one family."
     named = references if isinstance(references, Mapping) else dict.fromkeys(references, list(measured))
     pairs: list[tuple[str, str]] = []
     for other, models in named.items():  # two references are compared once
         pairs += [(model, other) for model in models if model != other and (other, model) not in pairs]
+    of_all = _variance_of_all(measured.values()) if alike else None
     found = []
     for model, other in pairs:
         one, reference = measured[model], measured[other]
-        found.append(
-            _estimate(one.values - reference.values, one.blocks, _noise_of_trainings(one, reference))
-        )
+        noise = _noise_of_trainings(one, reference, alike=of_all)
+        found.append(_estimate(one.values - reference.values, one.blocks, noise))
     rows = []
     p = np.array([estimate.p for estimate in found])
     for (model, other), estimate, own in zip(pairs, found, holm_levels(p, level)):
@@ -477,6 +490,7 @@ def differences(
     draws: int = 500,
     ensembles: Collection[str] = (),
     level: float = 0.05,
+    alike: bool = False,
 ) -> pd.DataFrame:
     """Compare every model with one or several references on the same held-out genes.
 
@@ -496,6 +510,9 @@ def differences(
         Models whose prediction is the mean over their trainings. Of the others, the metric is the mean.
     level : float, default 0.05
         Probability of at least one false verdict in the table, if there are no differences.
+    alike : bool, default False
+        Take the trainings of all models to vary alike, and estimate their variance from all of them. Meant
+        for many variants of one network that were trained a few times each.
 
     Returns
     -------
@@ -517,7 +534,7 @@ def differences(
         [name for models in reference.values() for name in models] if isinstance(reference, Mapping) else []
     )
     _check_references([*references, *chosen], measured)
-    return _compared(measured, metric, references, level)
+    return _compared(measured, metric, references, level, alike)
 
 
 def _check_references(references: Sequence[str], models: Collection[str]) -> None:
