@@ -44,6 +44,8 @@ class Variant:
 
 
 EMBEDDING = NETWORKS["whole-gene-joint"]["embedding"]
+PLAIN = {"average": None, "cosine": False, "warm_up": 0, "weight_decay": 0.01, "clip_norm": None}
+PLAIN |= {"drop_marks": 0.0, "jitter": 0.0}
 FULL = "full"
 VARIANTS = {
     FULL: Variant(),
@@ -58,6 +60,7 @@ VARIANTS = {
     "no dropout": Variant({"dropout": 0.0}),
     "no dropped marks": Variant(recipe={"drop_marks": 0.0}),
     "no jitter": Variant(recipe={"jitter": 0.0}),
+    "none of the seven above": Variant({"dropout": 0.0}, PLAIN),
     "2 kb only": Variant({"bin_sizes": [2000]}),
     "500 bp only": Variant({"bin_sizes": [500]}),
     "100 bp, too": Variant({"bin_sizes": [2000, 500, 100]}),
