@@ -461,6 +461,12 @@ def train(
         typer.Option(help="Fold to hold out (1 to 4 for human chromosomes), or all to train one model each."),
     ] = "1",
     task: Annotated[Task | None, typer.Option(help="Default: classification.")] = None,
+    network: Annotated[
+        str, typer.Option(help="Network by name: published, whole-gene, whole-gene-joint, -prior, -lacking.")
+    ] = "",
+    recipe: Annotated[
+        str, typer.Option(help="Recipe by name; default: that of the network's name, or published.")
+    ] = "",
     config: Annotated[Path | None, typer.Option(help="YAML with the keys network and recipe.")] = None,
     channels: Annotated[
         str, typer.Option(help="Read only these channels, separated by commas; default: all of the store.")
@@ -516,7 +522,7 @@ def train(
 
     After an interruption, the same command continues from the last complete epoch. A complete run is refused,
     kept with --keep, or replaced with --force. With --seeds, the run folder holds several members, whose mean
-    predicts. With --init, training starts from another model.
+    predicts. With --init, training starts from another model, with its recipe unless another is given.
     """
     torch_type = _set_up_torch(threads, dtype, device)
     from chromoformer.data.store import Store
@@ -526,36 +532,38 @@ def train(
     from chromoformer.training.members import fit_members
     from chromoformer.training.recipe import network_and_recipe
     from chromoformer.training.run_folder import is_complete
+    from chromoformer.training.start import recipe_of
 
     if keep and force:
         raise InputError("--keep and --force contradict each other", fix="give one of them")
     opened = [Store(store, _split(channels) or None) for store in stores]
     folds = _folds_to_hold_out(opened, fold)
     with naming_file(config or "--config"):
-        changes, named_recipe = _read_config(config)
-        network, recipe = network_and_recipe(opened[0], changes, named_recipe)
+        changes, changed_recipe = _read_config(config, network, recipe)
+        chosen, steps = network_and_recipe(opened[0], changes, changed_recipe)
     if init is None and (freeze or marks):
         raise InputError(
             "--freeze and --marks belong to --init", fix="name the model to start from: --init MODEL"
         )
     if init is not None and not changes:
-        network = None  # that of the model
+        chosen = None  # that of the model
     runs = [out / f"fold{k}" if fold == "all" else out for k in folds]
     for k, run in zip(folds, runs):
         complete = is_complete(run) and not force
+        start = _start(init, k, freeze, marks)
         options: dict[str, Any] = {"seed": seed} if seeds is None else {"seeds": range(seed, seed + seeds)}
         metrics = (fit if seeds is None else fit_members)(
             opened,
             run,
             k,
-            network,
-            recipe,
+            chosen,
+            recipe_of(start.model) if start is not None and changed_recipe is None else steps,
             task=task.value if task else None,
             device=device,
             dtype=torch_type,
             validation=_split(validation),
             calibrate=calibrate.value if calibrate else None,
-            start=_start(init, k, freeze, marks),
+            start=start,
             in_memory=not low_memory,
             force=force,
             keep=keep or fold == "all",
@@ -590,17 +598,27 @@ def _folds_to_hold_out(stores: list[Any], fold: str) -> list[int]:
     return [int(fold)]
 
 
-def _read_config(path: Path | None) -> tuple[Any, Any]:
-    "Return the network and recipe settings of a --config file; a recipe may be a name."
-    if path is None:
-        return {}, "published"
+def _read_config(path: Path | None, network: str = "", recipe: str = "") -> tuple[Any, Any]:
+    "Return the network and recipe of a --config file and of options; each a name or settings, or None."
     from chromoformer.errors import InputError, read_yaml
 
-    content = read_yaml(path, what="file", fix="write a YAML file with the keys network and recipe")
+    content: dict[str, Any] = {}
+    if path is not None:
+        content = read_yaml(path, what="file", fix="write a YAML file with the keys network and recipe")
     unknown = sorted(map(str, set(content) - {"network", "recipe"}))
     if unknown:
         raise InputError(f"unknown keys {unknown}", file=path, fix="use only the keys network and recipe")
-    return content.get("network") or {}, content.get("recipe") or "published"
+    for key, name in (("network", network), ("recipe", recipe)):
+        own = content.get(key) or {}
+        if name and (isinstance(own, str) or "base" in own):
+            raise InputError(
+                f"--{key} names {name}, and the file names another one",
+                place=key,
+                fix=f"leave out --{key}, or the name in the file",
+            )
+        if name:
+            content[key] = {"base": name} | own
+    return content.get("network") or {}, content.get("recipe") or None
 
 
 def _start(init: Path | None, fold: int, freeze: str, marks: str) -> Any:

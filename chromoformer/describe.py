@@ -116,6 +116,10 @@ def describe_model(folder: Path) -> str:
         lines.append(
             f"  {name:<12}{counted(block.layers, 'layer')}, {counted(block.heads, 'head')}, widths {widths}"
         )
+    more = {"marks may be lacking": config.lacking, "prior expression": config.prior}
+    more[f"depths on a common scale ({config.scale})"] = config.scale != "depth"
+    if reads := [text for text, is_so in more.items() if is_so]:
+        lines.append(f"  reads       {', '.join(reads)}")
     members = checkpoint.members_of(folder)
     if members != [folder]:
         lines.append(f"  members     {len(members)}: {', '.join(member.name for member in members)}")

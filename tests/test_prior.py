@@ -128,6 +128,17 @@ def test_negative_and_missing_values_are_refused_with_their_line(folder):
         assert "line 6" in str(refused.value)
 
 
+def test_a_column_with_the_name_of_a_cell_type_without_expression_must_be_left_out(folder):
+    text = MANIFEST.replace("expression: {kind: matrix, path: rpkm.tsv, column: own}\n", "")
+    text = text.replace("name: toy", "name: liver", 1)
+    (folder / "toy.yaml").write_text(text)
+    with pytest.raises(InputError, match="a column liver, the name of this cell type"):
+        build_store(folder / "toy.yaml", folder / "toy.h5", progress=False)
+    (folder / "toy.yaml").write_text(text.replace("without: [own,", "without: [liver, own,"))
+    build_store(folder / "toy.yaml", folder / "toy.h5", progress=False)
+    assert set(PRIOR) <= set(Store(folder / "toy.h5").genes)
+
+
 def test_genes_without_a_prior_are_counted_and_genes_of_another_kind_refused(folder):
     prior = read_prior(folder / "others.tsv", ["own"])
     genes, _ = toy_tables()
@@ -163,8 +174,10 @@ def test_a_network_learns_from_the_prior_where_marks_say_nothing(stores, tmp_pat
     assert metrics["auc"]["value"] < 0.8
     assert np.isfinite(pd.read_parquet(tmp_path / "run" / "predictions.parquet").score).all()
     assert np.isfinite(predict([tmp_path / "run"], stores / "with.h5").score).all()
-    with pytest.raises(InputError, match="prior expression, which a store does not have") as refused:
+    with pytest.raises(InputError, match="prior expression, which the store does not have") as refused:
         predict([tmp_path / "run"], stores / "without.h5")
-    assert "prior:" in refused.value.fix
+    assert "prior:" in refused.value.fix and "without.h5" in str(refused.value)
+    with pytest.raises(InputError, match="without.h5.*prior expression"):
+        fit([stores / "with.h5", stores / "without.h5"], tmp_path / "no", 1, network, recipe, progress=False)
     with pytest.raises(InputError, match="joint network" if joint else "prior expression"):
         checkpoint.export_published(checkpoint.load(tmp_path / "run"), tmp_path / "x.pt")

@@ -58,6 +58,7 @@ from .predicted_contacts import complete_pcres, contacts_of
 from .published import import_regions
 from .sequence import COMPOSITION, composition_intervals, composition_sums
 from .store import check_bodies, record_store, refuse_finished, write_store
+from .tables import column_names
 from .tracks import bedgraph_intervals, bin_sums, check_chromosomes, coverage
 from ..errors import InputError, naming_file, some
 from ..genome import bare_name, check_assembly, chromosome_fold, read_chrom_sizes
@@ -88,6 +89,14 @@ def genes_of(manifest: Manifest, chrom_sizes: Mapping[str, int]) -> pd.DataFrame
     if prior is None:
         return genes
     path = files_of(prior.path)[0]
+    name = manifest.name
+    if not manifest.expression and name in column_names(path, [prior.gene_id]) and name not in prior.without:
+        raise InputError(
+            f"the prior has a column {name}, the name of this cell type, which is not left out",
+            file=path,
+            place="prior, without",
+            fix=f"add {name} to `prior.without`, together with cells derived from it",
+        )
     return add_prior(genes, read_prior(path, prior.without, prior.gene_id, expression), path)
 
 

@@ -583,6 +583,12 @@ class Store:
 
     def _select_channels(self, channels: Sequence[str], lacking: bool = False) -> None:
         "Read these channels from now on, in this order; those that the store lacks only if this is allowed."
+        if len(set(channels)) < len(channels):
+            raise InputError(
+                f"a channel is named twice: {some(channels, 20)}",
+                file=self.path,
+                fix="name each channel once",
+            )
         unknown = [name for name in channels if name not in self.channels]
         if unknown and not lacking:
             raise InputError(

@@ -272,6 +272,12 @@ class GeneExplainer:
                 f"{self._gene_id} has {len(ranks)} pCREs; there is no pCRE {some(unknown)}",
                 fix="count the pCREs from 1, the strongest contact",
             )
+        if lacking := [mark for mark in marks if mark not in self.store.channels]:
+            raise InputError(
+                f"the store has no {some(lacking)}, so there is nothing to remove",
+                file=self.store.path,
+                fix=f"name marks of the store: {some(self.store.channels, 20)}",
+            )
         batch = switch_off(self._batch, self._model.config.channels, pcres, marks)
         with torch.inference_mode():
             now = self._model.explain(batch)

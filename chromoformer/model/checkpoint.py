@@ -161,6 +161,12 @@ def _read_config(folder: str | Path) -> tuple[ChromoformerConfig, tuple[int, ...
         )
     try:
         content = json.loads(file.read_text())
+        if "model" in content and "network" not in content:
+            raise InputError(
+                f"this is a run of {content['model']}, not of a network",
+                file=file,
+                fix="name a run of a network; `chromoformer evaluate` measures this one",
+            )
         with naming_file(file):
             config = ChromoformerConfig(**content["network"])
             return config, tuple(content["held_out"]), content

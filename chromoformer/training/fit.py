@@ -134,9 +134,10 @@ def check_targets(data: GeneDataset, rows: np.ndarray, task: str, batch_size: in
     unit = _unit(data)
     missing = target < 0 if classifies else ~np.isfinite(target)
     if missing.any():
+        store = data.genes["store"].iloc[rows[missing][0]]
         raise InputError(
             f"{missing.sum()} training genes have no {'label' if classifies else 'expression'}",
-            file=file,
+            file=data.stores[store_names(data.stores).index(store)].path,
             fix=f"give expression{' or labels' if classifies else ''} when the store is built",
         )
     if (target == target[0]).all():
@@ -382,6 +383,11 @@ def _shown(row: dict[str, Any]) -> dict[str, str]:
     return {name: f"{value:.3f}" for name, value in row.items() if name.endswith(endings)}
 
 # %% ../../nbs/training/fit.ipynb #059882dc
+def _steps_of_epoch(recipe: Recipe, genes: int) -> int:
+    "Return the number of batches of an epoch."
+    return genes // recipe.batch_size if recipe.drop_last else -(-genes // recipe.batch_size)
+
+
 def _train_epoch(model, optimiser, average, genes, recipe, seed, history, bar) -> tuple[float, float]:
     "Train once on every training gene; return the last learning rate and the mean loss of the batches."
     model.train()
@@ -389,7 +395,7 @@ def _train_epoch(model, optimiser, average, genes, recipe, seed, history, bar) -
     random = torch.Generator().manual_seed(seed * 1000 + epoch)  # of augmentation
     if model.config.dropout:
         torch.manual_seed(seed * 1000 + epoch)  # the same after a resumption
-    steps = len(rows) // recipe.batch_size if recipe.drop_last else -(-len(rows) // recipe.batch_size)
+    steps = _steps_of_epoch(recipe, len(rows))
     losses, rate = [], 0.0
     batches = loader(
         genes.data, rows, recipe.batch_size, shuffle=True, seed=seed, epoch=epoch, drop_last=recipe.drop_last
@@ -618,7 +624,19 @@ def prepare_run(
         genes = pd.concat([store.genes[["chrom", "fold", "label"]] for store in stores])
         validation = calibration_chroms(genes, held_out, validation)
         _check_start_of_calibration(source, validation)
+    _warn_of_recipe(as_recipe(recipe), config, stores)
     return Prepared(list(stores), held_out, config, as_recipe(recipe), validation, calibrate, source, dtype)
+
+
+def _warn_of_recipe(recipe: Recipe, config: ChromoformerConfig, stores: Sequence[Store]) -> None:
+    "Warn of a recipe that will not teach a network what its settings ask for."
+    all_known = all(set(config.channels) <= set(store.channels) for store in stores)
+    if config.lacking and not recipe.drop_marks and all_known:
+        warnings.warn(
+            "the network may lack marks, but it will not learn to: the recipe hides none (drop_marks is 0), "
+            "and every store has all. Fix: use the recipe whole-gene-lacking, or set drop_marks: 0.3",
+            stacklevel=4,
+        )
 
 
 def _check_start_of_calibration(source: Source | None, validation: Sequence[str]) -> None:
@@ -769,6 +787,12 @@ def _prepare(model, stores, held_out, validation, recipe, device, in_memory, sou
     with naming_file(stores[0].path):
         genes = _Genes(data, *split_genes(data.genes, held_out, validation))
     rows = genes.training
+    if recipe.warm_up >= (steps := recipe.epochs * _steps_of_epoch(recipe, len(rows))):
+        warnings.warn(
+            f"the learning rate rises for {recipe.warm_up} steps, but the training has only {steps}, so it "
+            "will hardly learn. Fix: set a smaller warm_up, smaller batches or more epochs",
+            stacklevel=4,
+        )
     label = torch.as_tensor(data.genes["label"].to_numpy(np.int64, copy=True), device=data.device)
     if recipe.training_median:
         label = label_by_training_median(data, rows)

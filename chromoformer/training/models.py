@@ -17,6 +17,7 @@ import pandas as pd
 import torch
 
 from ..data.batches import GeneDataset
+from ..data.expression import PRIOR
 from ..data.store import Store, open_store, open_stores
 from ..errors import InputError, naming_file, some
 from ..genome import bare_name, same_species
@@ -63,7 +64,9 @@ def assign_genes(held_out: Sequence[tuple[str | Path, Sequence[int]]], fold: np.
         for one in folds:
             if one in owner:
                 raise InputError(
-                    f"fold {one} is held out by {owner[one]}, too", file=name, fix="name one run per fold"
+                    f"fold {one} is held out by {owner[one]}, too",
+                    file=name,
+                    fix="name one run per fold; of a run with several members, name one, as RUN/seed0",
                 )
             owner[one] = name
     return [np.flatnonzero(np.isin(fold, folds)) for _, folds in held_out]
@@ -293,7 +296,8 @@ def check_channels(model_channels: Sequence[str], store_channels: Sequence[str],
         raise InputError(
             f"the model reads the channels {some(model_channels, 20)}; the store {store} has "
             f"{some(store_channels, 20)}",
-            fix="build the store with the model's channels, in its order",
+            fix="give a store with all channels of the model; a network that is to do without some is "
+            "trained as whole-gene-lacking",
         )
 
 
@@ -328,6 +332,12 @@ def as_model_reads(
     UserWarning
         If the store lacks channels of a network that may lack some, or has others that it does not read.
     """
+    if config.prior and not set(PRIOR) <= set(store.genes):
+        raise InputError(
+            "the network reads prior expression, which the store does not have",
+            file=store.path,
+            fix="add `prior: {path: ..., without: [...]}` to the manifest and build the store again",
+        )
     read = _with_channels(config, store)
     return read if config.scale == "depth" else on_common_scale(read, known_scale)
 

@@ -308,9 +308,10 @@ def calibration_of(folders: Sequence[str | Path]) -> Calibration | None:
         That of their run, if they are all its members or its only network; else None.
     """
     own = {Path(folder).resolve() for folder in folders}
-    for run in (min(own), min(own).parent):
-        if own == {member.resolve() for member in checkpoint.members_of(run)}:
-            return read_calibration(run)
+    for run in (min(own).parent, min(own)):
+        members = {member.resolve() for member in checkpoint.members_of(run)}
+        if own == members and (found := read_calibration(run)) is not None:
+            return found
     return None
 
 
@@ -364,7 +365,7 @@ def mean_of_models(table: pd.DataFrame, outputs: Sequence[np.ndarray]) -> pd.Dat
 def evaluate(
     runs: str | Path | Sequence[str | Path], everything: bool = False, draws: int = 500
 ) -> pd.DataFrame:
-    """Measure the predictions of runs on their held-out genes.
+    """Measure the predictions of runs on their held-out genes, of joint networks for both tasks.
 
     Parameters
     ----------
@@ -389,21 +390,36 @@ def evaluate(
     """
     folders = [Path(run) for run in ([runs] if isinstance(runs, str | Path) else runs)]
     rows = []
-    tables = []
-    tasks = set()
-    for folder in folders:
-        table = read_predictions(folder)
-        config, held_out = checkpoint.read_config(folder)
-        table = table[table["target"].notna() & (table["held_out"] | everything)]
-        tables.append(table.assign(run=len(tables)))
-        tasks.add(config.task)
-        rows += _metric_rows(folder.name, ",".join(map(str, held_out)), config.task, tables[-1], draws)
-    if len(folders) > 1 and len(tasks) == 1:
-        together = pd.concat(tables)
-        keys = [key for key in ("gene_id", "store") if key in together]
-        if not together.duplicated(keys).any():  # the runs hold out different genes
-            rows += _metric_rows("all folds", "all", tasks.pop(), together, draws)
+    tables: dict[str, list[pd.DataFrame]] = {}  # by task
+    for number, folder in enumerate(folders):
+        tasks, held_out = _tasks_and_folds(folder)
+        for task in tasks:
+            table = read_predictions(folder, task)
+            table = table[table["target"].notna() & (table["held_out"] | everything)].assign(run=number)
+            tables.setdefault(task, []).append(table)
+            rows += _metric_rows(folder.name, ",".join(map(str, held_out)), task, table, draws)
+    for task, parts in tables.items():
+        if len(parts) == len(folders) > 1:
+            together = pd.concat(parts)
+            keys = [key for key in ("gene_id", "store") if key in together]
+            if not together.duplicated(keys).any():  # the runs hold out different genes
+                rows += _metric_rows("all folds", "all", task, together, draws)
     return pd.DataFrame(rows)
+
+
+def _tasks_and_folds(run: Path) -> tuple[list[str], Sequence[int]]:
+    "Return what a run predicts, a joint network its own task first, and the folds that it held out."
+    file = run / "config.json"
+    if file.is_file():
+        try:
+            content = json.loads(file.read_text())
+        except ValueError:
+            content = {}  # `read_config` says what is wrong
+        if "model" in content and "network" not in content:  # trees, another baseline, or a stack
+            return [content["task"]], content["held_out"]
+    config, held_out = checkpoint.read_config(run)
+    other = "regression" if config.task == "classification" else "classification"
+    return [config.task, other] if config.joint else [config.task], held_out
 
 
 def _metric_rows(run: str, fold: str, task: str, table: pd.DataFrame, draws: int) -> list[dict[str, Any]]:

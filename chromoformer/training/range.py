@@ -100,12 +100,17 @@ def limits_of(numbers: np.ndarray, share: float = SHARE) -> tuple[np.ndarray, np
     Returns
     -------
     low : ndarray, shape (numbers,)
-        Lower limits.
+        Lower limits; NaN for a mark that no gene has.
     high : ndarray, shape (numbers,)
         Upper limits.
     """
     genes = len(numbers)
-    numbers = np.where(np.isfinite(numbers), numbers, np.nanmedian(numbers, 0))
+    known = np.isfinite(numbers)
+    seen = known.any(0)
+    usual = np.array(
+        [np.median(column[own]) if own.any() else 0.0 for column, own in zip(numbers.T, known.T)]
+    )
+    numbers = np.where(known, numbers, usual)
     ascending = np.sort(numbers, 0)
     at_most = np.stack([np.searchsorted(own, column, "right") for own, column in zip(ascending.T, numbers.T)])
     at_least = genes - np.stack(
@@ -113,11 +118,12 @@ def limits_of(numbers: np.ndarray, share: float = SHARE) -> tuple[np.ndarray, np
     )
     extreme = np.minimum(at_most, at_least).min(0)  # genes as extreme as this one, in its most extreme number
     depth = int(np.sort(extreme)[int(share * genes)])  # genes of a smaller rank are outside
-    return ascending[depth - 1], ascending[genes - depth]
+    low, high = ascending[depth - 1], ascending[genes - depth]
+    return np.where(seen, low, np.nan), np.where(seen, high, np.nan)
 
 
 def outside(numbers: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Return which numbers lie outside their limits.
+    """Return which numbers lie outside their limits. A number without limits does, unless it is NaN.
 
     Parameters
     ----------
@@ -132,7 +138,8 @@ def outside(numbers: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarra
         True outside.
     """
     tolerance = 1e-6  # rounding of the limits, as the model folder keeps them
-    return (numbers < low - tolerance) | (numbers > high + tolerance)
+    never_seen = np.isnan(low) & np.isfinite(numbers)
+    return (numbers < low - tolerance) | (numbers > high + tolerance) | never_seen
 
 # %% ../../nbs/training/range.ipynb #e5f29677
 def training_range(data: GeneDataset, rows: np.ndarray) -> dict[str, Any]:
@@ -148,11 +155,15 @@ def training_range(data: GeneDataset, rows: np.ndarray) -> dict[str, Any]:
     Returns
     -------
     dict
-        `genes`, their number, and `limits`: name of the number -> [low, high].
+        `genes`, their number, and `limits`: name of the number -> [low, high], None for a mark that no
+        training gene has.
     """
     low, high = limits_of(numbers_of(data, rows))
     names = names_of_numbers(data.channels, data.batch(rows[:1]).whole is not None)
-    limits = {name: [float(f"{one:.8g}") for one in pair] for name, pair in zip(names, zip(low, high))}
+    limits = {
+        name: [float(f"{one:.8g}") if np.isfinite(one) else None for one in pair]
+        for name, pair in zip(names, zip(low, high))
+    }
     return {"genes": len(rows), "limits": limits}
 
 
@@ -171,5 +182,5 @@ def outside_training(known: Mapping[str, Any], numbers: np.ndarray) -> np.ndarra
     ndarray of bool, shape (genes,)
         True if any number of the gene is outside its limits.
     """
-    low, high = np.array(list(known["limits"].values())).T
+    low, high = np.array(list(known["limits"].values()), float).T
     return outside(numbers, low, high).any(1)

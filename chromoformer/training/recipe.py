@@ -9,7 +9,7 @@ __all__ = ['NETWORKS', 'RECIPES', 'Recipe', 'learning_rate', 'as_recipe', 'publi
 # %% ../../nbs/training/recipe.ipynb #64faf09e
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
@@ -205,6 +205,7 @@ RECIPES = {
 }
 
 
+RECIPES["whole-gene-prior"] = RECIPES["whole-gene-joint"]
 RECIPES["whole-gene-lacking"] = replace(RECIPES["whole-gene-joint"], drop_marks=0.3)
 
 
@@ -254,7 +255,7 @@ def published_network(store: Store) -> ChromoformerConfig:
 def network_and_recipe(
     store: Store,
     network: str | dict[str, Any] | None = None,
-    recipe: str | dict[str, Any] = "published",
+    recipe: str | dict[str, Any] | None = None,
 ) -> tuple[ChromoformerConfig, Recipe]:
     """Return the network and the recipe that a configuration file describes.
 
@@ -265,8 +266,10 @@ def network_and_recipe(
     network : str, dict or None
         A name in `NETWORKS`, or the settings that differ from the network named by the key `base`
         ("published" if it is left out). None is the published network.
-    recipe : str or dict
-        A name in `RECIPES`, or the settings that differ from the published recipe.
+    recipe : str, dict or None
+        A name in `RECIPES`, or the settings that differ from the recipe named by the key `base` ("published"
+        if it is left out). None is the recipe with the name of the network, if there is one, else the
+        published one.
 
     Returns
     -------
@@ -281,7 +284,7 @@ def network_and_recipe(
         If a name or a setting is unknown, or a value does not fit.
     """
     changes = {"base": network} if isinstance(network, str) else network or {}
-    for settings, kinds in ((changes, dict), (recipe, str | dict)):
+    for settings, kinds in ((changes, dict), (recipe, str | dict | None)):
         if not isinstance(settings, kinds):
             raise InputError(
                 f"expected settings, found {settings!r}",
@@ -297,7 +300,17 @@ def network_and_recipe(
         )
     values = _with_changes(published_network(store).to_dict(), NETWORKS[base])
     values = _with_changes(values, {name: value for name, value in changes.items() if name != "base"})
-    return ChromoformerConfig(**values), as_recipe(recipe) if isinstance(recipe, str) else Recipe(**recipe)
+    if recipe is None:
+        recipe = base if base in RECIPES else "published"
+    return ChromoformerConfig(**values), _recipe_from(recipe)
+
+
+def _recipe_from(recipe: str | dict[str, Any]) -> Recipe:
+    "Return a recipe that is named, or differs from a named one."
+    if isinstance(recipe, str):
+        return as_recipe(recipe)
+    own = {name: value for name, value in recipe.items() if name != "base"}
+    return Recipe(**asdict(as_recipe(recipe.get("base", "published"))) | own)
 
 
 def _with_changes(settings: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -343,9 +356,13 @@ def network_for(
         return replace(config, channels=tuple(dict.fromkeys(names)))
     for store in stores:
         if unknown := [name for name in config.channels if name not in store.channels]:
+            chosen = config.channels != stores[0].channels
             raise InputError(
                 f"the store has no channel {some(unknown)}; it has {some(store.channels, 20)}",
                 file=store.path,
-                fix="correct `channels` in the network's configuration, or leave it out",
+                fix="correct `channels` in the network's configuration, or leave it out"
+                if chosen
+                else "read only channels that all stores have (`channels` of the network, or --channels), or "
+                "train the network whole-gene-lacking",
             )
     return config

@@ -130,7 +130,14 @@ def _reads(config: ChromoformerConfig) -> str:
     sizes = ", ".join(map(str, config.bin_sizes))
     span = "the promoter window and the whole gene" if config.span == "gene" else "the promoter window"
     pcres = f"and at most {config.max_pcres} pCREs" if config.max_pcres else "no pCREs"
-    return f"{', '.join(config.channels)} in {span} ({config.window:,} bp; bins of {sizes} bp), {pcres}"
+    more = [f"{', '.join(config.channels)} in {span} ({config.window:,} bp; bins of {sizes} bp), {pcres}"]
+    if config.lacking:
+        more.append("any of the marks may be lacking")
+    if config.scale != "depth":
+        more.append(f"depths as {config.scale}s of a common scale")
+    if config.prior:
+        more.append("prior expression of each gene in other cell types")
+    return "; ".join(more)
 
 
 def _networks(settings: Mapping[str, Any]) -> str:
@@ -138,6 +145,8 @@ def _networks(settings: Mapping[str, Any]) -> str:
     if "seeds" not in settings:
         return f"1 (seed {settings['seed']})"
     seeds = settings["seeds"]
+    if len(seeds) == 1:
+        return f"1 (seed {seeds[0]})"
     return f"{len(seeds)}, averaged (seeds {', '.join(map(str, seeds))}); `score_sd` is their spread"
 
 
