@@ -510,7 +510,7 @@ def test_a_missing_manifest_and_a_missing_file_of_a_manifest_are_reported(folder
         ("head_width: 8", "bin_sizes: [2000, 300]", "bin_sizes"),
         ("head_width: 8", "bin_sizes: 2000", "bin_sizes"),
         ("head_width: 8", "window: 20000", "20000"),
-        ("head_width: 8", "channels: [A, B]", "'A', 'B'"),
+        ("head_width: 8", "channels: [A, B]", "no channel A, B"),
         ("learning_rate: 1.0e-3", "learning_rate: 1e-3", "1.0e-3"),
         ("{epochs", "{epochs: [", "YAML"),
     ],
@@ -521,7 +521,7 @@ def test_a_mistake_in_a_configuration_is_reported_with_its_key(toy_store, tmp_pa
     config.write_text(TINY.replace(old, new, 1))
     fits = says not in (
         "20000",
-        "'A', 'B'",
+        "no channel A, B",
     )  # the configuration alone shows the mistake, without the store
     refused(
         tmp_path,
@@ -881,7 +881,8 @@ def test_settings_that_do_not_fit_a_checkpoint_are_refused(weights):
 
 
 def test_a_model_that_does_not_fit_the_store_is_refused(toy_store, toy_runs, folder, tmp_path):
-    manifest(folder, channels=yaml.safe_load((folder / "cellA.ctcf.yaml").read_text())["channels"])
+    channels = yaml.safe_load((folder / "cellA.yaml").read_text())["channels"]
+    manifest(folder, channels=channels[:6])
     store = builds(folder)[0].path
     refused(
         tmp_path,
@@ -890,11 +891,11 @@ def test_a_model_that_does_not_fit_the_store_is_refused(toy_store, toy_runs, fol
         store,
         "--out",
         tmp_path / "p.csv",
-        says=[toy_runs[0], store, "CTCF"],
+        says=[toy_runs[0], store, channels[6]["name"]],
     )
     manifest(
         folder,
-        channels=yaml.safe_load((folder / "cellA.yaml").read_text())["channels"][:7],
+        channels=channels[:7],
         window=20_000,
         contacts={"kind": "none"},
     )
