@@ -179,5 +179,9 @@ def test_a_network_learns_from_the_prior_where_marks_say_nothing(stores, tmp_pat
     assert "prior:" in refused.value.fix and "without.h5" in str(refused.value)
     with pytest.raises(InputError, match="without.h5.*prior expression"):
         fit([stores / "with.h5", stores / "without.h5"], tmp_path / "no", 1, network, recipe, progress=False)
+    store = Store(stores / "with.h5")
+    other_unit = store.replace(genes=store.genes.assign(**{name: store.genes[name] + 10 for name in PRIOR}))
+    with pytest.warns(UserWarning, match="mean prior expression is 1.* check that both are in the same unit"):
+        predict([tmp_path / "run"], other_unit, progress=False)
     with pytest.raises(InputError, match="joint network" if joint else "prior expression"):
         checkpoint.export_published(checkpoint.load(tmp_path / "run"), tmp_path / "x.pt")

@@ -23,7 +23,7 @@ from ..errors import InputError, naming_file, some
 from ..genome import bare_name, same_species
 from ..model import checkpoint
 from ..model.config import ChromoformerConfig
-from ..model.network import Chromoformer
+from ..model.network import Chromoformer, PriorExpression
 from .common_scale import on_common_scale
 from .scale import warn_of_other_scale
 
@@ -379,10 +379,26 @@ def compare_scales(model: Chromoformer, stores: Sequence[Store]) -> None:
     Warns
     -----
     UserWarning
-        For each store with such channels, see `training.scale`.
+        For each store with such channels, see `training.scale`, or with prior expression in another unit.
     """
     for store in stores:
         warn_of_other_scale(model.training_signal, store, depth=model.config.scale == "depth")
+        if model.prior is not None and model.training_signal is not None:
+            _warn_of_other_prior(model.prior, store)
+
+
+def _warn_of_other_prior(trained: PriorExpression, store: Store) -> None:
+    "Warn if the usual expression of a store's genes is far from that of the training genes."
+    if PRIOR[0] not in store.genes:
+        return
+    here = float(store.genes[PRIOR[0]].mean())
+    there, spread = (float(trained.get_buffer(name)[0]) for name in ("mean", "deviation"))
+    if abs(here - there) > spread:
+        warnings.warn(
+            f"{store.path}: the mean prior expression is {here:.1f} in log2, and {there:.1f} in the training "
+            "genes; check that both are in the same unit",
+            stacklevel=4,
+        )
 
 
 def dataset_for(
