@@ -1,5 +1,6 @@
 """The command line: every command does its job, prints what it did, and exits with 0 or 2."""
 
+import contextlib
 import json
 import os
 import re
@@ -406,8 +407,12 @@ def test_stopped_command_prints_that_it_can_continue(toy_store, tiny, tmp_path):
         waiting = time.monotonic() + 60
         while not (tmp_path / "run" / "state.pt").exists() and time.monotonic() < waiting:
             time.sleep(0.02)
-        training.send_signal(signal.SIGINT)
-        _, errors = training.communicate(timeout=60)
+        errors = ""
+        for last in (False, False, True):  # Python loses a signal that arrives in a finaliser
+            training.send_signal(signal.SIGINT)
+            with contextlib.suppress(*() if last else (subprocess.TimeoutExpired,)):
+                _, errors = training.communicate(timeout=20)
+                break
     assert training.returncode == 130 and "Traceback" not in errors
     assert "the same command continues" in errors
 
