@@ -220,7 +220,7 @@ def freeze_parts(model: Chromoformer, parts: Sequence[str], new: Collection[str]
         parameters[name].requires_grad_(False)
     return frozen
 
-# %% ../../nbs/training/start.ipynb #f3b849bb
+# %% ../../nbs/training/start.ipynb #5e1d0a02
 def recipe_of(model: str | Path) -> Recipe:
     """Return the recipe that a model was trained with.
 
@@ -238,7 +238,7 @@ def recipe_of(model: str | Path) -> Recipe:
         return as_recipe("published")
     return Recipe(**settings_of(model)["recipe"])
 
-
+# %% ../../nbs/training/start.ipynb #f3b849bb
 @dataclass(frozen=True)
 class Source:
     """A model that training starts from.
