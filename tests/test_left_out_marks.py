@@ -16,7 +16,7 @@ from chromoformer.interpret.perturbation import perturb, scan
 from chromoformer.model import checkpoint
 from chromoformer.training.fit import fit
 from chromoformer.training.predict import predict
-from chromoformer.training.recipe import Recipe, network_and_recipe
+from chromoformer.training.recipe import Recipe, network_and_recipe, network_for
 
 RECIPE = Recipe(epochs=1, batch_size=32)
 BLOCK = {"layers": 1, "heads": 2, "width": 16, "attention_width": 16, "feed_forward_width": 16}
@@ -96,3 +96,12 @@ def test_the_command_leaves_out_marks_and_later_commands_need_no_option(store, t
         app, ["train", str(store), "--out", str(tmp_path / "no"), "--channels", "H3K99me9"]
     )
     assert wrong.exit_code != 0 and not (tmp_path / "no").exists()
+
+
+def test_a_network_that_may_lack_marks_leaves_out_those_that_were_not_chosen(store):
+    lacking = {"base": "whole-gene-lacking"}
+    every, _ = network_and_recipe(Store(store), lacking)
+    chosen, _ = network_and_recipe(Store(store), lacking | {"channels": [MARKS[1]]})
+    assert network_for([Store(store)], every, None).channels == MARKS
+    assert network_for([Store(store)], chosen, None).channels == (MARKS[1],)
+    assert network_for([Store(store, MARKS[:1]), Store(store)], every, None).channels == MARKS

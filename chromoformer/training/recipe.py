@@ -345,12 +345,14 @@ def network_for(
     ------
     InputError
         If the network reads channels that a store does not have. One that may lack channels reads those of
-        all stores.
+        all stores, unless some of the first store's were left out.
     """
     values = (config or published_network(stores[0])).to_dict()
     if task is not None:
         values["task"] = task
     config = ChromoformerConfig(**values)
+    if config.lacking and set(config.channels) < set(stores[0].channels):
+        return config  # some were left out on purpose
     if config.lacking:
         names = [name for channels in (config.channels, *(s.channels for s in stores)) for name in channels]
         return replace(config, channels=tuple(dict.fromkeys(names)))

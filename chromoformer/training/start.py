@@ -284,8 +284,8 @@ class Source:
         """
         if config is None:
             config = self.network.config
-            if not config.lacking:
-                config = replace(config, channels=stores[0].channels)
+            known = config.channels if config.lacking else ()  # and new ones of the store
+            config = replace(config, channels=tuple(dict.fromkeys([*known, *stores[0].channels])))
         return network_for(stores, config, task)
 
     def apply(self, model: Chromoformer) -> bool:
