@@ -531,7 +531,6 @@ def train(
     from chromoformer.training.fit import fit
     from chromoformer.training.members import fit_members
     from chromoformer.training.recipe import network_and_recipe
-    from chromoformer.training.run_folder import is_complete
     from chromoformer.training.start import recipe_of
 
     if keep and force:
@@ -549,7 +548,7 @@ def train(
         chosen = None  # that of the model
     runs = [out / f"fold{k}" if fold == "all" else out for k in folds]
     for k, run in zip(folds, runs):
-        complete = is_complete(run) and not force
+        earlier = _finished(run)
         start = _start(init, k, freeze, marks)
         options: dict[str, Any] = {"seed": seed} if seeds is None else {"seeds": range(seed, seed + seeds)}
         metrics = (fit if seeds is None else fit_members)(
@@ -569,11 +568,17 @@ def train(
             keep=keep or fold == "all",
             **options,
         )
-        state = f"fold {k}: complete already" if complete else f"fold {k}"
+        state = f"fold {k}: complete already" if _finished(run) == earlier else f"fold {k}"
         _print(f"{state}, held-out genes: {format_metrics(metrics)}  ->  {run}")
     _print(f"Next: chromoformer evaluate {' '.join(map(str, runs))}")
 
 # %% ../nbs/cli.ipynb #391cd8a0
+def _finished(run: Path) -> int | None:
+    "Return when a run was finished, in ns; None if it is not."
+    file = run / "metrics.json"
+    return file.stat().st_mtime_ns if file.is_file() else None
+
+
 def _folds_to_hold_out(stores: list[Any], fold: str) -> list[int]:
     "Return the folds that `--fold` names, among those of the genes."
     from chromoformer.errors import InputError
@@ -658,6 +663,12 @@ def predict(
     coverage: Annotated[
         float, typer.Option(help="Share of genes in their prediction interval, for calibrated regressors.")
     ] = 0.9,
+    manifest: Annotated[
+        Path | None, typer.Option(help="Manifest of the store, for whole-gene trees and GC-MERGE.")
+    ] = None,
+    trained_manifest: Annotated[
+        Path | None, typer.Option(help="Manifest of the store that whole-gene trees were trained on.")
+    ] = None,
     device: Device = "cpu",
     threads: Threads = None,
     dtype: Precision = DType.float32,
@@ -666,15 +677,16 @@ def predict(
 ):
     """Predict every gene of a store.
 
-    With the runs of several folds, each gene is predicted by the run that held it out. Several seeds of a
+    The runs can be networks, baselines or combinations by `stack`. With the runs of several folds, each gene
+    is predicted by the run that held it out. Several seeds of a
     fold are averaged: `score` is the mean of `n_models` runs, and `score_sd` their standard deviation.
     Calibrated runs add `probability`, or `low` and `high`, the limits of a prediction interval.
     `outside_training` flags genes unlike those that the model was trained on.
     """
     torch_type = _set_up_torch(threads, dtype, device)
+    from chromoformer.baselines.stack import predict_runs
     from chromoformer.errors import InputError
     from chromoformer.provenance import refuse_existing
-    from chromoformer.training.predict import predict as run
 
     *models, store = models_and_store
     if not models:
@@ -686,11 +698,13 @@ def predict(
         raise InputError("a folder, not a store", file=store, fix="give the models first and the store last")
     _check_ending(out, ".parquet", ".csv")
     refuse_existing(out, force)
-    table = run(
+    table = predict_runs(
         models,
         store,
         task=task and task.value,
         coverage=coverage,
+        manifest=manifest,
+        trained_manifest=trained_manifest,
         device=device,
         dtype=torch_type,
         in_memory=not low_memory,
@@ -708,8 +722,8 @@ def predict(
     _print(
         f"{out}: {len(table):,} genes, {int(table['held_out'].sum()):,} of them held out by the model that "
         "predicts them.",
-        "Next: compare `score` with `target` for the genes with `held_out`, or explain one gene with "
-        f"chromoformer explain {' '.join(map(str, models))} {store} GENE --out gene.png",
+        "Next: compare `score` with `target` for the genes with `held_out`, or explain one gene "
+        f"of networks with chromoformer explain {' '.join(map(str, models))} {store} GENE --out gene.png",
     )
 
 # %% ../nbs/cli.ipynb #249e8004

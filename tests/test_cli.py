@@ -381,6 +381,24 @@ def test_keep_trains_a_run_that_is_missing(toy_store, tiny, tmp_path):
     assert "complete already" in succeed(*command).out
 
 
+def test_a_member_that_is_added_is_not_complete_already(toy_store, tiny, tmp_path):
+    command = [
+        "train",
+        toy_store,
+        "--fold",
+        1,
+        "--out",
+        tmp_path / "run",
+        "--config",
+        tiny,
+        "--keep",
+        "--seeds",
+    ]
+    succeed(*command, 1)
+    assert "complete already" not in succeed(*command, 2).out
+    assert "complete already" in succeed(*command, 2).out
+
+
 def test_seeds_of_a_fold_are_averaged_by_predict(toy_runs, toy_store, tiny, tmp_path):
     seed = tmp_path / "seed1"
     succeed("train", toy_store, "--fold", 1, "--seed", 1, "--out", seed, "--config", tiny)

@@ -1,6 +1,7 @@
 """A combination of runs learns its weights from genes that none of them was trained on."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -9,10 +10,11 @@ from command_line import succeed
 from helpers import SMALL, toy_tables, write_toy_store
 
 from chromoformer import baselines
-from chromoformer.baselines.stack import stack, stack_weights
+from chromoformer.baselines.stack import predict_runs, stack, stack_weights
 from chromoformer.errors import InputError
 from chromoformer.provenance import verify
 from chromoformer.training.fit import fit
+from chromoformer.training.members import fit_members
 from chromoformer.training.recipe import Recipe
 
 QUICK = Recipe(epochs=2, batch_size=16, learning_rate=2e-3)
@@ -102,3 +104,87 @@ def test_the_command_combines_runs(runs, tmp_path):
     assert out.startswith("weights ") and "AUC" in out
     assert (tmp_path / "both" / "calibration.json").exists()
     succeed("stack", *runs, "--out", tmp_path / "both", "--force")
+
+
+@pytest.fixture(scope="module")
+def other_store(tmp_path_factory):
+    "A second cell type: other signal, the same genes."
+    genes, pcres = toy_tables(per_chrom=60)
+    return write_toy_store(
+        tmp_path_factory.mktemp("other") / "other.h5", genes=genes, pcres=pcres, learnable=False
+    )
+
+
+def test_a_combination_predicts_another_store(runs, other_store, tmp_path):
+    stack(runs, tmp_path / "both")
+    weights = json.loads((tmp_path / "both" / "config.json").read_text())["weights"]
+    network = predict_runs(runs[0], other_store, progress=False)
+    linear = baselines.predict(runs[1], other_store)
+    both = predict_runs(tmp_path / "both", other_store, progress=False)
+    expected = weights[0] * network["score"] + weights[1] * linear["score"]
+    assert np.allclose(both["score"], expected, atol=1e-6)
+    assert np.abs(both["score"] - predictions(tmp_path / "both")["score"]).max() > 0.01
+    assert both["probability"].between(0, 1).all()
+    assert both["outside_training"].equals(network["outside_training"])
+
+
+def test_a_combination_predicts_its_own_store_as_it_did(runs, store, tmp_path):
+    stack(runs, tmp_path / "both")
+    again, kept = predict_runs(tmp_path / "both", store, progress=False), predictions(tmp_path / "both")
+    for name in ("target", "score", "probability"):
+        assert np.allclose(again[name], kept[name], atol=1e-5)
+    assert again["held_out"].equals(kept["held_out"])
+
+
+def test_combinations_of_several_folds_predict_out_of_fold(store, tmp_path):
+    for fold, left_out in ((1, ["chr7"]), (2, ["chr2"])):
+        out = tmp_path / f"fold{fold}"
+        fit_members(
+            store,
+            out / "net",
+            fold,
+            SMALL,
+            QUICK,
+            seeds=[0, 1],
+            calibrate="platt",
+            progress=False,
+            validation=left_out,
+        )
+        baselines.fit("logistic regression", store, out / "linear", fold, leave_out=left_out, progress=False)
+        stack([out / "net", out / "linear"], out / "both")
+    folds = [tmp_path / "fold1" / "both", tmp_path / "fold2" / "both"]
+    table = predict_runs(folds, store, progress=False)
+    assert table["held_out"].all() and set(table["fold"]) == {1, 2}
+    for fold, run in zip((1, 2), folds, strict=True):
+        kept = predictions(run).query("held_out").set_index("gene_id")["score"]
+        part = table[table["fold"] == fold].set_index("gene_id")["score"]
+        assert np.allclose(part, kept[part.index], atol=1e-5) and len(part) == len(kept)
+
+
+def test_a_combination_moves_with_its_runs(runs, store, tmp_path):
+    for run in runs:
+        shutil.copytree(run, tmp_path / "here" / run.name)
+    stack([tmp_path / "here" / run.name for run in runs], tmp_path / "here" / "both")
+    (tmp_path / "here").rename(tmp_path / "there")
+    assert len(predict_runs(tmp_path / "there" / "both", store, progress=False)) == len(predictions(runs[0]))
+    shutil.rmtree(tmp_path / "there" / "linear")
+    with pytest.raises(InputError, match="linear, a run of this combination, is missing"):
+        predict_runs(tmp_path / "there" / "both", store, progress=False)
+
+
+def test_runs_of_two_kinds_or_another_task_are_not_predicted_with(runs, store, tmp_path):
+    with pytest.raises(InputError, match="is a network; .* is a baseline"):
+        predict_runs(runs, store, progress=False)
+    stack(runs, tmp_path / "both")
+    for run in (runs[1], tmp_path / "both"):
+        with pytest.raises(InputError, match="predicts classification only"):
+            predict_runs(run, store, task="regression", progress=False)
+
+
+def test_the_command_predicts_with_a_combination_and_a_baseline(runs, other_store, tmp_path):
+    stack(runs, tmp_path / "both")
+    for run in (tmp_path / "both", runs[1]):
+        out = tmp_path / f"{run.name}.csv"
+        assert "genes" in succeed("predict", run, other_store, "--out", out).out
+        expected = predict_runs(run, other_store, progress=False)["score"]
+        assert np.allclose(pd.read_csv(out)["score"], expected, atol=1e-6)
