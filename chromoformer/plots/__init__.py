@@ -35,6 +35,7 @@ from .style import (
     RED,
     SKY,
     STYLE,
+    as_table,
     new_axis,
     save,
     signed,
