@@ -666,6 +666,10 @@ def predict(
     manifest: Annotated[
         Path | None, typer.Option(help="Manifest of the store, for whole-gene trees and GC-MERGE.")
     ] = None,
+    trained_with: Annotated[
+        Path | None,
+        typer.Option(help="Store that linear models and trees were trained on, if it has moved."),
+    ] = None,
     trained_manifest: Annotated[
         Path | None, typer.Option(help="Manifest of the store that whole-gene trees were trained on.")
     ] = None,
@@ -684,8 +688,10 @@ def predict(
     `outside_training` flags genes unlike those that the model was trained on.
     """
     torch_type = _set_up_torch(threads, dtype, device)
-    from chromoformer.baselines.stack import predict_runs
+    from chromoformer.baselines.stack import kind_of, predict_runs
+    from chromoformer.data.store import Store
     from chromoformer.errors import InputError
+    from chromoformer.model.checkpoint import members_of
     from chromoformer.provenance import refuse_existing
 
     *models, store = models_and_store
@@ -704,6 +710,7 @@ def predict(
         task=task and task.value,
         coverage=coverage,
         manifest=manifest,
+        trained_with=trained_with,
         trained_manifest=trained_manifest,
         device=device,
         dtype=torch_type,
@@ -715,15 +722,20 @@ def predict(
         _print(f"{most} runs of a fold are averaged; the mean of score_sd is {table['score_sd'].mean():.3f}.")
     if "outside_training" in table:
         share = table["outside_training"].mean()
-        _print(f"outside_training: {share:.1%} of the genes; of the training genes, it is 1%.")
+        _print(f"outside_training: {share:.1%} of the genes; of the training genes, at most 1%.")
     if "probability" in table or "low" in table:
         what = "probability is" if "probability" in table else f"low and high ({coverage:.0%}) are"
         _print(f"{what} calibrated for the cell types that the model was trained on, not for others.")
+    without = len(Store(store).genes) - len(table)
+    left_out = f"; {without:,} genes of folds that no model held out are left out" if without else ""
+    compare = "Next: compare `score` with `target` for the genes with `held_out`"
+    if kind_of(models[0]) == "network":
+        each = " ".join(str(members_of(model)[0]) for model in models)
+        compare += f", or explain one gene with chromoformer explain {each} {store} GENE --out gene.png"
     _print(
         f"{out}: {len(table):,} genes, {int(table['held_out'].sum()):,} of them held out by the model that "
-        "predicts them.",
-        "Next: compare `score` with `target` for the genes with `held_out`, or explain one gene "
-        f"of networks with chromoformer explain {' '.join(map(str, models))} {store} GENE --out gene.png",
+        f"predicts them{left_out}.",
+        compare,
     )
 
 # %% ../nbs/cli.ipynb #249e8004
@@ -764,13 +776,18 @@ def stack(
     All runs must have left out the same chromosomes of the training folds: networks with --calibrate,
     baselines with `leave_out` in Python.
     """
+    import json
+
     from chromoformer.baselines.stack import stack as combine
     from chromoformer.metrics import format_metrics
 
     metrics = combine(list(runs), out, task=task and task.value, method=calibrate.value, force=force)
     weights = [f"{entry['value']:.2f}" for name, entry in metrics.items() if name.startswith("weight ")]
+    chroms = ", ".join(json.loads((out / "config.json").read_text())["validation"])
+    genes = metrics["genes of the weights"]["value"]
     _print(
-        f"weights {', '.join(weights)}; held-out genes: {format_metrics(metrics)}  ->  {out}",
+        f"weights {', '.join(weights)}, from {genes:,} genes of chromosome {chroms}; held-out genes: "
+        f"{format_metrics(metrics)}  ->  {out}",
         f"Next: chromoformer collect {' '.join(map(str, runs))} {out} --out results.csv",
     )
 
@@ -789,6 +806,7 @@ def evaluate(
     The intervals cover genes, in blocks of neighbours, not the noise of training. For runs that hold out
     different folds, "all folds" is the mean over the runs.
     """
+    from chromoformer.baselines.stack import kind_of
     from chromoformer.errors import counted
     from chromoformer.provenance import refuse_existing
     from chromoformer.training.predict import evaluate as run
@@ -800,7 +818,8 @@ def evaluate(
     if out is not None:
         _write_table(table, out)
         typer.echo(f"{out}: {counted(len(table), 'metric')}.")
-    _print(f"Next: chromoformer predict {' '.join(map(str, runs))} STORE.h5 --out predictions.csv")
+    alike = [str(run) for run in runs if kind_of(run) == kind_of(runs[-1])]
+    _print(f"Next: chromoformer predict {' '.join(alike)} STORE.h5 --out predictions.csv")
 
 # %% ../nbs/cli.ipynb #c11a000a
 @app.command(

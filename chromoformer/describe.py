@@ -7,6 +7,7 @@ __all__ = ['Description', 'describe_store', 'describe_model', 'describe']
 
 # %% ../nbs/describe.ipynb #664dbee7
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def _input(entry: dict[str, Any]) -> str:
 
 # %% ../nbs/describe.ipynb #de5c0003
 def describe_model(folder: Path) -> str:
-    """Describe the network of a model or run folder, and the training and metrics of a run.
+    """Describe the model of a model or run folder, and the training and metrics of a run.
 
     Parameters
     ----------
@@ -102,6 +103,9 @@ def describe_model(folder: Path) -> str:
     InputError
         If the folder contains no model.
     """
+    file = folder / "config.json"
+    if file.is_file() and "model" in (settings := json.loads(file.read_text())):
+        return _describe_run(folder, settings)
     config, held_out = checkpoint.read_config(folder)
     resolutions = ", ".join(map(str, config.bin_sizes))
     lines = [
@@ -132,6 +136,28 @@ def describe_model(folder: Path) -> str:
         lines.append(f"  held-out    {format_metrics(json.loads((folder / 'metrics.json').read_text()))}")
     elif (folder / "state.pt").exists() or members != [folder]:
         lines.append("  this run is not complete; run its `train` command again to continue")
+    return "\n".join(lines)
+
+
+def _describe_run(folder: Path, settings: Mapping[str, Any]) -> str:
+    "Describe the run of a baseline, or a combination of runs."
+    name = "combination of runs" if settings["model"] == "stack" else settings["model"]
+    lines = [
+        f"{folder}: {name}, {settings['task']}",
+        f"  held out    fold {', '.join(map(str, settings['held_out']))}",
+    ]
+    if "channels" in settings:
+        lines.append(f"  channels    {', '.join(settings['channels'])}")
+    if "stores" in settings:
+        lines.append(f"  trained on  {', '.join(Path(store).name for store in settings['stores'])}")
+    for run, weight in zip(settings.get("runs", ()), settings.get("weights", ())):
+        lines.append(f"  weight      {weight:.2f}  {Path(run).name}")
+    if left_out := [*settings.get("leave_out", ()), *settings.get("validation", ())]:
+        lines.append(f"  left out    chromosome {', '.join(map(str, left_out))}")
+    if (folder / "metrics.json").exists():
+        lines.append(f"  held-out    {format_metrics(json.loads((folder / 'metrics.json').read_text()))}")
+    else:
+        lines.append("  this run is not complete")
     return "\n".join(lines)
 
 

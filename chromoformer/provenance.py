@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PACKAGES', 'File', 'sha256', 'file_record', 'atomic_path', 'folder_of', 'write_json', 'refuse_existing', 'versions',
-           'code_version', 'machine', 'Stopwatch', 'record', 'read_record', 'verify', 'numbered']
+           'code_version', 'machine', 'Stopwatch', 'record', 'read_record', 'verify', 'input_path', 'numbered']
 
 # %% ../nbs/provenance.ipynb #7e616775
 import contextlib
@@ -534,7 +534,7 @@ def verify(path: str | Path, hashes: dict[str, str] | None = None) -> list[str]:
         file = folder / output.get("path", output["name"])
         problems += _hash_problem(file, output, hashes) if file.exists() else [f"{file}: missing"]
     for entry in content["inputs"].values():
-        file = _input_path(folder, entry)
+        file = input_path(folder, entry)
         if file:
             problems += _hash_problem(file, entry, hashes, "input, ")
     return problems
@@ -554,8 +554,22 @@ def _hash_problem(file: Path, entry: Mapping[str, Any], hashes: dict[str, str], 
     ]
 
 
-def _input_path(folder: Path, entry: Mapping[str, Any]) -> Path | None:
-    "Return where an input of a record in this folder is now; None if it is not found."
+def input_path(folder: str | Path, entry: Mapping[str, Any]) -> Path | None:
+    """Return where an input of a record is now.
+
+    Parameters
+    ----------
+    folder : path
+        Folder of the record.
+    entry : mapping
+        The input in the record, one of its `inputs`.
+
+    Returns
+    -------
+    Path or None
+        The file at the same place relative to the record, or at its old path; None if it is at neither.
+    """
+    folder = Path(folder)
     places = [folder / entry["relative"]] if "relative" in entry else []
     return next((place for place in [*places, Path(entry["path"])] if place.is_file()), None)
 

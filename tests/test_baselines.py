@@ -10,7 +10,7 @@ import pandas as pd
 import pyBigWig
 import pytest
 import torch
-from helpers import write_toy_store
+from helpers import toy_tables, write_toy_store
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.metrics import roc_auc_score
 
@@ -439,7 +439,7 @@ def test_whole_gene_trees_predict_another_cell_type_when_they_get_both_manifests
     both = again.merge(stored, on="gene_id", suffixes=("", "_stored"))
     assert len(both) == len(again) and np.allclose(both["score"], both["score_stored"])
     copy = shutil.copy(toy_store, tmp_path / "elsewhere.h5")
-    with pytest.raises(InputError, match="the manifest of its training store is missing"):
+    with pytest.raises(InputError, match="needs the manifest of its training store"):
         baselines.predict(runs, copy, manifest=toy / "cellA.yaml")
     there = baselines.predict(runs, copy, manifest=toy / "cellA.yaml", trained_manifest=toy / "cellA.yaml")
     assert np.allclose(there["score"], again["score"])
@@ -449,6 +449,58 @@ def test_whole_gene_trees_predict_another_cell_type_when_they_get_both_manifests
     fewer = manifest.model_copy(update={"channels": manifest.channels[1:]})
     with pytest.raises(InputError, match="give the manifest that the store was built from"):
         baselines.predict(runs, toy_store, manifest=fewer)
+
+
+@pytest.mark.parametrize("name", ["whole-gene trees", "GC-MERGE"])
+def test_the_manifest_of_another_cell_type_is_refused(name, toy_store, tmp_path):
+    "Channels and files have the same names, so only the content differs."
+    simulate(tmp_path / "other", genes=60, cell_types=["cellA"], seed=1, progress=False)
+    with pytest.raises(InputError, match="is not the file .* that the store was built from"):
+        baselines.fit(
+            name, toy_store, tmp_path / "run", 1, manifest=tmp_path / "other" / "cellA.yaml", progress=False
+        )
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_shallow_model_is_fitted_again_on_its_own_training_store_only(tmp_path):
+    "Another store at the same place, a missing one, and one that was named wrongly."
+    place = tmp_path / "stores" / "cell.h5"
+    place.parent.mkdir()
+    genes, pcres = toy_tables(per_chrom=40)
+    write_toy_store(place, seed=0, genes=genes, pcres=pcres)
+    new = write_toy_store(tmp_path / "new.h5", seed=2, genes=genes, pcres=pcres)
+    run = tmp_path / "run"
+    baselines.fit("logistic regression", place, run, 1, progress=False)
+    expected = baselines.predict(run, new)["score"]
+    shutil.copy(place, tmp_path / "moved.h5")
+    shutil.copy(new, place)
+    with pytest.raises(InputError, match="other content"):
+        baselines.predict(run, new)
+    place.unlink()
+    with pytest.raises(InputError, match=r"cell\.h5 is missing") as refused:
+        baselines.predict(run, new)
+    assert str(run) in str(refused.value) and "--trained-with" in str(refused.value)
+    with pytest.raises(InputError, match="other content"):
+        baselines.predict(run, new, trained_with=new)
+    assert np.allclose(baselines.predict(run, new, trained_with=tmp_path / "moved.h5")["score"], expected)
+
+
+def test_a_shallow_model_of_some_channels_is_fitted_again_on_these(store, tmp_path):
+    other = write_toy_store(tmp_path / "other.h5", seed=1)
+    some = Store(store).channels[1:3]
+    baselines.fit("logistic regression", Store(store, some), tmp_path / "run", 1, progress=False)
+    there = baselines.predict(tmp_path / "run", Store(other, some))
+    assert there["score"].between(0, 1).all() and there["score"].std() > 0
+
+
+def test_runs_of_two_tasks_are_not_joined(store, tmp_path):
+    for task, fold, name in (
+        ("classification", 1, "logistic regression"),
+        ("regression", 2, "ridge regression"),
+    ):
+        baselines.fit(name, store, tmp_path / f"fold{fold}", fold, task=task, progress=False)
+    with pytest.raises(InputError, match="cannot be joined in one table"):
+        baselines.predict([tmp_path / "fold1", tmp_path / "fold2"], store)
 
 
 def test_the_graph_is_built_from_tracks_and_contacts(toy, toy_store, tmp_path):

@@ -160,7 +160,7 @@ def test_foreign_marks_are_named_and_a_store_without_any_known_mark_is_refused(f
 def test_other_networks_refuse_a_store_that_lacks_a_mark(folder, tmp_path):
     plain = replace(LACKING, lacking=False)
     fit(folder / "both.h5", tmp_path / "run", 1, plain, replace(HIDING, epochs=1), progress=False)
-    with pytest.raises(InputError, match="the model reads the channels"):
+    with pytest.raises(InputError, match="which the model reads"):
         predict(tmp_path / "run", Store(folder / "both.h5", channels=MARKS[:1]), progress=False)
 
 
@@ -204,6 +204,6 @@ def test_the_named_network_and_recipe_go_together(folder):
 def test_a_network_that_needs_all_marks_is_not_given_the_data_of_one_that_does_not(folder, tmp_path):
     plain = replace(LACKING, lacking=False)
     fit(folder / "both.h5", tmp_path / "plain", 2, plain, replace(HIDING, epochs=1), progress=False)
-    with pytest.raises(InputError, match="the model reads the channels"):
+    with pytest.raises(InputError, match="which the model reads"):
         runs = [folder / "run", tmp_path / "plain"]
         predict(runs, Store(folder / "both.h5", channels=MARKS[:1]), progress=False)

@@ -1,6 +1,7 @@
 """A combination of runs learns its weights from genes that none of them was trained on."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -11,8 +12,11 @@ from helpers import SMALL, toy_tables, write_toy_store
 
 from chromoformer import baselines
 from chromoformer.baselines.stack import predict_runs, stack, stack_weights
+from chromoformer.data.store import Store
+from chromoformer.describe import describe
 from chromoformer.errors import InputError
 from chromoformer.provenance import verify
+from chromoformer.studies.collect import collect
 from chromoformer.training.fit import fit
 from chromoformer.training.members import fit_members
 from chromoformer.training.recipe import Recipe
@@ -90,7 +94,7 @@ def test_runs_that_do_not_fit_together_are_refused(store, runs, tmp_path):
     baselines.fit(
         "ridge regression", store, tmp_path / "r", 1, task="regression", leave_out=["7"], progress=False
     )
-    with pytest.raises(InputError, match="task is regression"):
+    with pytest.raises(InputError, match="predicts regression only"):
         stack([runs[0], tmp_path / "r"], tmp_path / "both")
     with pytest.raises(InputError, match="one run"):
         stack(runs[:1], tmp_path / "both")
@@ -188,3 +192,58 @@ def test_the_command_predicts_with_a_combination_and_a_baseline(runs, other_stor
         assert "genes" in succeed("predict", run, other_store, "--out", out).out
         expected = predict_runs(run, other_store, progress=False)["score"]
         assert np.allclose(pd.read_csv(out)["score"], expected, atol=1e-6)
+
+
+def test_weights_from_few_genes_are_warned_of(store, tmp_path):
+    for name in ("logistic regression", "gradient-boosted trees"):
+        baselines.fit(name, store, tmp_path / name, 1, leave_out=["chr7"], progress=False)
+    with pytest.warns(UserWarning, match="weights come from 60 genes, of chromosome 7"):
+        metrics = stack(
+            [tmp_path / "logistic regression", tmp_path / "gradient-boosted trees"], tmp_path / "both"
+        )
+    assert metrics["genes of the weights"]["value"] == 60
+
+
+def test_combinations_of_two_tasks_are_not_joined(store, runs, tmp_path):
+    stack(runs, tmp_path / "one")
+    for name in ("ridge regression", "gradient-boosted trees"):
+        out = tmp_path / name
+        baselines.fit(name, store, out, 1, task="regression", leave_out=["chr7"], progress=False)
+    stack([tmp_path / "ridge regression", tmp_path / "gradient-boosted trees"], tmp_path / "two")
+    with pytest.raises(InputError, match="cannot be joined in one table"):
+        predict_runs([tmp_path / "one", tmp_path / "two"], store, progress=False)
+
+
+def test_runs_and_combinations_are_described_and_collected(store, runs, tmp_path):
+    stack(runs, tmp_path / "both")
+    text = describe(tmp_path / "both")
+    weights = json.loads((tmp_path / "both" / "config.json").read_text())["weights"]
+    assert "combination of runs, classification" in text and f"weight      {weights[0]:.2f}  network" in text
+    text = describe(runs[1])
+    assert "logistic regression, classification" in text and "left out    chromosome" in text
+    assert "held out    fold 1" in text and "AUC" in text
+    assert set(collect([tmp_path / "both"])["cell_type"]) == {"toy"}
+
+
+def test_what_a_command_suggests_next_can_be_run(runs, store, tmp_path):
+    stack(runs, tmp_path / "both")
+    members = tmp_path / "members"
+    fit_members(store, members, 1, SMALL, QUICK, seeds=[0, 1], progress=False)
+    gene = Store(store).genes["gene_id"].iloc[0]
+    for run, explains in ((runs[0], True), (members, True), (runs[1], False), (tmp_path / "both", False)):
+        out = succeed("predict", run, store, "--out", tmp_path / "p.csv", "--force").out
+        found = re.search(r"chromoformer (explain .*) GENE --out gene.png", " ".join(out.split()))
+        assert bool(found) == explains
+        if found:
+            succeed(*found[1].split(), gene, "--out", tmp_path / "gene.png", "--force")
+    assert f"chromoformer predict {runs[1]} STORE.h5" in " ".join(succeed("evaluate", *runs).out.split())
+
+
+def test_genes_of_folds_that_no_run_held_out_are_counted(runs, store, tmp_path):
+    baselines.fit("logistic regression", store, tmp_path / "fold2", 2, leave_out=["chr2"], progress=False)
+    out = " ".join(
+        succeed("predict", runs[1], tmp_path / "fold2", store, "--out", tmp_path / "p.csv").out.split()
+    )
+    genes = Store(store).genes
+    left = int((~genes["fold"].isin([1, 2])).sum())
+    assert left and f"{left} genes of folds that no model held out are left out" in out

@@ -23,6 +23,7 @@ from .common import BaselineRecipe, Prepared
 from .networks import NetworkBaseline
 from ..data.batches import GeneDataset
 from ..data.build import channel_sums
+from ..data.consistency import check_manifest_of
 from ..data.contacts import READING, read_contacts
 from ..data.coolers import bin_weights, median_counts, open_cooler, read_cool
 from ..data.manifest import PREDICTED, Manifest, files_of, read_manifest
@@ -447,12 +448,7 @@ class GCMERGE(NetworkBaseline):
             )
         described = manifest if isinstance(manifest, Manifest) else read_manifest(manifest)
         data = GeneDataset(_one_store(stores), task)
-        names = tuple(channel.name for channel in described.channels)
-        if names != data.channels:
-            raise InputError(
-                f"the manifest's channels are {names}, the store's {data.channels}",
-                fix="give the manifest that the store was built from",
-            )
+        check_manifest_of(data.stores[0], described)
         nodes = nodes_of(described, settings["bin_size"])
         features = node_features(described, nodes, settings["log"])
         contacts = node_contacts(described, nodes, settings["neighbours"], settings["hic"])

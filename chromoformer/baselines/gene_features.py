@@ -21,9 +21,10 @@ from .shallow import SHALLOW, Shallow, with_seed
 from ..data.batches import GeneDataset
 from ..data.bigwig import open_bigwig
 from ..data.build import bigwigs_of
+from ..data.consistency import check_manifest_of
 from ..data.manifest import Manifest, files_of, read_manifest
 from ..data.whole_genes import transcribed_lengths
-from ..errors import InputError, some
+from ..errors import InputError
 from ..genome import match_chroms, read_chrom_sizes
 from ..training.predict import known_targets
 
@@ -257,14 +258,7 @@ class WholeGeneTrees(Shallow):
     def prepare(self, stores, task, settings, manifest=None):  # numpydoc ignore=GL08
         described = manifest if isinstance(manifest, Manifest) else read_manifest(manifest)
         data = GeneDataset(list(stores), task)
-        names = [channel.name for channel in described.channels]
-        if names != list(data.channels):
-            raise InputError(
-                f"the manifest {described.name} has the channels {some(names)}, and the store "
-                f"{some(data.channels)}",
-                file=stores[0].path,
-                fix="give the manifest that the store was built from",
-            )
+        check_manifest_of(stores[0], described)
         genes = genes_of(data)
         with tempfile.TemporaryDirectory() as folder:
             features = features_of_manifest(described, genes, folder)

@@ -293,10 +293,16 @@ def check_channels(model_channels: Sequence[str], store_channels: Sequence[str],
         If the channels differ.
     """
     if tuple(model_channels) != tuple(store_channels):
+        missing = [name for name in model_channels if name not in store_channels]
+        problem = (
+            f"the store {store} lacks {some(missing, 20)}, which the model reads"
+            if missing
+            else f"the model reads the channels {some(model_channels, 20)}; the store {store} has "
+            f"{some(store_channels, 20)}"
+        )
         raise InputError(
-            f"the model reads the channels {some(model_channels, 20)}; the store {store} has "
-            f"{some(store_channels, 20)}",
-            fix="give a store with all channels of the model; a network that is to do without some is "
+            problem,
+            fix="give a store with the channels of the model; a network that is to do without some is "
             "trained as whole-gene-lacking",
         )
 
