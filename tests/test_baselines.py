@@ -35,6 +35,7 @@ from chromoformer.data.store import Store
 from chromoformer.errors import InputError
 from chromoformer.metrics import evaluate_scores
 from chromoformer.provenance import verify
+from chromoformer.simulate.epigenome import simulate
 
 IN_BINS = ("DeepChrome", "AttentiveChrome", "HM-CRNN")
 FAST = {
