@@ -171,7 +171,12 @@ def test_a_combination_moves_with_its_runs(runs, store, tmp_path):
     stack([tmp_path / "here" / run.name for run in runs], tmp_path / "here" / "both")
     (tmp_path / "here").rename(tmp_path / "there")
     assert len(predict_runs(tmp_path / "there" / "both", store, progress=False)) == len(predictions(runs[0]))
-    shutil.rmtree(tmp_path / "there" / "linear")
+    linear = tmp_path / "there" / "linear"
+    shutil.rmtree(linear)
+    baselines.fit("logistic regression", store, linear, 1, leave_out=["chr7", "chr9"], progress=False)
+    with pytest.raises(InputError, match="linear, a run of this combination, was trained again since"):
+        predict_runs(tmp_path / "there" / "both", store, progress=False)
+    shutil.rmtree(linear)
     with pytest.raises(InputError, match="linear, a run of this combination, is missing"):
         predict_runs(tmp_path / "there" / "both", store, progress=False)
 

@@ -22,7 +22,7 @@ from ..data.store import Store, open_stores
 from ..errors import InputError, some
 from ..genome import bare_name
 from ..model import checkpoint
-from ..provenance import Stopwatch, read_record, write_json
+from ..provenance import Stopwatch, read_record, sha256, write_json
 from ..training import run_folder
 from chromoformer.training.calibration import (
     Method,
@@ -296,8 +296,8 @@ def predict_runs(
     Raises
     ------
     InputError
-        If the runs are of several kinds, a run of a combination is missing, a run predicts another task, or
-        a run does not fit the stores.
+        If the runs are of several kinds, a run of a combination is missing or was trained again, a run
+        predicts another task, or a run does not fit the stores.
     """
     one = isinstance(runs, str | Path | torch.nn.Module)
     kinds = {
@@ -373,10 +373,16 @@ def _predict_combination(combination, stores, coverage, options) -> pd.DataFrame
     "Return the weighted mean of the predictions of the runs of a combination."
     folder, config = combination
     runs = [folder / run for run in config["runs"]]
-    for run in runs:
+    recorded = read_record(folder)["inputs"].values()
+    for run, entry in zip(runs, recorded):
+        problem = ""
         if not run_folder.is_complete(run):
+            problem = "is missing"
+        elif sha256(_file(run, config["task"])) != entry["sha256"]:
+            problem = "was trained again since"
+        if problem:
             raise InputError(
-                f"{run.resolve()}, a run of this combination, is missing",
+                f"{run.resolve()}, a run of this combination, {problem}",
                 file=folder,
                 fix="move a combination together with its runs, or combine them again",
             )
