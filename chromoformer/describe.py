@@ -103,8 +103,7 @@ def describe_model(folder: Path) -> str:
     InputError
         If the folder contains no model.
     """
-    file = folder / "config.json"
-    if file.is_file() and "model" in (settings := json.loads(file.read_text())):
+    if settings := _settings_of_baseline(folder):
         return _describe_run(folder, settings)
     config, held_out = checkpoint.read_config(folder)
     resolutions = ", ".join(map(str, config.bin_sizes))
@@ -137,6 +136,15 @@ def describe_model(folder: Path) -> str:
     elif (folder / "state.pt").exists() or members != [folder]:
         lines.append("  this run is not complete; run its `train` command again to continue")
     return "\n".join(lines)
+
+
+def _settings_of_baseline(folder: Path) -> dict[str, Any]:
+    "Return the settings of a run of a baseline or a combination; empty for networks and damaged files."
+    try:
+        settings = json.loads((folder / "config.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return settings if isinstance(settings, dict) and "model" in settings else {}
 
 
 def _describe_run(folder: Path, settings: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -252,3 +253,21 @@ def test_genes_of_folds_that_no_run_held_out_are_counted(runs, store, tmp_path):
     genes = Store(store).genes
     left = int((~genes["fold"].isin([1, 2])).sum())
     assert left and f"{left} genes of folds that no model held out are left out" in out
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", "half"])
+def test_runs_with_damaged_settings_are_refused(runs, store, tmp_path, content):
+    stack(runs, tmp_path / "both")
+    for run in (runs[1], tmp_path / "both"):
+        folder = Path(shutil.copytree(run, tmp_path / f"damaged {run.name}"))
+        text = (folder / "config.json").read_text()
+        (folder / "config.json").write_text(text[: len(text) // 2] if content == "half" else content)
+        for use in (
+            lambda folder: predict_runs(folder, store, progress=False),
+            describe,
+            lambda folder: stack([runs[0], folder], tmp_path / "again"),
+        ):
+            with pytest.raises(InputError, match="config.json"):
+                use(folder)
+    with pytest.raises(InputError, match="config.json"):
+        baselines.predict(tmp_path / "damaged linear", store)

@@ -6,7 +6,6 @@
 __all__ = ['FEWEST', 'stack_weights', 'stack', 'predict_runs', 'kind_of']
 
 # %% ../../nbs/baselines/stack.ipynb #adabec2f
-import json
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -192,8 +191,8 @@ def _about(run: Path, task: str | None) -> dict[str, Any]:
     "Return the task, the held-out folds and the chromosomes that a run left out."
     if not run_folder.is_complete(run):
         raise InputError("this folder holds no complete run", file=run, fix="train the run first")
-    config = json.loads((run / "config.json").read_text())
-    record = json.loads((run / "provenance.json").read_text())["parameters"]
+    config = registry.read_settings(run)
+    record = read_record(run)["parameters"]
     has = config.get("task") or config["network"]["task"]
     if task not in (None, has) and not (run / f"predictions.{task}.parquet").exists():
         raise InputError(
@@ -322,7 +321,7 @@ def predict_runs(
             progress=progress,
         )
     folders = [Path(run) for run in kinds]
-    configs = [json.loads((folder / "config.json").read_text()) for folder in folders]
+    configs = [registry.read_settings(folder) for folder in folders]
     for folder, config in zip(folders, configs):
         if task not in (None, config["task"]):
             raise InputError(
@@ -362,10 +361,12 @@ def kind_of(folder: str | Path) -> str:
     Returns
     -------
     {"network", "baseline", "combination"}
-        A folder without `config.json` counts as a network.
+        A folder without a readable `config.json` counts as a network.
     """
-    file = Path(folder) / "config.json"
-    model = json.loads(file.read_text()).get("model") if file.is_file() else None
+    try:
+        model = registry.read_settings(folder).get("model")
+    except (InputError, OSError):
+        model = None  # the reader of networks says what is wrong
     return {None: "network", "stack": "combination"}.get(model, "baseline")
 
 
