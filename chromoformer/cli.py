@@ -688,11 +688,12 @@ def predict(
     `outside_training` flags genes unlike those that the model was trained on.
     """
     torch_type = _set_up_torch(threads, dtype, device)
-    from chromoformer.baselines.stack import kind_of, predict_runs
+    from chromoformer.baselines.stack import predict_runs
     from chromoformer.data.store import Store
     from chromoformer.errors import InputError
     from chromoformer.model.checkpoint import members_of
     from chromoformer.provenance import refuse_existing
+    from chromoformer.training.run_folder import kind_of
 
     *models, store = models_and_store
     if not models:
@@ -776,14 +777,13 @@ def stack(
     All runs must have left out the same chromosomes of the training folds: networks with --calibrate,
     baselines with `leave_out` in Python.
     """
-    import json
-
     from chromoformer.baselines.stack import stack as combine
     from chromoformer.metrics import format_metrics
+    from chromoformer.training.run_folder import read_settings
 
     metrics = combine(list(runs), out, task=task and task.value, method=calibrate.value, force=force)
     weights = [f"{entry['value']:.2f}" for name, entry in metrics.items() if name.startswith("weight ")]
-    chroms = ", ".join(json.loads((out / "config.json").read_text())["validation"])
+    chroms = ", ".join(read_settings(out)["validation"])
     genes = metrics["genes of the weights"]["value"]
     _print(
         f"weights {', '.join(weights)}, from {genes:,} genes of chromosome {chroms}; held-out genes: "
@@ -806,10 +806,10 @@ def evaluate(
     The intervals cover genes, in blocks of neighbours, not the noise of training. For runs that hold out
     different folds, "all folds" is the mean over the runs.
     """
-    from chromoformer.baselines.stack import kind_of
     from chromoformer.errors import counted
     from chromoformer.provenance import refuse_existing
     from chromoformer.training.predict import evaluate as run
+    from chromoformer.training.run_folder import kind_of
 
     if out is not None:
         refuse_existing(out, force)

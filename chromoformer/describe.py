@@ -6,7 +6,6 @@
 __all__ = ['Description', 'describe_store', 'describe_model', 'describe']
 
 # %% ../nbs/describe.ipynb #664dbee7
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from .data.store import Store
 from .errors import InputError, counted
 from .metrics import format_metrics
 from .model import checkpoint
+from .training import run_folder
 
 # %% ../nbs/describe.ipynb #cb991d3c
 class Description(str):
@@ -103,8 +103,8 @@ def describe_model(folder: Path) -> str:
     InputError
         If the folder contains no model.
     """
-    if settings := _settings_of_baseline(folder):
-        return _describe_run(folder, settings)
+    if run_folder.kind_of(folder) != "network":
+        return _describe_run(folder, run_folder.read_settings(folder))
     config, held_out = checkpoint.read_config(folder)
     resolutions = ", ".join(map(str, config.bin_sizes))
     lines = [
@@ -132,19 +132,10 @@ def describe_model(folder: Path) -> str:
         loss = pd.read_csv(folder / "history.csv")["training_loss"]
         lines.append(f"  training    {counted(len(loss), 'epoch')}, last training loss {loss.iloc[-1]:.4f}")
     if (folder / "metrics.json").exists():
-        lines.append(f"  held-out    {format_metrics(json.loads((folder / 'metrics.json').read_text()))}")
+        lines.append(f"  held-out    {format_metrics(run_folder.read_metrics(folder))}")
     elif (folder / "state.pt").exists() or members != [folder]:
         lines.append("  this run is not complete; run its `train` command again to continue")
     return "\n".join(lines)
-
-
-def _settings_of_baseline(folder: Path) -> dict[str, Any]:
-    "Return the settings of a run of a baseline or a combination; empty for networks and damaged files."
-    try:
-        settings = json.loads((folder / "config.json").read_text())
-    except (OSError, ValueError):
-        return {}
-    return settings if isinstance(settings, dict) and "model" in settings else {}
 
 
 def _describe_run(folder: Path, settings: Mapping[str, Any]) -> str:
@@ -163,7 +154,7 @@ def _describe_run(folder: Path, settings: Mapping[str, Any]) -> str:
     if left_out := [*settings.get("leave_out", ()), *settings.get("validation", ())]:
         lines.append(f"  left out    chromosome {', '.join(map(str, left_out))}")
     if (folder / "metrics.json").exists():
-        lines.append(f"  held-out    {format_metrics(json.loads((folder / 'metrics.json').read_text()))}")
+        lines.append(f"  held-out    {format_metrics(run_folder.read_metrics(folder))}")
     else:
         lines.append("  this run is not complete")
     return "\n".join(lines)

@@ -284,7 +284,7 @@ def as_table(frame: pd.DataFrame, digits: int = 3) -> Styler:
     Parameters
     ----------
     frame : DataFrame
-        The table. An index that has a name or is not 0, 1, 2 ... stays.
+        The table. An index of whole numbers without a name is left out.
     digits : int, default 3
         Digits after the point.
 

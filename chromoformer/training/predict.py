@@ -33,7 +33,7 @@ from chromoformer.training.models import (
     open_models,
 )
 from .range import numbers_of, outside_training
-from .run_folder import read_predictions
+from .run_folder import kind_of, read_predictions, read_settings
 
 # %% ../../nbs/training/predict.ipynb #cb9b8d59
 def outputs_of(
@@ -409,14 +409,9 @@ def evaluate(
 
 def _tasks_and_folds(run: Path) -> tuple[list[str], Sequence[int]]:
     "Return what a run predicts, a joint network its own task first, and the folds that it held out."
-    file = run / "config.json"
-    if file.is_file():
-        try:
-            content = json.loads(file.read_text())
-        except ValueError:
-            content = {}  # `read_config` says what is wrong
-        if "model" in content and "network" not in content:  # trees, another baseline, or a stack
-            return [content["task"]], content["held_out"]
+    if kind_of(run) != "network":
+        content = read_settings(run)
+        return [content["task"]], content["held_out"]
     config, held_out = checkpoint.read_config(run)
     other = "regression" if config.task == "classification" else "classification"
     return [config.task, other] if config.joint else [config.task], held_out

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['TABLES', 'RUN_FILES', 'is_complete', 'is_interrupted', 'refuse_occupied', 'clear', 'save_state', 'load_state',
-           'settings_of', 'write_history', 'write_results', 'seed_of', 'read_metrics', 'read_predictions']
+           'settings_of', 'read_settings', 'kind_of', 'write_history', 'write_results', 'seed_of', 'read_metrics',
+           'read_predictions']
 
 # %% ../../nbs/training/run_folder.ipynb #ada97711
 import json
@@ -223,6 +224,56 @@ def settings_of(run: str | Path) -> dict[str, Any]:
             fix="name a run folder of `train`",
         )
     return json.loads(_read_state(run)["settings"])
+
+# %% ../../nbs/training/run_folder.ipynb #e23e1bd7
+def read_settings(run: str | Path) -> dict[str, Any]:
+    """Read the settings of a run.
+
+    Parameters
+    ----------
+    run : path
+        Run folder.
+
+    Returns
+    -------
+    dict
+        Content of `config.json`.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged.
+    """
+    file = Path(run) / "config.json"
+    try:
+        content = json.loads(file.read_text())
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise InputError("these settings cannot be read", file=file, fix="train the run again")
+    return content
+
+
+def kind_of(folder: str | Path) -> str:
+    """Return what a run folder holds.
+
+    Parameters
+    ----------
+    folder : path
+        Run or model folder.
+
+    Returns
+    -------
+    {"network", "baseline", "combination"}
+        A folder without a readable `config.json` counts as a network.
+    """
+    try:
+        settings = read_settings(folder)
+    except (InputError, OSError):
+        return "network"  # the reader of networks says what is wrong
+    if "model" not in settings or "network" in settings:
+        return "network"
+    return "combination" if settings["model"] == "stack" else "baseline"
 
 # %% ../../nbs/training/run_folder.ipynb #36d2c698
 def write_history(out: str | Path, history: Sequence[Mapping[str, Any]]) -> None:
