@@ -338,9 +338,15 @@ def predict_runs(
     registry.check_one_task(folders, configs)
     check_coverage(coverage)
     stores = open_stores(stores)
-    options = {"manifest": manifest, "trained_with": trained_with, "trained_manifest": trained_manifest}
-    options |= {"device": device, "dtype": dtype}
-    options |= {"in_memory": in_memory, "progress": progress}
+    options = {
+        "manifest": manifest,
+        "trained_with": trained_with,
+        "trained_manifest": trained_manifest,
+        "device": device,
+        "dtype": dtype,
+        "in_memory": in_memory,
+        "progress": progress,
+    }
     tables = [
         _predict_combination(folder, config, stores, coverage, options)
         for folder, config in zip(folders, configs)
