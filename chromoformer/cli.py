@@ -683,8 +683,9 @@ def predict(
 
     The runs can be networks, baselines or combinations by `stack`. With the runs of several folds, each gene
     is predicted by the run that held it out. Several seeds of a fold are averaged: `score` is the mean of
-    `n_models` runs, and `score_sd` their standard deviation. Calibrated runs add `probability`, or `low` and `high`, the limits of a prediction interval.
-    `outside_training` flags genes unlike those that the model was trained on.
+    `n_models` runs, and `score_sd` their standard deviation. Calibrated runs add `probability`, or `low` and
+    `high`, the limits of a prediction interval. `outside_training` flags genes unlike those that the model
+    was trained on.
     """
     torch_type = _set_up_torch(threads, dtype, device)
     from chromoformer.baselines.stack import predict_runs
