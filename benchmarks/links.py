@@ -1,17 +1,19 @@
 """Compare scores of enhancer-gene links with CRISPR interference in K562.
 
-    python benchmarks/links.py DATA OUT [--runs FOLDER ...] [--store K562.h5]
+    python benchmarks/links.py DATA OUT [--networks NAME STORE RUN ... [--networks ...]]
 
 DATA holds the files that data_manifests/encode_K562.yaml names (`chromoformer fetch MANIFEST --data DATA`).
 The tested pairs are links/K562.crispri.hg19.tsv.gz in DATA or in CHROMOFORMER_DATA. OUT keeps tables. With
-`--runs` (trained on the store, one per fold), pairs whose gene one of the runs held out are also scored by
-silencing. The model of the recommended score is chosen within the training chromosomes; features were chosen
-on folds 1 and 2, so results on folds 3 and 4 are given separately.
+`--networks` (run folders, one per fold, and the store that they predict), pairs are also scored by silencing
+the element, once by predicting again and once to first order, by the gradient. Each gene is predicted by the
+run that held it out. The model of the recommended score is chosen within the training chromosomes; features
+were chosen on folds 1 and 2, so results on folds 3 and 4 are given separately.
 """
 
 import argparse
 import os
 from pathlib import Path
+from time import process_time
 
 import numpy as np
 import pandas as pd
@@ -51,6 +53,7 @@ KEPT = RESULTS / "links.K562.json"
 RELATIVES = ("E000", "E116", "E117", "E122")  # the universal reference, and the project's other cell lines
 RECOMMENDED = "recommended"
 KINDS = [["H3K27ac", "H3K4me1"]]
+WAYS = {"predicted again": False, "by gradient": True}
 
 
 def table_of(folder: Path) -> Path:
@@ -96,6 +99,40 @@ def table_scores(pairs: pd.DataFrame) -> dict[str, np.ndarray]:
     return {"table's reads / distance": (activity / pairs["distance"].abs().clip(lower=1)).to_numpy()}
 
 
+def network_scores(name: str, store: str, runs: list[str], pairs: pd.DataFrame, scores: dict, draws: int):
+    "Return what the networks of a name find, and their effects on each pair."
+    effects, seconds = {}, {}
+    for way, gradient in WAYS.items():
+        started = process_time()
+        effects[way] = silencing_effects(runs, store, pairs, gradient=gradient)
+        seconds[way] = process_time() - started
+    known = effects["predicted again"]["held_out"].to_numpy(bool)
+    here = pairs[known].reset_index(drop=True)
+    own = {score: values[known] for score, values in scores.items()}
+    for way, found in effects.items():
+        own[f"silencing, {way}"] = found["effect"].to_numpy(float)[known]
+        own[f"absolute silencing, {way}"] = np.abs(own[f"silencing, {way}"])
+    read = effects["predicted again"]["read"].to_numpy(bool)[known]
+    kept = {
+        "name": name,
+        "runs": len(runs),
+        "read": int(read.sum()),
+        "links read": int(here["regulated"].to_numpy(bool)[read].sum()),
+        "processor seconds": seconds,
+        "scores": judge_links(own, here, draws=draws).to_dict("records"),
+        "scores of elements read": judge_links(
+            {score: values[read] for score, values in own.items()},
+            here[read].reset_index(drop=True),
+            draws=draws,
+        ).to_dict("records"),
+        "signs": {
+            way: sign_table(found[known].reset_index(drop=True), here).to_dict("records")
+            for way, found in effects.items()
+        },
+    }
+    return kept, pd.concat({way: found["effect"] for way, found in effects.items()}, axis=1)
+
+
 def measured_contacts(pairs: pd.DataFrame, sizes: dict, path: Path) -> np.ndarray:
     "Return the Hi-C contact of each pair of chromosome 22; 0 where none was counted."
     table = read_cool(path, sizes, sites=pairs[["chrom", "tss"]])
@@ -112,8 +149,9 @@ def main() -> None:
     )
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--runs", nargs="*", default=[])
-    parser.add_argument("--store", type=Path)
+    parser.add_argument(
+        "--networks", nargs="+", action="append", default=[], metavar=("NAME STORE RUN", "RUN")
+    )
     parser.add_argument("--draws", type=int, default=300)
     arguments = parser.parse_args()
     out = arguments.out
@@ -161,20 +199,11 @@ def main() -> None:
         own = {score: values[part] for score, values in scores.items()}
         judged = judge_links(own, pairs[part].reset_index(drop=True), draws=arguments.draws)
         kept[name] = judged.to_dict("records")
-    if arguments.runs:
-        effects = silencing_effects(arguments.runs, arguments.store, pairs)
-        effects.to_parquet(out / "effects.parquet")
-        known = effects["held_out"].to_numpy()
-        own = {name: values[known] for name, values in scores.items()}
-        own["silencing"] = effects["effect"].to_numpy()[known]
-        own["absolute silencing"] = np.abs(own["silencing"])
-        here = pairs[known].reset_index(drop=True)
-        kept["networks"] = {
-            "runs": len(arguments.runs),
-            "scores": judge_links(own, here, draws=arguments.draws).to_dict("records"),
-            "signs": sign_table(effects[known].reset_index(drop=True), here).to_dict("records"),
-            "read": int(effects["read"].sum()),
-        }
+    kept["networks"] = []
+    for name, store, *runs in arguments.networks:
+        found, effects = network_scores(name, store, runs, pairs, scores, arguments.draws)
+        kept["networks"].append(found)
+        effects.to_parquet(out / f"effects.{name}.parquet")
     cool = table_of(arguments.data).parent / "K562.chr22.5kb.hg19.cool"
     if cool.exists():
         part = (pairs["chrom"] == "chr22").to_numpy()

@@ -467,6 +467,7 @@ def silencing_effects(
     pairs: pd.DataFrame,
     flank: int = 0,
     *,
+    gradient: bool = False,
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> pd.DataFrame:
@@ -483,6 +484,8 @@ def silencing_effects(
         chrom, start, end (0-based, half-open) and gene_id.
     flank : int, default 0
         Bases on either side that are silenced, too.
+    gradient : bool, default False
+        Estimate the effect from the gradient, see `interpret.perturbation.perturb_pairs`.
     device : str, default "cpu"
         Device of the networks.
     dtype : torch.dtype, default float32
@@ -510,7 +513,7 @@ def silencing_effects(
     wanted = pairs.loc[known, ["chrom", "start", "end"]].assign(gene_id=ids[known].map(in_store))
     wanted["start"] = (wanted["start"] - flank).clip(lower=0)
     wanted["end"] += flank
-    effects = perturb_pairs(models, store, wanted, device=device, dtype=dtype)
+    effects = perturb_pairs(models, store, wanted, gradient=gradient, device=device, dtype=dtype)
     for name in found:
         column = found[name].to_numpy(copy=True)
         column[known] = effects[name]
