@@ -4,7 +4,7 @@
 
 Reads the classifiers that the study has trained for the cell line and explains a gene of the folds that they
 held out, which is chosen by rule: of the genes with high expression that are predicted so, and that have at
-least three pCREs, the one whose score falls most when its pCREs are withheld. Writes cells.gene.png and
+least three pCREs, the one whose score falls most when a single pCRE is withheld. Writes cells.gene.png and
 cells.gene.json into benchmarks/results.
 """
 
@@ -18,7 +18,7 @@ from _measure import about
 from chromoformer import plots
 from chromoformer.data.store import Store
 from chromoformer.errors import some
-from chromoformer.interpret.gene import explain_gene
+from chromoformer.interpret.gene import explain_gene, withhold_each
 from chromoformer.interpret.regulation import regulatory_embeddings
 from chromoformer.provenance import write_json
 from chromoformer.training.models import held_out_genes
@@ -34,7 +34,8 @@ def chosen_gene(runs: list[Path], store: Store) -> str:
     suited = table[(table["label"] == 1) & (table["score"] > 0.5) & (table["pcres"] >= FEWEST_PCRES)]
     if suited.empty:
         raise SystemExit(f"no gene of {store.path} fits the rule. Fix: name another cell line (--cell)")
-    return str(suited.loc[suited["effect"].idxmax(), "gene_id"])
+    each = withhold_each(runs, store, suited["gene_id"].tolist())
+    return str(each.loc[each["effect"].idxmax(), "gene_id"])
 
 
 def main() -> None:

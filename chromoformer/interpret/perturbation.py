@@ -21,6 +21,7 @@ from ..errors import InputError, some
 from ..genome import Region
 from .gene import logit, models_of_genes
 from ..metrics import resampled, value_with_interval
+from ..model.config import ChromoformerConfig
 from ..model.network import Chromoformer, predicted_values
 from ..provenance import atomic_path
 from ..training.models import Models, dataset_for
@@ -129,19 +130,32 @@ class SilencedStore(Store):
         changed = kept < 1
         sums[changed] = sums[changed] * kept[changed].clip(0) + added[changed]
 
-    def genes_reading(self) -> np.ndarray:
+    def genes_reading(self, config: ChromoformerConfig | None = None) -> np.ndarray:
         """Return the genes that read the interval.
+
+        Parameters
+        ----------
+        config : ChromoformerConfig, optional
+            Settings of a network, which may read less than the store has.
 
         Returns
         -------
         ndarray of int
             Rows in `genes`, ascending: genes whose promoter window, pCREs or, if the store keeps whole
-            genes, whole stretch overlaps the interval.
+            genes, whole stretch overlaps the interval. With `config`, only what this network reads counts.
         """
-        through_pcre = self.pcres.loc[self.pcres["region"].isin(self.silenced_regions), "gene"]
-        stretch = self.promoter_region if self.gene_region is None else self.gene_region
-        directly = np.flatnonzero(np.isin(stretch, self.silenced_regions))
-        return np.union1d(directly, through_pcre).astype(np.int64)
+        gene = self.pcres["gene"].to_numpy()
+        near = self.pcres["region"].isin(self.silenced_regions).to_numpy()
+        if config is not None:
+            near = near & (np.arange(len(gene)) - self.pcre_start[gene] < config.max_pcres)
+        whole = self.gene_region is not None and (config is None or config.span == "gene")
+        stretch = self.gene_region if whole else self.promoter_region
+        directly = np.isin(stretch, self.silenced_regions)
+        if config is not None and config.promoter_window is not None:
+            reach = config.promoter_window // 2
+            tss = self.genes["tss"].to_numpy()
+            directly = directly & (self.interval.start < tss + reach) & (self.interval.end > tss - reach)
+        return np.union1d(np.flatnonzero(directly), gene[near]).astype(np.int64)
 
 # %% ../../nbs/interpret/perturbation.ipynb #cde8a3dc
 def _outside(pieces: Sequence[tuple[Region, float]], interval: Region) -> list[tuple[Region, float]]:
@@ -250,7 +264,7 @@ def perturb(
     level : float or mapping of str to float, default 0.0
         Mean depth that remains, as in `silence`.
     genes : sequence of str, optional
-        Gene ids; all genes that read the interval if None.
+        Gene ids; all genes for which a network reads the interval if None.
     device : str, default "cpu"
         Device of the networks.
     dtype : torch.dtype, default float32
@@ -281,7 +295,7 @@ def perturb(
     )
     found = perturb_pairs(models, store, pairs, marks, level, device=device, dtype=dtype)
     found.insert(0, "gene_id", pairs["gene_id"])
-    found = found.drop(columns="read")
+    found = (found if genes is not None else found[found["read"]]).drop(columns="read")
     return found.sort_values("effect", key=np.abs, ascending=False, kind="stable", ignore_index=True)
 
 # %% ../../nbs/interpret/perturbation.ipynb #9e470a09
@@ -305,7 +319,7 @@ def _silenced(
     model: Chromoformer, silent: SilencedStore, rows: np.ndarray, before: Tensor, device: str
 ) -> tuple[Tensor, np.ndarray]:
     "Return outputs in a silenced store, and which genes read the interval; the outputs of others stay."
-    read = np.isin(rows, silent.genes_reading())
+    read = np.isin(rows, silent.genes_reading(model.config))
     after = before.clone()
     if read.any():
         different, place = np.unique(rows[read], return_inverse=True)
@@ -345,7 +359,7 @@ def _silenced_to_first_order(
     device: str,
 ) -> tuple[Tensor, np.ndarray]:
     "Return what `_silenced` does, estimated from the slopes of each gene."
-    read = np.isin(rows, silent.genes_reading())
+    read = np.isin(rows, silent.genes_reading(model.config))
     after = before.clone()
     if read.any():
         data = dataset_for(model, silent, device, in_memory=False)
@@ -399,7 +413,7 @@ def perturb_pairs(
     DataFrame
         One row per pair, with its index: `score` and `score_silenced` (probability or predicted
         log2(expression + 1)), `score_change`, `effect` (change of the log-odds or of log2(expression + 1)),
-        `read` (whether the store's regions of the gene include some of the interval) and `held_out`.
+        `read` (whether the network reads some of the interval for this gene) and `held_out`.
 
     Raises
     ------
