@@ -1,7 +1,7 @@
 """Keep what a study of the three cell lines found: one JSON per analysis in benchmarks/results.
 
     chromoformer run workflow/studies/cells.yaml --cores 2
-    python benchmarks/cells.py runs/cells
+    python benchmarks/cells.py runs/cells [--name cells]
 
 Reads the metrics and the provenance of all complete jobs of the study, which need not be complete itself.
 A result holds, for each cell type and task, the metrics of the analysis as it wrote them, its parameters, the
@@ -36,12 +36,14 @@ def jobs_in(study: Path) -> list[dict]:
 
 
 def finite(value):
-    "Return a value of JSON in which numbers that are not finite are None."
+    "Return a value of JSON with six digits of each number; those that are not finite are None."
     if isinstance(value, dict):
         return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list):
         return [finite(item) for item in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if np.isfinite(value) else None
+    return value
 
 
 def without_paths(value, study: Path):
@@ -63,7 +65,7 @@ def scores_of(jobs: list[dict]) -> dict:
     }
 
 
-def kept_result(name: str, jobs: list[dict], study: Path) -> dict:
+def kept_result(name: str, jobs: list[dict], study: Path, title: str) -> dict:
     "Return what is kept of one analysis."
     found: dict = {}
     for cell in dict.fromkeys(job["cell_type"] or ALL for job in jobs):
@@ -86,7 +88,7 @@ def kept_result(name: str, jobs: list[dict], study: Path) -> dict:
             }
     first = jobs[0]["record"]
     about = {"machine": first["machine"], "versions": first["versions"]}
-    return finite({"what": f"{name}, of the study {study.name}", "cells": found} | about)
+    return finite({"what": f"{name}, of the study {title}", "cells": found} | about)
 
 
 def main() -> None:
@@ -94,9 +96,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("study", type=Path)
+    parser.add_argument("--name", help="Beginning of the files' names; by default the folder's.")
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     study = arguments.study.resolve()
+    title = arguments.name or study.name
     jobs = jobs_in(study)
     if not jobs:
         raise SystemExit(f"{arguments.study} has no complete job. Fix: name the folder of the study")
@@ -105,10 +109,10 @@ def main() -> None:
         by_name.setdefault(job["name"], []).append(job)
     arguments.out.mkdir(parents=True, exist_ok=True)
     for name, own in by_name.items():
-        write_json(arguments.out / f"{study.name}.{name}.json", kept_result(name, own, study))
+        write_json(arguments.out / f"{title}.{name}.json", kept_result(name, own, study, title))
     times = {name: sum(job["record"]["seconds"] for job in own) for name, own in by_name.items()}
     about = {name: jobs[0]["record"][name] for name in ("machine", "versions", "code")}
-    write_json(arguments.out / f"{study.name}.study.json", {"jobs": len(jobs), "seconds": times} | about)
+    write_json(arguments.out / f"{title}.study.json", {"jobs": len(jobs), "seconds": times} | about)
     print(f"Kept {len(jobs)} jobs of {len(by_name)} analyses in {arguments.out}")
 
 

@@ -37,8 +37,11 @@ def main() -> None:
         (ROOT / name).parent.mkdir(parents=True, exist_ok=True)
         (ROOT / name).write_bytes(content)
     body = re.sub(r"```python\n\s*```\n*", "", body)
-    alt = "One gene of the toy epigenome: contacts, read depth of the marks, attention and simulated elements"
-    body = re.sub(r" *\n!\[png\]\((.*?)\)\n *", rf"\n![{alt}](\1)\n", body)
+    body = re.sub(
+        r" *\n!\[png\]\((.*?output_(\d+)_.*?)\)\n *",
+        lambda found: f"\n![{notebook.cells[int(found[2])].metadata['alt']}]({found[1]})\n",
+        body,
+    )
     (ROOT / "README.md").write_text(HEAD + re.sub(r"\n{3,}", "\n\n", body).strip() + "\n")
     print(f"wrote {ROOT / 'README.md'}")
 

@@ -47,6 +47,7 @@ from chromoformer.genome import Region
 from chromoformer.interpret.gene import withhold_each
 from chromoformer.interpret.perturbation import perturb, perturb_pairs, silence
 from chromoformer.model.checkpoint import load, read_config
+from chromoformer.model.config import ChromoformerConfig
 from chromoformer.training.models import dataset_for
 
 SIZES = {"chr1": 3_000_000, "chr2": 1_000_000}
@@ -404,6 +405,43 @@ def test_pairs_are_silenced_as_a_network_reads_a_store_without_their_signal(toy_
         log_odds = [(one[0, 1] - one[0, 0]).item() for one in (before, after)]
         assert effect == pytest.approx(log_odds[0] - log_odds[1], abs=1e-6)
         assert effect != 0
+
+
+def test_the_gradient_gives_the_effect_of_a_small_change(toy_runs, toy_store):
+    store = Store(toy_store)
+    gene = store.genes[store.genes["fold"] == read_config(toy_runs[0])[1][0]].iloc[0]
+    region = store.regions.iloc[store.promoter_region[gene.name]]
+    pairs = pd.DataFrame([region[["chrom", "start", "end"]]]).assign(gene_id=gene["gene_id"])
+    # in two steps: the first silences all marks, so that the second, a little less, is a small change
+    flat = silence(store, Region(region["chrom"], int(region["start"]), int(region["end"])), level=5.0)
+    effects = [
+        perturb_pairs(toy_runs[0], flat, pairs, level=level, gradient=gradient, dtype=torch.float64)
+        for level in (4.98, 1.0)
+        for gradient in (False, True)
+    ]
+    measured, estimated, far, far_estimated = (table["effect"].item() for table in effects)
+    assert measured != 0 and estimated == pytest.approx(measured, rel=0.02)
+    assert abs(far_estimated - far) > 1e-3 * abs(far)  # it is an estimate
+    assert effects[1]["score"].item() - effects[1]["score_silenced"].item() == pytest.approx(
+        effects[0]["score"].item() - effects[0]["score_silenced"].item(), rel=0.02
+    )
+
+
+def test_only_what_a_network_reads_counts_as_read(toy_store):
+    store = Store(toy_store)
+    settings = {"channels": store.channels, "window": store.window}
+    row = int(store.pcres["gene"].iloc[0])
+    pcres = store.regions.iloc[store.pcres["region"].iloc[store.pcre_start[row] : store.pcre_start[row + 1]]]
+    tss = int(store.genes["tss"].iloc[row])
+    last = pcres.iloc[-1]
+    for max_pcres, read in ((0, False), (len(pcres) - 1, False), (len(pcres), True)):
+        silent = silence(store, Region(last["chrom"], int(last["start"]), int(last["end"])))
+        config = ChromoformerConfig(**settings, max_pcres=max_pcres)
+        assert (row in silent.genes_reading(config)) == read, max_pcres
+    edge = Region(last["chrom"], tss + store.window // 2 - 500, tss + store.window // 2 - 400)
+    for promoter_window, read in ((None, True), (store.window, True), (store.window // 2, False)):
+        config = ChromoformerConfig(**settings, promoter_window=promoter_window, max_pcres=0)
+        assert (row in silence(store, edge).genes_reading(config)) == read, promoter_window
 
 
 def test_silencing_knows_genes_by_their_id_without_version_and_widens_the_element(toy_runs, toy_store):
