@@ -241,7 +241,7 @@ def view_of(
 
 
 CAPTION = (
-    "One gene and one network; there are no intervals. Tracks: mean depth per base, with the largest at the "
+    "One gene and one network; there are no intervals. Tracks: mean signal per base, with the largest at the "
     "right. Arcs: contacts, the wider the stronger; orange raises and blue lowers the prediction, grey "
     "hardly changes it, dashed is off. The last column of the table: what each pCRE alone adds. Attention: "
     "of the TSS, in multiples of equal attention, last layer. Regulation: the promoter's attention to itself "

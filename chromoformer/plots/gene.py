@@ -149,7 +149,7 @@ def _draw_tracks(
         right.set_yticks([0.88 * most], [f"{most:.0f}" if most >= 10 else f"{most:.1f}"], fontsize=8.5)
         right.tick_params(axis="y", length=0, pad=4)
         if number == 0:
-            right.text(1, 1.02, " depth", transform=right.transAxes, fontsize=8.5, va="bottom")
+            right.text(1, 1.02, " signal", transform=right.transAxes, fontsize=8.5, va="bottom")
 
 
 def _shade(panel: Axes, column: int) -> None:
