@@ -3,10 +3,12 @@
     chromoformer run workflow/studies/cells.yaml --cores 2
     python benchmarks/cells.py runs/cells [--name cells]
 
-Reads the metrics and the provenance of all complete jobs of the study, which need not be complete itself.
-A result holds, for each cell type and task, the metrics of the analysis as it wrote them, its parameters, the
-code and the seconds; `cells.study.json` holds the time of each analysis. Scores of the trained networks over
-all folds are computed here from their held-out predictions.
+Reads the metrics and the provenance of all complete jobs of the study, which need not be complete itself. A
+result holds, for each cell type and task, the metrics of the analysis as it wrote them, its parameters, the
+code, and what its jobs took: seconds, seconds of computing, bytes written and the peak memory. Results of
+cell types and tasks that the study has not finished are left as kept before. `cells.study.json` holds the
+seconds of each analysis and what a store takes. Scores of the trained networks over all folds are computed
+here from their held-out predictions.
 """
 
 import argparse
@@ -84,11 +86,42 @@ def kept_result(name: str, jobs: list[dict], study: Path, title: str) -> dict:
                 "parameters": without_paths(record["parameters"], study),
                 "inputs": {key: entry["sha256"] for key, entry in record["inputs"].items()},
                 "code": record["code"],
-                "seconds": sum(job["record"]["seconds"] for job in own),
+                "jobs": len(own),
+                **{name: sum(job["record"][name] for job in own) for name in ("seconds", "cpu_seconds")},
+                "bytes": sum(out["size"] for job in own for out in job["record"]["outputs"].values()),
+                "trains": any(
+                    out["path"].endswith("state.pt")
+                    for job in own
+                    for out in job["record"]["outputs"].values()
+                ),
+                "peak_memory": max(job["record"].get("peak_memory") or 0 for job in own),
             }
     first = jobs[0]["record"]
     about = {"machine": first["machine"], "versions": first["versions"]}
     return finite({"what": f"{name}, of the study {title}", "cells": found} | about)
+
+
+def times_of(folder: Path, title: str) -> dict:
+    "Return the seconds of each analysis whose results are kept."
+    seconds = {}
+    for file in sorted(folder.glob(f"{title}.*.json")):
+        kept = json.loads(file.read_text())
+        entries = [entry for tasks in kept.get("cells", {}).values() for entry in tasks.values()]
+        if entries and "seconds" in entries[0]:
+            seconds[file.name.removeprefix(f"{title}.").removesuffix(".json")] = sum(
+                entry["seconds"] for entry in entries
+            )
+    return {"seconds": seconds}
+
+
+def of_stores(study: Path) -> dict:
+    "Return what a store takes on average: seconds of computing, bytes, and the highest peak memory."
+    records = [read_record(file) for file in sorted(study.glob("stores/*.provenance.json"))]
+    return {
+        "seconds": float(np.mean([record["cpu_seconds"] for record in records])),
+        "bytes": float(np.mean([sum(o["size"] for o in r["outputs"].values()) for r in records])),
+        "memory": max(record.get("peak_memory") or 0 for record in records),
+    }
 
 
 def main() -> None:
@@ -109,10 +142,15 @@ def main() -> None:
         by_name.setdefault(job["name"], []).append(job)
     arguments.out.mkdir(parents=True, exist_ok=True)
     for name, own in by_name.items():
-        write_json(arguments.out / f"{title}.{name}.json", kept_result(name, own, study, title))
-    times = {name: sum(job["record"]["seconds"] for job in own) for name, own in by_name.items()}
-    about = {name: jobs[0]["record"][name] for name in ("machine", "versions", "code")}
-    write_json(arguments.out / f"{title}.study.json", {"jobs": len(jobs), "seconds": times} | about)
+        file = arguments.out / f"{title}.{name}.json"
+        result = kept_result(name, own, study, title)
+        if file.exists():
+            for cell, by_task in json.loads(file.read_text())["cells"].items():
+                result["cells"][cell] = by_task | result["cells"].get(cell, {})
+        write_json(file, result)
+    about = {name: jobs[0]["record"][name] for name in ("machine", "versions")}
+    about = times_of(arguments.out, title) | {"stores": of_stores(study)} | about
+    write_json(arguments.out / f"{title}.study.json", about)
     print(f"Kept {len(jobs)} jobs of {len(by_name)} analyses in {arguments.out}")
 
 

@@ -1,107 +1,100 @@
-"""Measure seconds and bytes of one job of each kind, for the estimates of `chromoformer plan`.
+"""Derive the rates of `chromoformer plan` from the kept study of three cell lines: one job of each kind.
 
-    chromoformer run benchmarks/study_rates.yaml --cores 1
-    python benchmarks/study_rates.py runs/rates
+    chromoformer run workflow/studies/cells.yaml --cores 2
+    python benchmarks/cells.py runs/cells
+    python benchmarks/study_rates.py
 
-Writes benchmarks/results/study_rates.json. The study trains the published network for 9 epochs and for
-1. The difference gives the time of an epoch, and the rest is the fixed time of a notebook that trains.
-The fixed time of other notebooks is four fifths of the shortest one. Seconds are CPU time on one core,
-which other work on the machine changes little.
+Reads benchmarks/results/cells.*.json and writes benchmarks/results/study_rates.json. A rate is the mean
+over cell types and tasks: seconds of computing on one core, bytes on the disk, and the peak memory.
+Kinds that are not kept, or lack a number, keep the rate of earlier measurements; `source` says which.
 """
 
 import argparse
 import json
-from collections.abc import Iterator
 from pathlib import Path
+from statistics import fmean
+from types import SimpleNamespace
 
-from chromoformer.data.store import Store
-from chromoformer.model.checkpoint import load
-from chromoformer.provenance import read_record, write_json
-from chromoformer.studies.jobs import Job, job_from
+import yaml
+from _gm12878 import RESULTS
+
+from chromoformer.provenance import write_json
 from chromoformer.studies.planning import amounts_of, models_of
 
-OUT = Path(__file__).resolve().parent / "results" / "study_rates.json"
+ROOT = Path(__file__).resolve().parents[1]
+RATES = RESULTS / "study_rates.json"
+STUDY = ROOT / "workflow" / "studies" / "cells.yaml"
 
 
-def finished(root: Path) -> Iterator[tuple[Job, dict]]:
-    "Yield the finished jobs of a study with their records, except resumed ones: their length is unknown."
-    for content in json.loads((root / ".study" / "jobs.json").read_text()).values():
-        job = job_from(content)
-        record = read_record(root / job.record) if (root / job.record).exists() else None
-        if record and not record["job"]["resumed"]:
-            yield job, record
+def entries_of(kept: dict) -> list[dict]:
+    "Return what is kept of an analysis for each cell type and task."
+    return [entry for tasks in kept["cells"].values() for entry in tasks.values()]
 
 
-def fixed_seconds(found: dict[str, list]) -> tuple[float, float]:
-    "Return the fixed seconds of a notebook that trains and of one that does not, besides their real work."
-    [(short, short_record)] = found["shorter"]
-    same = [
-        (job, record)
-        for job, record in found["train"]
-        if (job.cell_type, job.task) == (short.cell_type, short.task)
+def jobs_of(entry: dict) -> int:
+    "Return the number of jobs of an entry that does not say it: training has one for each fold."
+    return len(entry["metrics"]["genes"]) if "fold" in entry["parameters"] else 1
+
+
+def rate(kept: dict, notebook: Path, earlier: dict, genes: int, epochs: int) -> dict:
+    "Return the rate of a kind from its kept result, or from its earlier rate where a number is missing."
+    entries = entries_of(kept)
+    jobs = [entry.get("jobs") or jobs_of(entry) for entry in entries]
+    seconds = fmean(entry.get("cpu_seconds", entry["seconds"]) / n for entry, n in zip(entries, jobs))
+    measured = [
+        (entry["bytes"] / n, entry["peak_memory"]) for entry, n in zip(entries, jobs) if "bytes" in entry
     ]
-    long, long_record = same[0]
-    few = short.parameters["recipe"]["epochs"]
-    many = long.parameters["recipe"].get("epochs", 9)
-    epoch = (long_record["cpu_seconds"] - short_record["cpu_seconds"]) / (many - few)
-    training = max(short_record["cpu_seconds"] - few * epoch, 0.0)
-    shortest = min(
-        mean_seconds(jobs) for kind, jobs in found.items() if jobs[0][0].notebook and kind != "shorter"
-    )
-    return training, min(training, 0.8 * shortest)  # a fifth is work, which grows with genes and models
-
-
-def mean_seconds(jobs: list) -> float:
-    "Return the mean CPU time of some jobs."
-    return sum(record["cpu_seconds"] for _, record in jobs) / len(jobs)
-
-
-def rates(root: Path) -> dict:
-    "Return the rates of a finished study: by kind, means over its jobs and what they depend on."
-    found: dict[str, list] = {}
-    for job, record in finished(root):
-        found.setdefault(job.kind, []).append((job, record))
-    training, other = fixed_seconds(found)
-    genes = len(Store(root / "stores" / "cellA.h5").genes)
-    long, record = found["train"][0]
-    parameters = sum(weights.numel() for weights in load(root / long.key).parameters())
-    kinds = {}
-    for kind in [kind for kind in found if kind not in ("shorter", "fetch")]:
-        jobs = found[kind]
-        outputs = [output for _, record in jobs for output in record["outputs"].values()]
-        size = sum(output["size"] for output in outputs) / len(jobs)
-        kinds[kind] = {"seconds": mean_seconds(jobs), "bytes": size, "genes": genes, "overhead": 0.0}
-        job = jobs[0][0]
-        if job.notebook:
-            trains = any(output["path"].endswith("state.pt") for output in outputs)
-            kinds[kind] |= {
-                "overhead": min(training if trains else other, kinds[kind]["seconds"]),
-                "models": models_of(job.parameters),
-                "amounts": amounts_of(job),
-                "parameters": parameters,
-                "epochs": long.parameters["recipe"].get("epochs", 9),
-                "trains": trains,
-            }
-        processor = record["machine"]["processor"]
-        kinds[kind]["source"] = f"{genes} toy genes, {processor}, {record['started'][:10]}"
-    return {
-        "what": "CPU seconds and bytes of one job of each kind, on one core, published network and recipe",
-        "kinds": kinds,
-        "machine": record["machine"],
-        "versions": record["versions"],
-        "code": record["code"],
+    parameters = entries[-1]["parameters"]
+    found = earlier | {
+        "seconds": round(seconds, 2),
+        "genes": genes,
+        "overhead": min(earlier.get("overhead", 0.0), seconds),
+        "models": models_of(parameters),
+        "amounts": amounts_of(SimpleNamespace(notebook=notebook, parameters=parameters)),
+        "epochs": epochs,
+        "trains": any(entry.get("trains", earlier.get("trains", False)) for entry in entries),
+        "source": f"{genes:,} genes, {kept['machine']['processor']}",
     }
+    if measured:
+        sizes, memories = zip(*measured)
+        found |= {"bytes": fmean(sizes), "memory": max(memories)}
+    elif "bytes" in earlier:  # of another number of genes
+        found["bytes"] = earlier["bytes"] * (1 if found["trains"] else genes / earlier["genes"])
+    else:
+        found["bytes"] = 0.0
+    return found
+
+
+def main() -> None:
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
+    earlier = json.loads(RATES.read_text())
+    study = yaml.safe_load(STUDY.read_text())
+    train = json.loads((RESULTS / "cells.train.json").read_text())
+    genes = sum(entries_of(train)[0]["metrics"]["genes"].values())
+    kinds = dict(earlier["kinds"])
+    for name, asked in study["analyses"].items():
+        file = RESULTS / f"cells.{name}.json"
+        notebook = (asked or {}).get("notebook", name)
+        known = kinds.get(name) or kinds.get(notebook) or {}
+        if file.exists():
+            path = ROOT / "nbs" / "analyses" / f"{notebook}.ipynb"
+            epochs = study["recipe"]["epochs"]
+            kinds[name] = rate(json.loads(file.read_text()), path, known, genes, epochs)
+    stores = json.loads((RESULTS / "cells.study.json").read_text()).get("stores")
+    if stores:
+        kinds["stores"] = stores | {"genes": genes, "overhead": 0.0, "source": kinds["train"]["source"]}
+    about = {name: train[name] for name in ("machine", "versions")}
+    what = "seconds of computing on one core, bytes on disk and bytes of memory of one job of each kind"
+    write_json(RATES, {"what": what, "kinds": kinds} | about)
+    print(f"{'':<16}{'s':>9}{'MB':>9}{'memory MB':>11}  source")
+    for kind, found in kinds.items():
+        memory = found.get("memory", 0) / 1e6
+        print(
+            f"{kind:<16}{found['seconds']:9.0f}{found['bytes'] / 1e6:9.1f}{memory:11.0f}  {found['source']}"
+        )
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("study", type=Path, help="folder of the finished study")
-    content = rates(parser.parse_args().study)
-    write_json(OUT, content)
-    print(f"{'':<16}{'s':>9}{'MB':>9}{'models':>8}  trains")
-    for kind, rate in content["kinds"].items():
-        trains = "yes" if rate.get("trains") else ""
-        numbers = f"{rate['seconds']:9.1f}{rate['bytes'] / 1e6:9.2f}{rate.get('models', ''):>8}"
-        print(f"{kind:<16}{numbers}  {trains}")
+    main()

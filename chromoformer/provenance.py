@@ -26,6 +26,11 @@ from typing import Any, TypeVar
 
 from .errors import InputError
 
+try:
+    import resource
+except ImportError:  # there is none on Windows
+    resource = None
+
 # %% ../nbs/provenance.ipynb #31bcaedc
 def sha256(path: str | Path) -> str:
     """Return the SHA-256 of a file; the file is read in blocks.
@@ -295,11 +300,13 @@ def code_version() -> dict[str, Any]:
     Returns
     -------
     dict
-        The "commit", and "dirty": whether there are uncommitted changes. Empty for an installed package.
+        The "commit", and "dirty": whether files that git tracks have uncommitted changes. New files, such as
+        the lock of a manifest, do not count. Empty for an installed package.
     """
     here = Path(__file__).resolve().parent if "__file__" in globals() else Path.cwd()
     try:
-        return {"commit": _git(here, "rev-parse", "HEAD"), "dirty": bool(_git(here, "status", "--porcelain"))}
+        changed = _git(here, "status", "--porcelain", "--untracked-files=no")
+        return {"commit": _git(here, "rev-parse", "HEAD"), "dirty": bool(changed)}
     except (OSError, subprocess.CalledProcessError):
         return {}
 
@@ -377,6 +384,22 @@ class Stopwatch:
         """
         return sum(os.times()[:4]) - self._cpu
 
+    @property
+    def peak_memory(self) -> int | None:
+        """Return the largest memory that this process, or one of its child processes, has held.
+
+        Returns
+        -------
+        int or None
+            Resident bytes at the peak since the process began; of child processes, those that have ended
+            count. None where the system does not tell (Windows).
+        """
+        if resource is None:
+            return None
+        unit = 1 if sys.platform == "darwin" else 1024
+        whose = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+        return unit * max(resource.getrusage(which).ru_maxrss for which in whose)
+
 # %% ../nbs/provenance.ipynb #ea37effe
 def record(
     path: str | Path,
@@ -435,6 +458,7 @@ def record(
         "ended": _local_time(watch.started + watch.seconds),
         "seconds": round(watch.seconds, 3),
         "cpu_seconds": round(watch.cpu_seconds, 2),
+        "peak_memory": watch.peak_memory,
         **more,
     }
     content = json.loads(_json_text(content))  # as `read_record` will see it

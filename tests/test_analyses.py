@@ -1,12 +1,28 @@
 """Parameterised notebooks run from top to bottom with papermill."""
 
 import json
+import re
 from pathlib import Path
 
 import papermill
 import pytest
 
+from chromoformer.studies.definition import parameters_of
+
 ROOT = Path(__file__).resolve().parents[1]
+ANALYSES = sorted((ROOT / "nbs" / "analyses").glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("notebook", ANALYSES, ids=lambda path: path.stem)
+def test_an_analysis_looks_for_the_files_of_a_manifest_where_the_study_has_them(notebook):
+    asked = parameters_of(notebook)
+    if not {"manifest", "manifests"} & set(asked):
+        return
+    assert "data" in asked
+    cells = json.loads(notebook.read_text())["cells"]
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    readings = re.findall(r"(?:read_manifest|channel_beside)\(.*\)", code)
+    assert readings and all(re.search(r"\bdata\b", reading) for reading in readings)
 
 
 @pytest.mark.slow

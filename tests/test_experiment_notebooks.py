@@ -239,6 +239,32 @@ def test_changes_of_expression_are_compared_over_several_trainings(stores, tmp_p
     assert {row["verdict"] for row in once["differences"]} == {"not tested"}
 
 
+def test_wider_windows_are_built_from_files_in_another_folder(epigenome, stores, tmp_path):
+    moved = tmp_path / "manifest" / "cellA.yaml"
+    moved.parent.mkdir()
+    moved.write_text((epigenome / "cellA.yaml").read_text())
+    common = {"store": stores["cellA"], "manifest": str(moved), "held_out": [1], "seeds": 1, "processes": 1}
+    common |= {"widths": [40_000, 50_000], "network": {"bin_sizes": [2000]}, "recipe": {"epochs": 1}}
+    metrics = run_notebook("window", tmp_path / "window", data=str(epigenome), draws=50, **common)
+    assert metrics["refused"] == {} and {row["model"] for row in metrics["means"]} == {"40 kb", "50 kb"}
+    common |= {"manifest": str(epigenome / "cellB.yaml")}
+    with pytest.raises(PapermillExecutionError, match="is not the file"):
+        run_notebook("window", tmp_path / "foreign", **common)
+
+
+def test_a_benchmark_of_one_fold_uses_the_given_run_of_this_fold(stores, tmp_path):
+    runs = trained(stores["cellA"], tmp_path / "runs", folds=(1, 2), epochs=1, bin_sizes=[2000])
+    common = {"store": stores["cellA"], "runs": runs, "seeds": 1, "processes": 1, "draws": 50}
+    metrics = run_notebook(
+        "benchmark", tmp_path / "out", **common, held_out=[2], models=["logistic regression"]
+    )
+    assert metrics["folds"] == [2]
+    predictions = pd.read_parquet(tmp_path / "out" / "predictions.parquet")
+    given = read_predictions(runs[1]).query("held_out").set_index("gene_id")["score"]
+    own = predictions.query("model == 'Chromoformer'").set_index("gene_id")["score"]
+    assert set(predictions["fold"]) == {2} and np.allclose(own, given.loc[own.index])
+
+
 def test_four_marks_without_pcres_work_or_are_an_error_with_the_reason(toy, tmp_path):
     import yaml
 
