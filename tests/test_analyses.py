@@ -1,10 +1,11 @@
-"""Parameterised notebooks run from top to bottom with papermill."""
+"""Analyses look for files where a study has them; settings are chosen inside the training folds."""
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
-import papermill
 import pytest
 
 from chromoformer.studies.definition import parameters_of
@@ -26,19 +27,13 @@ def test_an_analysis_looks_for_the_files_of_a_manifest_where_the_study_has_them(
 
 
 @pytest.mark.slow
-def test_gm12878_runs_with_one_epoch(real_data, tmp_path):
-    notebook = ROOT / "nbs" / "analyses" / "gm12878.ipynb"
-    papermill.execute_notebook(
-        notebook,
-        tmp_path / "out.ipynb",
-        cwd=ROOT,
-        progress_bar=False,
-        parameters={"data": str(real_data), "out": str(tmp_path / "run"), "epochs": 1},
-    )
-    results = json.loads((tmp_path / "run" / "metrics.json").read_text())
-    means = {(row["model"], row["task"]): row["mean"] for row in results["means"]}
-    assert (
-        means["Chromoformer", "classification"] > 0.9
-        and means["gradient-boosted trees", "classification"] > 0.93
-    )
-    assert {row["held_out"] for row in results["chosen"]} == {1, 2, 3, 4}
+def test_settings_of_gm12878_are_chosen_on_the_next_fold(real_data, tmp_path):
+    results = tmp_path / "tuning.json"
+    command = [sys.executable, ROOT / "benchmarks" / "gm12878_settings.py", real_data, tmp_path / "out"]
+    command += ["--epochs", 1, "--tasks", "classification", "--folds", 4, "--results", results]
+    subprocess.run(list(map(str, command)), check=True)
+    found = json.loads(results.read_text())
+    assert {row["setting"] for row in found["tried"]} == set(found["grid"])
+    (chosen,) = found["chosen"]
+    assert (chosen["held_out"], chosen["validation_fold"], chosen["epochs"]) == (4, 1, 1)
+    assert chosen["score"] == max(row["score"] for row in found["tried"]) > 0.88

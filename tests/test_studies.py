@@ -362,13 +362,7 @@ def test_every_analysis_notebook_has_parameters_with_types_and_help(name):
     assert all(parameter.fits(parameter.default) for parameter in found.values())
 
 
-# Executed by hand on data that a clone lacks; its results, under benchmarks/results, name machine and time.
-BY_HAND = {"gm12878"}
-
-
-@pytest.mark.parametrize(
-    "name", sorted({path.stem for path in (ROOT / "nbs" / "analyses").glob("*.ipynb")} - BY_HAND)
-)
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "nbs" / "analyses").glob("*.ipynb")))
 def test_analyses_write_neither_time_nor_machine_into_their_metrics(name):
     "Both belong into the record: a job that runs again must write the same metrics."
     cells = nbformat.read(ROOT / "nbs" / "analyses" / f"{name}.ipynb", as_version=4).cells
