@@ -31,6 +31,9 @@ from chromoformer.studies.sources import hash_of, sources_of
 
 CONTENTS = ROOT / "docs" / "contents.yaml"
 STUDIES = ("toy", "whole_genes")  # in workflow/studies; their jobs execute the analyses
+NEEDS = {  # pages that show nothing without downloaded files; where these are missing, they keep their outputs
+    "tutorials/encode_peaks": "data/cells/K562/K562-H3K4me3.broadPeak.gz",
+}
 READ = ("benchmarks", "data_manifests", "workflow", "docs/contents.yaml")  # files that may change an output
 LARGEST_BOOK = 20_000_000  # bytes of all outputs
 MACHINE = re.compile(r"(?<![\w.…])/(?:home|root|Users|tmp|work|private|var/folders)/[\w.-]+")
@@ -365,6 +368,8 @@ def main() -> None:
     reasons = {
         page: why for page in options.only or order if (why := options.only and "asked for" or changed(page))
     }
+    for page in [page for page in reasons if page in NEEDS and not (ROOT / NEEDS[page]).exists()]:
+        print(f"{page} ({reasons.pop(page)}) keeps its outputs: {NEEDS[page]} is missing")
     print(f"{len(order)} notebooks, {len(reasons)} to execute")
     for page, why in reasons.items():
         print(f"  {page}: {why}")
