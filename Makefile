@@ -56,8 +56,8 @@ export: $(INSTALLED)  ## write chromoformer/*.py from the notebooks, and clean t
 readme: $(INSTALLED)  ## write README.md from nbs/index.ipynb
 	$(BIN)/python docs/make_readme.py
 
-book: $(INSTALLED)  ## execute the notebooks that changed, and keep what they show; STUDY=FOLDER takes analyses from a study
-	$(BIN)/python docs/book.py $(if $(STUDY),--study $(STUDY))
+book: $(INSTALLED)  ## execute the notebooks that changed, and keep what they show; STUDY='FOLDER ...' takes analyses from studies
+	$(BIN)/python docs/book.py $(foreach study,$(STUDY),--study $(study))
 
 docs: $(INSTALLED)  ## build the site in docs/_build/html from the notebooks and what they show
 	$(BIN)/python docs/build.py

@@ -15,7 +15,6 @@ def main(store, folder, threads):
     def work():
         found[:] = predict(folder, store, progress=False)["output_1"].tolist()
 
-    work()
     answer_with(work, found)
 
 

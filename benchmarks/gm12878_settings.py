@@ -51,6 +51,11 @@ def main() -> None:
     )
     parser.add_argument("--results", type=Path, default=RESULTS / "gm12878.tuning.json")
     options = parser.parse_args()
+    complete = (set(options.tasks), set(options.folds)) == (set(MAIN_METRIC), set(VALIDATED_ON))
+    if not complete and options.results == RESULTS / "gm12878.tuning.json":
+        parser.error(
+            "with --tasks or --folds, name another file with --results: the kept one has all of them"
+        )
     torch.set_num_threads(1)
     options.out.mkdir(parents=True, exist_ok=True)
     store = opened(options.data.resolve(), options.out / "GM12878.h5")

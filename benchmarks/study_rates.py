@@ -4,13 +4,15 @@
     python benchmarks/cells.py runs/cells
     python benchmarks/study_rates.py
 
-Reads benchmarks/results/cells.*.json and writes benchmarks/results/study_rates.json. A rate is the mean
-over cell types and tasks: seconds of computing on one core, bytes on the disk, and the peak memory.
-Kinds that are not kept, or lack a number, keep the rate of earlier measurements; `source` says which.
+Reads benchmarks/results/cells.*.json and writes benchmarks/results/study_rates.json. A rate is the mean over
+cell types and tasks: seconds of computing on one core, bytes on the disk, and the peak memory. Where only
+the elapsed seconds were kept, these are taken. Kinds that are not kept have the rate of earlier
+measurements, as `source` says; where bytes were not kept, the earlier ones are scaled.
 """
 
 import argparse
 import json
+from math import prod
 from pathlib import Path
 from statistics import fmean
 from types import SimpleNamespace
@@ -19,7 +21,7 @@ import yaml
 from _gm12878 import RESULTS
 
 from chromoformer.provenance import write_json
-from chromoformer.studies.planning import amounts_of, models_of
+from chromoformer.studies.planning import _network_size, amounts_of, models_of
 
 ROOT = Path(__file__).resolve().parents[1]
 RATES = RESULTS / "study_rates.json"
@@ -45,21 +47,25 @@ def rate(kept: dict, notebook: Path, earlier: dict, genes: int, epochs: int) -> 
         (entry["bytes"] / n, entry["peak_memory"]) for entry, n in zip(entries, jobs) if "bytes" in entry
     ]
     parameters = entries[-1]["parameters"]
+    job = SimpleNamespace(notebook=notebook, parameters=parameters)
     found = earlier | {
         "seconds": round(seconds, 2),
         "genes": genes,
         "overhead": min(earlier.get("overhead", 0.0), seconds),
         "models": models_of(parameters),
-        "amounts": amounts_of(SimpleNamespace(notebook=notebook, parameters=parameters)),
-        "epochs": epochs,
+        "amounts": amounts_of(job),
+        "epochs": parameters.get("recipe", {}).get("epochs", epochs),
+        "network_size": _network_size(parameters.get("network", {})),
         "trains": any(entry.get("trains", earlier.get("trains", False)) for entry in entries),
         "source": f"{genes:,} genes, {kept['machine']['processor']}",
     }
     if measured:
         sizes, memories = zip(*measured)
         found |= {"bytes": fmean(sizes), "memory": max(memories)}
-    elif "bytes" in earlier:  # of another number of genes
-        found["bytes"] = earlier["bytes"] * (1 if found["trains"] else genes / earlier["genes"])
+    elif "bytes" in earlier:  # of another number of genes, folds or trainings
+        more = found["models"] / earlier["models"]
+        more *= prod(found["amounts"].get(key, n) / n for key, n in earlier.get("amounts", {}).items())
+        found["bytes"] = earlier["bytes"] * more * (1 if found["trains"] else genes / earlier["genes"])
     else:
         found["bytes"] = 0.0
     return found

@@ -31,7 +31,7 @@ from chromoformer.studies.sources import hash_of, sources_of
 
 CONTENTS = ROOT / "docs" / "contents.yaml"
 STUDIES = ("toy", "whole_genes")  # in workflow/studies; their jobs execute the analyses
-NEEDS = {  # pages that show nothing without downloaded files; where these are missing, they keep their outputs
+NEEDS = {  # page -> a downloaded file, without which it shows nothing and keeps its earlier outputs
     "tutorials/encode_peaks": "data/cells/K562/K562-H3K4me3.broadPeak.gz",
 }
 READ = ("benchmarks", "data_manifests", "workflow", "docs/contents.yaml")  # files that may change an output

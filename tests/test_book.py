@@ -107,6 +107,26 @@ def test_only_what_changed_is_executed_again(shelf, monkeypatch):
     assert book.names_of_changed() == {"genome": "a module that it imports changed"}
 
 
+def test_a_page_whose_files_are_missing_keeps_its_outputs(shelf, monkeypatch, capsys):
+    bind(shelf)
+    edit(shelf, "numbers", lambda notebook: notebook.cells[2].update(source="numbers"))
+    before = (shelf / "nbs" / "numbers.ipynb").read_text()
+    monkeypatch.setattr(book, "NEEDS", {"numbers": "data/peaks.gz"})
+    monkeypatch.setattr(sys, "argv", ["book.py", "--no-study"])
+    monkeypatch.setattr(book, "write_contents", lambda: None)
+    with pytest.raises(SystemExit) as ended:
+        book.main()
+    assert ended.value.code == 0 and (shelf / "nbs" / "numbers.ipynb").read_text() == before
+    assert "numbers (its code changed) keeps its outputs: data/peaks.gz is missing" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("page", book.NEEDS)
+def test_pages_that_need_files_were_executed_with_them(page):
+    notebook = nbformat.read(ROOT / "nbs" / f"{page}.ipynb", as_version=4)
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) >= 3
+
+
 def test_every_kind_of_wrong_output_is_named(shelf):
     bind(shelf)
 

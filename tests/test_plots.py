@@ -397,8 +397,6 @@ def test_figures_of_a_store_in_tpm_name_its_unit(tmp_path):
 
 def test_analyses_of_any_store_do_not_write_rpkm_on_figures():
     for notebook in sorted((Path(__file__).parents[1] / "nbs" / "analyses").glob("*.ipynb")):
-        if notebook.stem == "gm12878":  # its expression is RPKM
-            continue
         cells = json.loads(notebook.read_text())["cells"]
         code = "".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
         assert "log2(RPKM" not in code, notebook

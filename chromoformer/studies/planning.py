@@ -217,7 +217,7 @@ def _estimate(study: Study, job: Job, reference: Mapping[str, Any]) -> tuple[flo
         models = models_of(job.parameters) / rate["models"] * _more_of_each(job, rate.get("amounts", {}))
         network = job.parameters.get("network", study.network)
         size = _network_size(network)
-        work *= models * size
+        work *= models * size / rate.get("network_size", 1)
         room = models * (size if rate["trains"] else room)
         if rate["trains"]:
             work *= job.parameters.get("recipe", study.recipe).get("epochs", 9) / rate["epochs"]
