@@ -1,6 +1,6 @@
 """Write the outputs of the notebooks in nbs/: execute those whose code, modules or files have changed.
 
-    python docs/book.py                       # what changed; the studies toy and whole_genes run the analyses
+    python docs/book.py                       # what changed; small simulated studies run the analyses
     python docs/book.py --only guides/speed   # these notebooks
     python docs/book.py --check               # execute nothing; list what is missing or does not fit
     python docs/book.py --test                # execute what changed, and keep nothing
@@ -30,7 +30,7 @@ from chromoformer.provenance import atomic_path, read_record, sha256
 from chromoformer.studies.sources import hash_of, sources_of
 
 CONTENTS = ROOT / "docs" / "contents.yaml"
-STUDIES = ("toy", "whole_genes")  # in workflow/studies; their jobs execute the analyses
+STUDIES = ("toy", "whole_genes", "differential")  # in workflow/studies; their jobs execute the analyses
 NEEDS = {  # page -> a downloaded file, without which it shows nothing and keeps its earlier outputs
     "tutorials/encode_peaks": "data/cells/K562/K562-H3K4me3.broadPeak.gz",
 }
@@ -401,7 +401,7 @@ def read_options() -> argparse.Namespace:
         type=Path,
         action="append",
         default=[],
-        help="folder of a finished study that executed the analyses; default: run toy and whole_genes",
+        help="folder of a finished study that executed the analyses; default: run toy, whole_genes and differential",
     )
     parser.add_argument("--no-study", action="store_true", help="leave the analyses as they are")
     parser.add_argument("--jobs", type=int, default=min(4, os.cpu_count() or 1), help="notebooks at a time")

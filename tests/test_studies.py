@@ -351,7 +351,7 @@ def test_paper_study_is_planned_in_order_without_any_data(tmp_path, monkeypatch)
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("name", ["toy", "paper", "gm12878", "whole_genes"])
+@pytest.mark.parametrize("name", ["toy", "paper", "gm12878", "whole_genes", "differential", "cells"])
 def test_studies_of_the_repository_are_valid(name):
     assert read_study(STUDIES / f"{name}.yaml").name == name
 
