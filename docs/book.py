@@ -401,7 +401,7 @@ def read_options() -> argparse.Namespace:
         type=Path,
         action="append",
         default=[],
-        help="folder of a finished study that executed the analyses; default: run toy, whole_genes and differential",
+        help="folder of a finished study that executed analyses; default: run toy, whole_genes, differential",
     )
     parser.add_argument("--no-study", action="store_true", help="leave the analyses as they are")
     parser.add_argument("--jobs", type=int, default=min(4, os.cpu_count() or 1), help="notebooks at a time")
