@@ -14,6 +14,7 @@ here from their held-out predictions.
 import argparse
 import json
 import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,20 @@ def jobs_in(study: Path) -> list[dict]:
             own = {"analysis": record["job"]["kind"], "folder": file.parent, "record": record}
             own |= {name: record["job"][name] for name in ("cell_type", "task", "fold")}
             jobs.append(own | {"name": file.parent.relative_to(study).parts[0]})
+    return jobs
+
+
+def without_incomplete(jobs: list[dict], study: Path) -> list[dict]:
+    "Leave out trainings of which another fold has not finished: their mean would not be that of all folds."
+    planned = json.loads((study / ".study" / "jobs.json").read_text()).values()
+    of_folds = ("kind", "cell_type", "task")
+    wanted = Counter(tuple(job[key] for key in of_folds) for job in planned if job["fold"] is not None)
+    finished = Counter(
+        (job["analysis"], job["cell_type"], job["task"]) for job in jobs if job["fold"] is not None
+    )
+    for key in [key for key, number in finished.items() if number < wanted[key]]:
+        print(f"{', '.join(key)} is left out: {finished[key]} of {wanted[key]} folds have finished")
+        jobs = [job for job in jobs if (job["analysis"], job["cell_type"], job["task"]) != key]
     return jobs
 
 
@@ -134,7 +149,7 @@ def main() -> None:
     arguments = parser.parse_args()
     study = arguments.study.resolve()
     title = arguments.name or study.name
-    jobs = jobs_in(study)
+    jobs = without_incomplete(jobs_in(study), study)
     if not jobs:
         raise SystemExit(f"{arguments.study} has no complete job. Fix: name the folder of the study")
     by_name: dict = {}
