@@ -304,6 +304,7 @@ def from_study(page: str, study: Path) -> bool:
             _link_to_notebooks(shown)
             if "parameters" in cell.metadata.get("tags", []):
                 shown[:] = [_parameters_shown(job, study, executed)]
+            _name_files_only(shown)
         record = {
             "code": code,
             "library": library,
@@ -321,6 +322,20 @@ def _link_to_notebooks(outputs: list) -> None:
         for kind in [kind for kind in output.get("data", {}) if kind.startswith("text/")]:
             text = "".join(output.data[kind])
             output.data[kind] = re.sub(r"\(\.\./(\w+)/[\w./-]*notebook\.html\)", r"(\1.ipynb)", text)
+
+
+def _name_files_only(outputs: list) -> None:
+    "Replace the folders of files that a study read elsewhere on its machine by an ellipsis, in place."
+    for output in outputs:
+        if "text" in output:
+            output.text = _without_folders(output.text)
+        for kind in [kind for kind in output.get("data", {}) if kind.startswith("text/")]:
+            output.data[kind] = _without_folders("".join(output.data[kind]))
+
+
+def _without_folders(text: str) -> str:
+    "Return text in which paths of a machine have only the name of the file."
+    return re.sub(rf"{MACHINE.pattern}(?:/[\w.-]+)*", lambda path: f"…/{Path(path[0]).name}", text)
 
 
 def _parameters_shown(job: Path, study: Path, executed):

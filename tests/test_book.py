@@ -269,7 +269,9 @@ def test_outputs_of_an_analysis_come_from_a_job_of_the_same_version(shelf):
     job = shelf / "runs" / "toy" / "window" / "cellA"
     job.mkdir(parents=True)
     executed = new.new_notebook(cells=[nbformat.from_dict(cell) for cell in source.cells])
-    injected = new.new_code_cell("# Parameters\nseeds = 3", metadata={"tags": ["injected-parameters"]})
+    injected = new.new_code_cell(
+        "# Parameters\nseeds = 3\nfile = '/home/me/a/b.bed'", metadata={"tags": ["injected-parameters"]}
+    )
     executed.cells.insert(2, injected)
     link = "[all](../window/cellA/notebook.html)"
     executed.cells[3].outputs = [
@@ -293,5 +295,6 @@ def test_outputs_of_an_analysis_come_from_a_job_of_the_same_version(shelf):
     assert (
         "job `window/cellA`" in note and "seeds = 3" in note and shown[2].outputs[0].data["text/plain"] == "3"
     )
+    assert "file = '…/b.bed'" in note and "/home" not in note
     edit(shelf, "analyses/window", lambda notebook: notebook.cells[2].update(source="seeds + 1"))
     assert not book.from_study("analyses/window", shelf / "runs" / "toy"), "made by another version"
