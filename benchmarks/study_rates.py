@@ -2,12 +2,13 @@
 
     chromoformer run workflow/studies/cells.yaml --cores 2
     python benchmarks/cells.py runs/cells
-    python benchmarks/study_rates.py
+    python benchmarks/study_rates.py [--memory runs/short]
 
 Reads benchmarks/results/cells.*.json and writes benchmarks/results/study_rates.json. A rate is the mean over
 cell types and tasks: seconds of computing on one core, bytes on the disk, and the peak memory. Where only
 the elapsed seconds were kept, these are taken. Kinds that are not kept have the rate of earlier
-measurements, as `source` says; where bytes were not kept, the earlier ones are scaled.
+measurements, as `source` says; where bytes were not kept, the earlier ones are scaled. `--memory` names a
+study of these cell types whose jobs tell the peak memory, for example of one fold and one epoch.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from types import SimpleNamespace
 import yaml
 from _gm12878 import RESULTS
 
-from chromoformer.provenance import write_json
+from chromoformer.provenance import read_record, write_json
 from chromoformer.studies.planning import _network_size, amounts_of, models_of
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -71,10 +72,23 @@ def rate(kept: dict, notebook: Path, earlier: dict, genes: int, epochs: int) -> 
     return found
 
 
+def memory_of(study: Path) -> dict[str, int]:
+    "Return the peak memory of each kind of job; it does not depend on the number of epochs."
+    found: dict[str, int] = {}
+    for file in sorted(study.rglob("*provenance.json")):
+        record = read_record(file)
+        if "job" in record and record.get("peak_memory"):
+            kind = record["job"]["kind"]
+            found[kind] = max(found.get(kind, 0), record["peak_memory"])
+    return found
+
+
 def main() -> None:
-    argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    ).parse_args()
+    )
+    parser.add_argument("--memory", type=Path, help="finished study of these cell types, of any length")
+    options = parser.parse_args()
     earlier = json.loads(RATES.read_text())
     study = yaml.safe_load(STUDY.read_text())
     train = json.loads((RESULTS / "cells.train.json").read_text())
@@ -91,6 +105,9 @@ def main() -> None:
     stores = json.loads((RESULTS / "cells.study.json").read_text()).get("stores")
     if stores:
         kinds["stores"] = stores | {"genes": genes, "overhead": 0.0, "source": kinds["train"]["source"]}
+    for kind, memory in memory_of(options.memory).items() if options.memory else ():
+        kinds[kind] = kinds.get(kind, {}) | {"memory": memory}
+    kinds = {kind: found for kind, found in kinds.items() if "seconds" in found}
     about = {name: train[name] for name in ("machine", "versions")}
     what = "seconds of computing on one core, bytes on disk and bytes of memory of one job of each kind"
     write_json(RATES, {"what": what, "kinds": kinds} | about)
