@@ -58,6 +58,7 @@ readme: $(INSTALLED)  ## write README.md from nbs/index.ipynb
 
 book: $(INSTALLED)  ## execute the notebooks that changed, and keep what they show; STUDY='FOLDER ...' takes analyses from studies
 	$(BIN)/python docs/book.py $(foreach study,$(STUDY),--study $(study))
+	$(BIN)/python docs/make_readme.py
 
 docs: $(INSTALLED)  ## build the site in docs/_build/html from the notebooks and what they show
 	$(BIN)/python docs/build.py

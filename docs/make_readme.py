@@ -1,31 +1,42 @@
-"""Execute nbs/index.ipynb and write it as README.md."""
+"""Write README.md from nbs/index.ipynb and what it shows; `--check` only says whether the two differ."""
 
+import argparse
 import re
+import sys
 from pathlib import Path
 
 import nbformat
-from nbclient import NotebookClient
 from nbconvert import MarkdownExporter
-
-from chromoformer.studies.execution import own_kernel
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAD = "<!-- Written from nbs/index.ipynb by `make readme`; edit that. -->\n\n"
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if a file would change")
+    files = readme()
+    if parser.parse_args().check:
+        sys.exit(differing(files))
+    for path, content in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    print(f"wrote {ROOT / 'README.md'}")
+
+
+def differing(files: dict[Path, bytes]) -> str | None:
+    "Say which files are missing or have other content."
+    wrong = [
+        str(path) for path, content in files.items() if not path.is_file() or path.read_bytes() != content
+    ]
+    return f"{', '.join(wrong)}: not what nbs/index.ipynb shows; run `make readme`" if wrong else None
+
+
+def readme() -> dict[Path, bytes]:
+    "Return README.md and its figures: file -> content."
     notebook = nbformat.read(ROOT / "nbs" / "index.ipynb", as_version=4)
-    client = NotebookClient(
-        notebook,
-        timeout=600,
-        kernel_name="python3",
-        extra_arguments=["--log-level=ERROR"],
-        resources={"metadata": {"path": str(ROOT)}},
-    )
-    with own_kernel():
-        client.execute()
     for cell in notebook.cells:
-        if cell.cell_type == "code" and "echo: false" in cell.source:
+        if cell.cell_type == "code":
             cell.source = ""
             cell.outputs = [
                 out for out in cell.outputs if out.output_type in ("display_data", "execute_result")
@@ -33,17 +44,17 @@ def main() -> None:
     body, resources = MarkdownExporter().from_notebook_node(
         notebook, resources={"output_files_dir": "docs/images"}
     )
-    for name, content in resources.get("outputs", {}).items():
-        (ROOT / name).parent.mkdir(parents=True, exist_ok=True)
-        (ROOT / name).write_bytes(content)
-    body = re.sub(r"```python\n\s*```\n*", "", body)
+    body = re.sub(r"```\w*\n\s*```\n*", "", body)
     body = re.sub(
         r" *\n!\[png\]\((.*?output_(\d+)_.*?)\)\n *",
         lambda found: f"\n![{notebook.cells[int(found[2])].metadata['alt']}]({found[1]})\n",
         body,
     )
-    (ROOT / "README.md").write_text(HEAD + re.sub(r"\n{3,}", "\n\n", body).strip() + "\n")
-    print(f"wrote {ROOT / 'README.md'}")
+    body = re.sub(r"\]\((?!docs/images/|[a-z]+:|#)", "](nbs/", body).replace("](nbs/../", "](")
+    text = HEAD + re.sub(r"\n{3,}", "\n\n", body).strip() + "\n"
+    return {ROOT / "README.md": text.encode()} | {
+        ROOT / name: content for name, content in resources.get("outputs", {}).items()
+    }
 
 
 if __name__ == "__main__":

@@ -57,10 +57,8 @@ class Links:
         if re.match(r"[a-z]+:|#", link):
             return link
         path, _, place = link.partition("#")
-        base = ROOT if page == "index" or page.startswith("files/") else (NBS / page).parent
+        base = ROOT if page.startswith("files/") else (NBS / page).parent
         file = Path(os.path.normpath(base / path))
-        if not file.exists() and page == "index":
-            file = Path(os.path.normpath(NBS / path))
         if not file.exists():
             raise SystemExit(f"nbs/{page}.ipynb links to {link}, which does not exist")
         if file.suffix == ".ipynb":

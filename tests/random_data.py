@@ -322,7 +322,8 @@ def _write_contacts(data, sizes, genes, random) -> dict[str, Any]:
     limits = {"max_length": 4000} if kind == "cool" else {}
     if kind == "cool":
         _write_cool(data.folder / "contacts.cool", sizes, random)
-        return {"kind": "cool", "path": "contacts.cool", "min_score": 0.5, **limits}
+        counts = {"transform": "none", "min_score": 0.5, "min_distance": 0}
+        return {"kind": "cool", "path": "contacts.cool", **counts, **limits}
     table = _pairs(sizes, genes, random)
     if kind == "average":
         of = []

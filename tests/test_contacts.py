@@ -174,7 +174,7 @@ def test_wrong_gene_tables_are_refused():
         select_pcres(gene_table(G=5), contact_table(), top=0)
 
 
-def by_hand(genes, contacts, more, min_score, top, max_length, tss_distance, min_distance):
+def by_hand(genes, contacts, more, min_score, top, max_length, tss_distance, min_distance, max_distance):
     "Apply the rules one contact at a time, as the reference."
     rows = []
     for gene in genes.itertuples():
@@ -192,6 +192,7 @@ def by_hand(genes, contacts, more, min_score, top, max_length, tss_distance, min
                         and holds
                         and gap > tss_distance
                         and gap >= min_distance
+                        and (max_distance is None or gap <= max_distance)
                         and contact.score > min_score
                         and other[1] - other[0] <= max_length
                     ):
@@ -221,9 +222,10 @@ gene_rows = st.tuples(st.sampled_from(["chr1", "chr2"]), st.integers(0, 70))
     st.integers(3, 12),
     st.integers(0, 5),
     st.integers(0, 15),
+    st.none() | st.integers(5, 30),
 )
 def test_selection_equals_the_rules_applied_one_by_one(
-    genes, rows, more, top, max_length, tss_distance, min_distance
+    genes, rows, more, top, max_length, tss_distance, min_distance, max_distance
 ):
     genes = pd.DataFrame(genes, columns=["chrom", "tss"]).assign(
         gene_id=[f"g{number}" for number in range(len(genes))]
@@ -232,7 +234,7 @@ def test_selection_equals_the_rules_applied_one_by_one(
         [(f"g{number}", row[1]) for number, row in enumerate(more)], columns=["gene_id", "tss"]
     )
     contacts = pd.DataFrame(rows, columns=CONTACT).astype({"chrom": "str", "score": float})
-    arguments = (1.0, top, max_length, tss_distance, min_distance)
+    arguments = (1.0, top, max_length, tss_distance, min_distance, max_distance)
     options = dict(zip(SELECTING, arguments))
     assert select_pcres(genes, contacts, tss=more, **options).values.tolist() == by_hand(
         genes, contacts, more, *arguments

@@ -474,7 +474,7 @@ def test_a_manifest_without_divisive_leaves_the_decision_to_the_file(
     tmp_path, program, column, attributes, divides, kind
 ):
     path = map_of(tmp_path / "m.cool", program, column, attributes)
-    entry = {"kind": "cool", "path": "m.cool", "balance": column}
+    entry = {"kind": "cool", "path": "m.cool", "balance": column, "transform": "none"}
     scores = build_with(tmp_path, entry if kind == "cool" else {"kind": "average", "of": [entry]})
     row = cooler.Cooler(str(path)).matrix(balance=column, divisive_weights=divides)[:][4]
     expected = {i * 1000: row[i] for i in range(20) if np.isfinite(row[i]) and not 2 <= i <= 6}
@@ -504,7 +504,8 @@ def test_a_store_says_what_its_contact_score_is_and_what_is_averaged(
     for name in ("m.cool", "n.cool"):
         with h5py.File(map_of(tmp_path / name, program, column, {}), "r+") as file:
             file.attrs["name"] = name  # so that the files differ
-    entries = [{"kind": "cool", "path": name, "balance": column} | options for name in ("m.cool", "n.cool")]
+    counts = {"kind": "cool", "balance": column, "transform": "none"}
+    entries = [{**counts, "path": name} | options for name in ("m.cool", "n.cool")]
     build_with(tmp_path, entries[0])
     assert Store(tmp_path / "s.h5").inputs["contacts"]["score"] == says
     build_with(tmp_path, {"kind": "average", "of": entries})

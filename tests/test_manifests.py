@@ -232,7 +232,7 @@ OTHER_VALUES = {  # of each option of contacts: a value that is not its default,
     "otherwise": ({"kind": "distance"}, "pickles pairs bedpe cool average"),
     "marks": (["M"], "activity distance ctcf"),
     "exponent": (2.0, "activity distance ctcf"),
-    "max_distance": (500_000, "activity distance ctcf"),
+    "max_distance": (500_000, "pickles pairs bedpe cool average activity distance ctcf"),
     "width": (2000, "activity distance ctcf"),
     "enrichment": (2.0, "activity distance ctcf"),
     "clear_of_tss": (100, "activity distance ctcf"),
@@ -274,6 +274,11 @@ def test_contacts_accept_an_option_only_if_their_kind_reads_it(kind, option):
     ("content", "says"),
     [
         ({"kind": "cool", "path": "a", "balance": False, "divisive": False}, "divisive: raw counts"),
+        (
+            {"kind": "cool", "path": "a", "max_distance": 9000},
+            "max_distance: 9000 bp is not above min_distance",
+        ),
+        ({"kind": "activity", "max_distance": None}, "max_distance: contacts of kind activity need a number"),
         ({"kind": "activity", "path": "a", "enrichment": 2.0}, "enrichment: the elements of a file"),
         ({"kind": "distance", "path": "a", "marks": ["M"]}, "marks: the elements of a file"),
         ({"kind": "distance", "path": "a", "resolution": 100}, "resolution: the elements of a file"),
@@ -289,6 +294,23 @@ def test_contacts_accept_an_option_only_if_their_kind_reads_it(kind, option):
 def test_an_option_that_another_one_replaces_is_refused(content, says):
     with pytest.raises(ValidationError, match=says):
         Contacts(**content)
+
+
+def test_maps_are_observed_over_expected_within_two_megabases_unless_the_manifest_says_otherwise():
+    distances = ("min_distance", "max_distance")
+    cool = {"kind": "cool", "path": "a"}
+    mean = Contacts(kind="average", of=[cool, {"kind": "pairs", "path": "b"}])
+    for entry in (Contacts(**cool), mean):
+        assert [getattr(entry, name) for name in distances] == [20_000, 2_000_000]
+        assert Contacts(**entry.model_dump()) == entry
+    assert Contacts(**cool).transform == mean.of[0].transform == "observed_over_expected"
+    assert mean.of[1].transform == "none" and Contacts(**cool, transform="none").transform == "none"
+    free = Contacts(**cool, min_distance=0, max_distance=None)
+    assert [getattr(free, name) for name in distances] == [0, None]
+    bedpe = Contacts(kind="bedpe", path="a")
+    assert [getattr(bedpe, name) for name in distances] == [0, None]
+    with pytest.raises(ValidationError, match="max_distance applies to the average"):
+        Contacts(kind="average", of=[cool | {"max_distance": 50_000}])
 
 
 # --- real data and real formats, from a local server ---

@@ -43,6 +43,7 @@ from chromoformer.studies.jobs import jobs_of
 ROOT = Path(__file__).resolve().parents[1]
 SIZES = {"chr1": 2_000_000}
 KINDS = [["H3K27ac", "H3K4me1"], ["H3K27me3"]]
+COUNTS = {"balance": False, "transform": "none"}  # of a map
 
 
 def track(path, peaks, background=1.0, scale=1.0, size=2_000_000):
@@ -384,7 +385,7 @@ def test_averaged_maps_give_the_pcres_of_the_averaged_pairs(tmp_path):
             for i, j, count in zip(first[seen], second[seen], counts[seen])
         ]
         (tmp_path / f"{name}.tsv").write_text("fragment_a\tfragment_b\tscore\n" + "".join(lines))
-        entries["cool"].append({"kind": "cool", "path": str(tmp_path / f"{name}.cool"), "balance": False})
+        entries["cool"].append({"kind": "cool", "path": str(tmp_path / f"{name}.cool"), **COUNTS})
         entries["pairs"].append({"kind": "pairs", "path": str(tmp_path / f"{name}.tsv")})
     genes = gene_table(G=505_000, H=1_212_000)
     found = {
@@ -415,7 +416,7 @@ def dense_maps(tmp_path_factory):
         cooler.create_cooler(str(folder / f"{name}.cool"), bins.assign(**{column: weights}), pixels[kept])
         matrix = cooler.Cooler(str(folder / f"{name}.cool")).matrix(balance=column)  # cooler divides by KR
         matrices.append({chrom: np.nan_to_num(matrix.fetch(chrom)) for chrom in sizes})
-        entries.append({"kind": "cool", "path": str(folder / f"{name}.cool"), "balance": column})
+        entries.append({"kind": "cool", "path": str(folder / f"{name}.cool"), **COUNTS, "balance": column})
     return sizes, entries, matrices
 
 
@@ -443,9 +444,7 @@ def test_a_contact_that_is_not_among_the_100_strongest_of_one_map_keeps_its_mean
     for name, counts in (("one", [10] * 150 + [9]), ("two", [0] * 150 + [20])):
         pixels = pd.DataFrame({"bin1_id": np.arange(151), "bin2_id": 300, "count": counts}).query("count > 0")
         cooler.create_cooler(str(tmp_path / f"{name}.cool"), bins, pixels)
-    of = [
-        {"kind": "cool", "path": str(tmp_path / f"{name}.cool"), "balance": False} for name in ("one", "two")
-    ]
+    of = [{"kind": "cool", "path": str(tmp_path / f"{name}.cool"), **COUNTS} for name in ("one", "two")]
     genes = gene_table(G=300_500)
     found = contacts_of(Contacts(kind="average", of=of), genes, {"chr1": 400_000}, {})
     best = select_pcres(genes, found, top=1)

@@ -677,7 +677,8 @@ def _warn_no_contacts(manifest: Manifest) -> None:
     if contacts.kind == "none":
         return
     files = files_of(contacts.path) or [f"manifest {manifest.name}, contacts of kind {contacts.kind}"]
-    distance = "max_distance" if _marks_of_contacts(manifest) else "tss_distance"
+    far = contacts.kind == "cool" or _marks_of_contacts(manifest)
+    distance = "min_distance and max_distance" if far else "tss_distance"
     warnings.warn(
         f"{some(files)}: no contact joins a gene to a pCRE; see min_score, max_length and {distance} of the "
         "manifest's contacts",

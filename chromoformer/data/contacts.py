@@ -43,6 +43,7 @@ def select_pcres(
     max_length: int = 40_000,
     tss_distance: int = 0,
     min_distance: int = 0,
+    max_distance: int | None = None,
     tss: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Select the pCREs of each gene, best first.
@@ -63,6 +64,8 @@ def select_pcres(
         A TSS this close to an interval, in bp, counts as inside it.
     min_distance : int, default 0
         Smallest distance in bp from the TSS to the nearest base of a pCRE.
+    max_distance : int, optional
+        Largest distance in bp from the TSS to the nearest base of a pCRE; any distance if None.
     tss : DataFrame, optional
         Further TSSs, with the columns gene_id and tss (0-based, on the gene's chromosome).
 
@@ -77,11 +80,14 @@ def select_pcres(
     InputError
         If the gene table lacks a column or lists a gene twice, or if `top` is below 1.
     """
-    chosen = _chosen(genes, contacts, tss, min_score, top, max_length, tss_distance, min_distance)
+    distances = tss_distance, min_distance, max_distance
+    chosen = _chosen(genes, contacts, tss, min_score, top, max_length, *distances)
     return chosen.loc[:, ["gene_id", "chrom", "start", "end", "score", "rank"]]
 
 
-def _chosen(genes, contacts, tss, min_score, top, max_length, tss_distance, min_distance) -> pd.DataFrame:
+def _chosen(
+    genes, contacts, tss, min_score, top, max_length, tss_distance, min_distance, max_distance
+) -> pd.DataFrame:
     "Return the pCREs of each gene, with the row number of the contact that made each."
     if top < 1:
         raise InputError(
@@ -94,7 +100,7 @@ def _chosen(genes, contacts, tss, min_score, top, max_length, tss_distance, min_
     found = [_NO_CANDIDATES]
     for chrom, intervals in directed.groupby("chrom"):
         if chrom in sites:
-            found.append(_candidates(sites[chrom], intervals, tss_distance, min_distance))
+            found.append(_candidates(sites[chrom], intervals, tss_distance, min_distance, max_distance))
     best = _best(pd.concat(found, ignore_index=True), top)
     return best.assign(gene_id=genes.gene_id.to_numpy()[best.gene]).reset_index(drop=True)
 
@@ -162,6 +168,7 @@ def _candidates(
     intervals: pd.DataFrame,  # contacts of the chromosome, in both directions
     tss_distance: int,
     min_distance: int,
+    max_distance: int | None,
 ) -> pd.DataFrame:
     "Return the other side of every contact whose side a holds a TSS; intervals may overlap in any way."
     position = sites.tss.to_numpy()
@@ -169,7 +176,8 @@ def _candidates(
     joined = intervals.iloc[contact].rename(columns={"start_b": "start", "end_b": "end"})
     joined = joined.assign(gene=sites.gene.to_numpy()[site])
     gap = np.maximum(0, np.maximum(joined.start - position[site], position[site] - (joined.end - 1)))
-    return joined.loc[(gap > tss_distance) & (gap >= min_distance), list(_NO_CANDIDATES)]
+    near = gap <= (np.inf if max_distance is None else max_distance)
+    return joined.loc[(gap > tss_distance) & (gap >= min_distance) & near, list(_NO_CANDIDATES)]
 
 
 def _sites(genes: pd.DataFrame, tss: pd.DataFrame | None) -> pd.DataFrame:

@@ -332,17 +332,19 @@ class Channel(_Track):
 # %% ../../nbs/data/manifest.ipynb #461ab8e1
 MEASURED = ("pickles", "pairs", "bedpe", "cool")  # kinds of contacts that are read from files
 PREDICTED = ("activity", "distance", "ctcf")  # kinds of contacts that follow from marks, distance and sites
-_SELECTING = ("min_score", "top", "max_length", "tss_distance", "min_distance")
+_SELECTING = ("min_score", "top", "max_length", "tss_distance", "min_distance", "max_distance")
 _KINDS_WITH: dict[str, tuple[str, ...]] = {  # option -> the kinds of contacts that it has an effect on
     "score": ("bedpe",),
     "resolution": ("bedpe", "cool", *PREDICTED),
     **dict.fromkeys(("balance", "divisive", "transform"), ("cool",)),
     "of": ("average",),
-    **dict.fromkeys(("marks", "exponent", "max_distance", "width", "enrichment", "clear_of_tss"), PREDICTED),
+    **dict.fromkeys(("marks", "exponent", "width", "enrichment", "clear_of_tss"), PREDICTED),
     **dict.fromkeys(("motif", "p_value"), PREDICTED),
     **dict.fromkeys(("insulation", "gain"), ("ctcf",)),
     **dict.fromkeys(_SELECTING, (*MEASURED, "average", *PREDICTED)),
 }
+_ANY_DISTANCE = {"min_distance": 0, "max_distance": None}
+_OF_A_MAP = {"transform": "observed_over_expected", "min_distance": 20_000, "max_distance": 2_000_000}
 
 # %% ../../nbs/data/manifest.ipynb #623dd775
 class Contacts(_Facts):
@@ -367,7 +369,10 @@ class Contacts(_Facts):
     tss_distance : int, default 0
         A TSS at most this far from an anchor (bp) counts as inside it.
     min_distance : int, default 0
-        Distance between TSS and pCRE, at least (bp). Default for predicted contacts: 20,000.
+        Distance between TSS and pCRE, at least (bp). Default for predicted contacts and for "cool": 20,000.
+    max_distance : int, optional
+        Distance between TSS and pCRE, at most (bp). Default for predicted contacts: 1,000,000; for "cool":
+        2,000,000, beyond which a single read in a sparse map is many times the expected count.
     score : str or int, optional
         For "bedpe": the score of a loop: a column's name or number (from 1), `-log10(COLUMN)` or
         `COLUMN / COLUMN`. By default, that of the loop caller, or column 8.
@@ -379,7 +384,7 @@ class Contacts(_Facts):
         For "cool": the column of balancing weights, or false for raw counts.
     divisive : bool, optional
         For "cool": whether counts are divided by the weights or multiplied; by default the file decides.
-    transform : str, default "none"
+    transform : str, default "observed_over_expected"
         For "cool": the transform of the contact score.
     of : list of Contacts, default []
         For "average": the measured contacts of other cell types.
@@ -387,8 +392,6 @@ class Contacts(_Facts):
         For predicted contacts: channels, or lists of channels, one for each kind of element.
     exponent : float, default 1.024
         For predicted contacts: contact falls with distance to this power.
-    max_distance : int, default 1,000,000
-        For predicted contacts: distance between TSS and element, at most (bp).
     width : int, default 4000
         For predicted contacts: the width of an element, in bp.
     enrichment : float, default 4
@@ -415,6 +418,7 @@ class Contacts(_Facts):
     max_length: int = Field(40_000, ge=1)
     tss_distance: int = Field(0, ge=0)
     min_distance: int = Field(0, ge=0)
+    max_distance: int | None = Field(None, ge=1)
     score: StrictInt | str | None = None
     resolution: int | None = None
     balance: str | bool = "weight"
@@ -423,7 +427,6 @@ class Contacts(_Facts):
     of: list["Contacts"] = []
     marks: list[str | list[str]] = []
     exponent: float = Field(1.024, ge=0)
-    max_distance: int = Field(1_000_000, ge=1)
     width: int = Field(4000, ge=1)
     enrichment: float = Field(4.0, gt=1)
     clear_of_tss: int = Field(2500, ge=0)
@@ -435,10 +438,19 @@ class Contacts(_Facts):
 
     @model_validator(mode="before")
     @classmethod
-    def _defaults_of_predictions(cls, values: Any) -> Any:
-        "Fill in defaults of predicted contacts; what is nearer than 20 kb is in the window of the promoter."
-        if isinstance(values, dict) and values.get("kind") in PREDICTED:
-            return {"min_score": 0.0, "min_distance": 20_000} | values
+    def _defaults_of_its_kind(cls, values: Any) -> Any:
+        "Fill in defaults of maps and predictions: what is within 20 kb is in the window of the promoter."
+        if not isinstance(values, dict):
+            return values
+        if values.get("kind") in PREDICTED:
+            return {"min_score": 0.0, "min_distance": 20_000, "max_distance": 1_000_000} | values
+        if values.get("kind") == "cool":
+            return _OF_A_MAP | values
+        of = values.get("of")
+        if isinstance(of, list) and any(isinstance(one, dict) and one.get("kind") == "cool" for one in of):
+            # The average selects by distance, not the maps that are averaged.
+            every = [{**_ANY_DISTANCE, **one} if isinstance(one, dict) else one for one in of]
+            return {name: _OF_A_MAP[name] for name in _ANY_DISTANCE} | values | {"of": every}
         return values
 
     @model_validator(mode="after")
@@ -450,6 +462,10 @@ class Contacts(_Facts):
             [name for name, kinds in _KINDS_WITH.items() if self.kind not in kinds],
             f"contacts of kind {self.kind} do not have this option",
         )
+        if self.max_distance is not None and self.max_distance <= self.min_distance:
+            raise ValueError(
+                f"max_distance: {self.max_distance} bp is not above min_distance, {self.min_distance} bp"
+            )
         if not self.balance:
             self._refuse_without_effect(["divisive"], "raw counts (balance: false) have no weights")
         if self.kind == "average":
@@ -521,10 +537,8 @@ class Contacts(_Facts):
             raise ValueError(
                 f"width: elements of {self.width} bp are longer than max_length, {self.max_length} bp"
             )
-        if self.max_distance <= self.min_distance:
-            raise ValueError(
-                f"max_distance: {self.max_distance} bp is not above min_distance, {self.min_distance} bp"
-            )
+        if self.max_distance is None:
+            raise ValueError(f"max_distance: contacts of kind {self.kind} need a number of bp")
 
 # %% ../../nbs/data/manifest.ipynb #2973b31b
 def kinds_of_marks(contacts: Contacts, channels: list[str]) -> list[list[str]]:
