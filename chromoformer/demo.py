@@ -140,11 +140,9 @@ def _train(out: Path, store: Store, seed: int, epochs: int, progress: bool) -> d
         network, recipe = network_and_recipe(store, changes, recipe_settings)
         folders[kind] = [out / "runs" / kind / f"fold{fold}" for fold in run["folds"]]
         for fold, folder in zip(run["folds"], folders[kind]):
-            if (folder / "metrics.json").exists():
-                continue
             if progress:
                 print(f"   {kind.replace('_', ' ')}, fold {fold} held out", flush=True)
-            fit(store, folder, fold, network, recipe, seed=seed, progress=progress)
+            fit(store, folder, fold, network, recipe, seed=seed, keep=True, progress=progress)
     return folders
 
 

@@ -5,12 +5,13 @@ import shutil
 from dataclasses import asdict
 from types import SimpleNamespace
 
+import h5py
 import numpy as np
 import pandas as pd
 import pyBigWig
 import pytest
 import torch
-from helpers import toy_tables, write_toy_store
+from helpers import SMALL, interrupted_in_the_second_epoch, toy_tables, write_toy_store
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.metrics import roc_auc_score
 
@@ -36,6 +37,8 @@ from chromoformer.errors import InputError
 from chromoformer.metrics import evaluate_scores
 from chromoformer.provenance import verify
 from chromoformer.simulate.epigenome import simulate
+from chromoformer.training.fit import fit as fit_network
+from chromoformer.training.recipe import Recipe
 
 IN_BINS = ("DeepChrome", "AttentiveChrome", "HM-CRNN")
 FAST = {
@@ -665,3 +668,58 @@ def test_each_baseline_learns_the_toy_epigenome(name, tmp_path_factory, tmp_path
         progress=False,
     )
     assert metrics["auc"]["value"] > 0.7
+
+
+def test_a_shallow_model_does_not_replace_an_interrupted_run_of_another(store, tmp_path, monkeypatch):
+    with interrupted_in_the_second_epoch(monkeypatch):
+        fit_network(store, tmp_path / "one", 1, SMALL, Recipe(epochs=2, batch_size=16), progress=False)
+    before = (tmp_path / "one" / "state.pt").read_bytes()
+    with pytest.raises(InputError, match=r"already holds a model \(state\.pt"):
+        baselines.fit("ridge regression", store, tmp_path / "one", 1, task="regression", progress=False)
+    with pytest.raises(InputError, match="other settings"):
+        fit("DeepChrome", store, tmp_path / "one")
+    assert (tmp_path / "one" / "state.pt").read_bytes() == before
+    assert not (tmp_path / "one" / "config.json").exists()
+
+
+def test_an_interrupted_shallow_model_is_fitted_again(store, tmp_path):
+    options = {"task": "regression", "progress": False}
+    one = baselines.fit("ridge regression", store, tmp_path / "run", 1, **options)
+    (tmp_path / "run" / "provenance.json").unlink()
+    assert baselines.fit("ridge regression", store, tmp_path / "run", 1, **options) == one
+    (tmp_path / "run" / "provenance.json").unlink()
+    with pytest.raises(InputError, match="already holds a model"):
+        baselines.fit("logistic regression", store, tmp_path / "run", 1, progress=False)
+
+
+def test_a_complete_baseline_is_kept_only_with_the_same_settings(store, tmp_path):
+    def train(held_out=1, **changes):
+        options = {"task": "regression", "keep": True, "progress": False} | changes
+        return baselines.fit("ridge regression", store, tmp_path / "run", np.int64(held_out), **options)
+
+    one = train()
+    before = (tmp_path / "run" / "predictions.parquet").stat().st_mtime_ns
+    assert train() == train(seed=np.int64(0)) == one
+    assert (tmp_path / "run" / "predictions.parquet").stat().st_mtime_ns == before
+    for changes in ({"held_out": 2}, {"seed": 4}, {"leave_out": ["chr9"]}):
+        with pytest.raises(InputError, match="other settings"):
+            train(**changes)
+    with pytest.raises(InputError, match="complete run"):
+        train(keep=False)
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    (tmp_path / "run" / "metrics.json").write_text(json.dumps(metrics))
+    assert "metrics.json" in "".join(verify(tmp_path / "run"))
+
+
+def test_each_store_has_the_folds_of_its_own_genome(store, tmp_path):
+    "The genes of a second genome, whose chromosomes have other folds, are put into these."
+    genes, pcres = toy_tables()
+    moved = genes.assign(fold=genes["fold"] % 4 + 1)
+    other = write_toy_store(tmp_path / "other.h5", genes=moved, pcres=pcres)
+    with h5py.File(other, "r+") as file:
+        file.attrs["genome"] = "mm10"
+    options = {"task": "regression", "progress": False}
+    baselines.fit("ridge regression", [store, other], tmp_path / "run", 1, **options)
+    table = baselines.predict(tmp_path / "run", [store, other])
+    for name, part in table.groupby("store"):
+        assert set(part.loc[part["held_out"], "chrom"]) == ({"chr9"} if name == "other" else {"chr1"})

@@ -10,7 +10,7 @@ from torch import nn
 from chromoformer.errors import InputError
 from chromoformer.model.checkpoint import export_published, import_published, load, read_config, save
 from chromoformer.model.config import BlockConfig, ChromoformerConfig
-from chromoformer.model.network import Chromoformer
+from chromoformer.model.network import Chromoformer, random_batch
 
 BLOCK = BlockConfig(1, 2, 8, 8, 8)
 SIZES = {"embedding": BLOCK, "pairwise": BLOCK, "regulation": BLOCK, "head_width": 8}
@@ -207,3 +207,32 @@ def test_wrapped_networks_are_saved_without_their_wrapper(model, tmp_path):
         again = load(tmp_path / f"{number}")
         assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
         assert read_config(tmp_path / f"{number}") == (model.config, (3,))
+
+
+def test_a_network_without_contact_scores_is_exported_exactly(tmp_path):
+    torch.manual_seed(1)
+    config = ChromoformerConfig(channels=MARKS, bin_sizes=(2000, 500), contacts=False, **SIZES)
+    own = Chromoformer(config)
+    for gamma in (weights for name, weights in own.named_parameters() if ".gamma." in name):
+        gamma.data.normal_()
+    export_published(own, tmp_path / "own.pt")
+    again = import_published(tmp_path / "own.pt", channels=MARKS)
+    batch = random_batch(6, config)
+    with torch.no_grad():
+        assert again.config.contacts and torch.equal(own(batch), again(batch))
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"promoter_window": 20_000}, "promoter_window"),
+        ({"scale": "rank"}, "common scale"),
+        ({"max_pcres": 0}, "max_pcres"),
+        ({"joint": True}, "joint"),
+    ],
+)
+def test_what_the_published_format_cannot_express_is_not_exported(changes, named, tmp_path):
+    config = ChromoformerConfig(channels=MARKS, bin_sizes=(2000, 500), **SIZES, **changes)
+    with pytest.raises(InputError, match=named):
+        export_published(Chromoformer(config), tmp_path / "own.pt")
+    assert not list(tmp_path.iterdir())

@@ -1,7 +1,6 @@
 """Models are compared on the same genes, and variants of the network change one thing."""
 
 import json
-from functools import partial
 from itertools import combinations
 from pathlib import Path
 
@@ -26,11 +25,18 @@ from chromoformer.experiments.comparison import (
     mean_scores,
     verdict,
 )
-from chromoformer.experiments.variants import Variant, ablations, run_jobs, train_variant, windows
+from chromoformer.experiments.variants import (
+    Variant,
+    ablations,
+    run_jobs,
+    train_variant,
+    variant_jobs,
+    windows,
+)
 from chromoformer.metrics import evaluate_scores, format_metrics, resampled
 from chromoformer.model.checkpoint import read_config
 from chromoformer.training.fit import fit
-from chromoformer.training.recipe import network_and_recipe
+from chromoformer.training.recipe import RECIPES, network_and_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCK = {"layers": 1, "heads": 2, "width": 8, "attention_width": 8, "feed_forward_width": 8}
@@ -393,15 +399,35 @@ def test_shuffled_contact_scores_keep_their_distribution(store, tmp_path, monkey
     assert np.array_equal(np.sort(seen[0]), np.sort(true)) and (seen[0] != true).mean() > 0.9
 
 
-def test_complete_runs_are_not_run_again(tmp_path):
-    (tmp_path / "done").mkdir()
-    (tmp_path / "done" / "metrics.json").write_text("{}")
-    made = []
-    run_jobs(
-        {tmp_path / "done": partial(made.append, "done"), tmp_path / "new": partial(made.append, "new")},
-        progress=False,
-    )
-    assert made == ["new"]
+def test_complete_runs_are_kept_only_with_the_same_settings(store, tmp_path):
+    def jobs(recipe, network=NETWORK):
+        variants, names = [Variant("full", "full"), Variant("blind", "distal", {"contacts": False})], [1]
+        return variant_jobs(variants, store, tmp_path, names, network, recipe, "classification")
+
+    made, folders = jobs(RECIPE)
+    run_jobs(made, progress=False)
+    file = folders["blind"][0] / "model.safetensors"
+    before = file.stat().st_mtime_ns
+    run_jobs(made, progress=False)
+    assert file.stat().st_mtime_ns == before
+    for other in (jobs(RECIPE | {"epochs": 7})[0], jobs(RECIPE, NETWORK | {"head_width": 6})[0]):
+        with pytest.raises(InputError, match="other settings"):
+            run_jobs(other, progress=False)
+
+
+def test_an_empty_recipe_is_that_of_the_named_network(store, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr("chromoformer.experiments.variants.fit", lambda *rest, **named: seen.append(rest[4]))
+    whole = {"base": "whole-gene-joint"}
+    for network, recipe in ((whole, {}), (whole, {"base": "whole-gene"}), (NETWORK, {})):
+        train_variant(Variant("one", "full"), store, tmp_path, np.int64(1), network, recipe, "regression")
+    assert seen == [RECIPES["whole-gene-joint"], RECIPES["whole-gene"], RECIPES["published"]]
+
+
+def test_ablations_of_a_named_network_are_those_of_its_settings(store):
+    variants, refused = ablations(Store(store), {"base": "whole-gene-joint"})
+    assert "the network reads no pCREs" in refused.values()
+    assert {v.name for v in variants if v.group == "resolution"} == {"2 kb only", "500 bp only"}
 
 
 @pytest.fixture(scope="module")

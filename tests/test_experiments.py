@@ -83,6 +83,7 @@ from chromoformer.training.fit import fit
 from chromoformer.training.models import held_out_genes
 from chromoformer.training.recipe import Recipe
 from chromoformer.training.run_folder import settings_of
+from chromoformer.training.start import Start
 
 
 def saved(folder, held_out, seed=0, **changes):
@@ -864,6 +865,46 @@ def test_further_trainings_differ_only_in_the_seed(store, trained, tmp_path):
         train_seeds(folders, store.path, tmp_path / "more", 2)
     with pytest.raises(InputError, match="number of trainings is 0"):
         train_seeds([trained], store.path, tmp_path / "more", 0)
+
+
+def test_training_alike_passes_on_calibration_start_and_precision(store, tmp_path):
+    quick, first = Recipe(epochs=1, batch_size=16, learning_rate=1e-3), tmp_path / "first"
+    options = {"validation": ["chr2", "chr9"], "progress": False}
+    fit(store, first, 2, SMALL, quick, **options)
+    options |= {"start": Start(first, freeze=["embedding"]), "calibrate": "platt", "dtype": torch.float64}
+    fit(store, tmp_path / "tuned", 2, SMALL, quick, seed=2, **options)
+    again = train_alike(tmp_path / "tuned", store, tmp_path / "again")
+    assert settings_of(again) == settings_of(tmp_path / "tuned")
+    for name in ("model.safetensors", "calibration.json", "predictions.parquet"):
+        assert (again / name).read_bytes() == (tmp_path / "tuned" / name).read_bytes()
+    assert can_be_trained_again([tmp_path / "tuned"])
+    (again / "model.safetensors").replace(first / "model.safetensors")
+    assert not can_be_trained_again([tmp_path / "tuned"])
+    with pytest.raises(InputError, match="started from, is missing or has other weights"):
+        train_alike(tmp_path / "tuned", store, tmp_path / "third")
+
+
+def test_training_alike_on_several_stores_needs_as_many(store, tmp_path):
+    other = write_toy_store(tmp_path / "other.h5", seed=3)
+    both, quick = [store.path, other], Recipe(epochs=1, batch_size=16)
+    fit(both, tmp_path / "both", 2, SMALL, quick, measure=False, progress=False)
+    again = train_alike(tmp_path / "both", both, tmp_path / "again")
+    assert (again / "model.safetensors").read_bytes() == (
+        tmp_path / "both" / "model.safetensors"
+    ).read_bytes()
+    assert not can_be_trained_again([tmp_path / "both"])  # on one store
+    with pytest.raises(InputError, match="trained on 2 stores"):
+        train_seeds([tmp_path / "both"], store.path, tmp_path / "seeds", 2)
+    with pytest.raises(InputError, match="other settings"):
+        train_alike(tmp_path / "both", both, tmp_path / "again", seed=1)
+
+
+def test_further_trainings_read_the_channels_of_the_run(store, tmp_path):
+    part = Store(store.path, channels=["H3K27ac"])
+    config = ChromoformerConfig(**SMALL.to_dict() | {"channels": ["H3K27ac"]})
+    fit(part, tmp_path / "one", 2, config, Recipe(epochs=1, batch_size=16), progress=False)
+    folders = train_seeds([tmp_path / "one"], store.path, tmp_path / "seeds", 2)
+    assert [settings_of(one)["network"]["channels"] for one in folders] == [["H3K27ac"]] * 2
 
 
 def test_shuffled_labels_stay_with_their_expression_and_do_not_change_the_file(store):

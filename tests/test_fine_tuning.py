@@ -1,6 +1,7 @@
 """Training from a trained model copies weights by mark, freezes parts and keeps genes apart."""
 
 import json
+import shutil
 import warnings
 from dataclasses import replace
 
@@ -16,6 +17,7 @@ from chromoformer.errors import InputError
 from chromoformer.model import checkpoint
 from chromoformer.model.network import Chromoformer, random_batch
 from chromoformer.provenance import sha256, verify
+from chromoformer.studies.verify import rerun
 from chromoformer.training.fit import fit
 from chromoformer.training.recipe import Recipe
 from chromoformer.training.start import Start, copy_weights
@@ -274,3 +276,20 @@ def test_the_command_trains_members_from_a_start(toy_store, toy_runs, tiny, tmp_
     assert "members     2: seed0, seed1" in succeed("info", tmp_path / "run").out
     wrong = chromoformer("train", toy_store, "--out", tmp_path / "x", "--freeze", "embedding")
     assert wrong.status == 2 and "--init" in wrong.err
+
+
+def test_calibrated_and_fine_tuned_runs_are_run_again_after_a_move(store, tmp_path):
+    before, options = tmp_path / "before", {"validation": ["chr2", "chr9"], "progress": False}
+    before.mkdir()
+    shutil.copy(store, before / "toy.h5")
+    fit(before / "toy.h5", before / "first", 1, SMALL, replace(QUICK, epochs=1), **options)
+    options |= {"start": before / "first", "calibrate": "platt"}
+    fit(before / "toy.h5", before / "run", 1, None, replace(QUICK, epochs=1), **options)
+    after = tmp_path / "after"
+    before.rename(after)
+    assert rerun(after / "run") == []
+    (after / "run" / "state.pt").unlink()  # its settings are in the record, too
+    assert rerun(after / "run") == []
+    (after / "toy.h5").rename(tmp_path / "elsewhere.h5")
+    with pytest.raises(InputError, match="toy is missing"):
+        rerun(after / "run")

@@ -1,6 +1,7 @@
 """Runs with several members resume, keep their members' bits, and predict the mean with its calibration."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -210,3 +211,46 @@ def test_a_readme_of_the_user_is_kept(store, tmp_path):
     fit(store, tmp_path / "run", 1, SMALL, QUICK, progress=False)
     fit(store, tmp_path / "run", 1, SMALL, QUICK, force=True, progress=False)
     assert (tmp_path / "run" / "README.md").read_text() == "mine"
+
+
+def test_an_interruption_while_a_seed_is_added_leaves_no_old_results(store, tmp_path, monkeypatch):
+    folder, options = tmp_path / "run", {"calibrate": "platt", "progress": False}
+    fit_members(store, folder, 1, SMALL, QUICK, seeds=[0], **options)
+    with interrupted_in_the_second_epoch(monkeypatch):
+        fit_members(store, folder, 1, SMALL, QUICK, seeds=[0, 1], **options)
+    names = {file.name for file in folder.iterdir() if file.is_file()}
+    assert names <= {"members.json", "README.md"}
+    for read in (read_predictions, evaluate):
+        with pytest.raises(InputError):
+            read(folder)
+    fit_members(store, folder, 1, SMALL, QUICK, seeds=np.array([0, 1]), **options)
+    assert verify(folder) == [] and json.loads((folder / "members.json").read_text())["members"] == [
+        "seed0",
+        "seed1",
+    ]
+
+
+def test_predictions_of_an_incomplete_run_are_refused(store, tmp_path):
+    fit(store, tmp_path / "run", 1, SMALL, QUICK, progress=False)
+    (tmp_path / "run" / "metrics.json").unlink()
+    with pytest.raises(InputError, match="cut off"):
+        read_predictions(tmp_path / "run", "classification")
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"members": 3}', '{"members": [], "settings": 3}'])
+def test_a_damaged_list_of_members_is_named_and_can_be_replaced(store, run, tmp_path, content):
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    (folder / "members.json").write_text(content)
+    with pytest.raises(InputError, match=r"not a list of members.*members\.json.*--force|members\.json"):
+        fit_members(store, folder, 1, SMALL, QUICK, seeds=[3], progress=False)
+    fit_members(store, folder, 1, SMALL, QUICK, seeds=[3], force=True, progress=False)
+    assert checkpoint.members_of(folder) == [folder / "seed3"] and verify(folder) == []
+    assert is_complete(folder / "seed3")
+
+
+def test_edited_metrics_of_the_mean_are_found(run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    metrics = json.loads((run / "metrics.json").read_text())
+    (tmp_path / "run" / "metrics.json").write_text(json.dumps(metrics))
+    assert "metrics.json" in "".join(verify(tmp_path / "run"))

@@ -15,6 +15,7 @@ from chromoformer.errors import InputError
 from chromoformer.model.config import BlockConfig, ChromoformerConfig
 from chromoformer.model.network import Chromoformer, predicted_values, random_batch
 from chromoformer.model.paper import PaperChromoformer
+from chromoformer.model.whole_gene import WholeGeneChromoformer
 
 
 def network(config, dtype=torch.float64, seed=0):
@@ -193,3 +194,40 @@ def test_paper_form_loads_fast_weights_and_back():
     again = Chromoformer(SMALL).double()
     again.load_state_dict(paper.state_dict())
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("max_pcres", [0, 3])
+def test_more_pcres_than_a_network_reads_are_refused(max_pcres):
+    batch = random_batch(4, SMALL)
+    fewer = replace(SMALL, max_pcres=max_pcres)
+    model = network(fewer)
+    for form in (model, model.explain, PaperChromoformer.from_model(model)):
+        with pytest.raises(InputError, match="use `dataset_for") as error:
+            form(batch)
+        assert f"reads {max_pcres} per gene" in str(error.value)
+    kept = random_batch(4, fewer)
+    assert torch.equal(model(kept), model.explain(kept).output)
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_the_paper_form_of_a_joint_network_computes_its_task(task):
+    config = replace(SMALL, joint=True, task=task, dropout=0.2)
+    model, batch = network(config).eval(), random_batch(4, config)
+    model.standardise_expression(torch.tensor([1.0, 3.0, 8.0]))
+    paper = PaperChromoformer.from_model(model)
+    with torch.no_grad():
+        assert torch.allclose(model(batch), paper(batch), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("form", "changes"),
+    [
+        (PaperChromoformer, {"prior": True}),
+        (PaperChromoformer, {"span": "gene"}),
+        (WholeGeneChromoformer, {}),
+        (WholeGeneChromoformer, {"span": "gene", "prior": True}),
+    ],
+)
+def test_networks_without_a_paper_form_are_refused(form, changes):
+    with pytest.raises(InputError, match=f"{form.__name__} has no form of a network"):
+        form.from_model(network(replace(SMALL, **changes)))

@@ -8,7 +8,7 @@ import yaml
 from command_line import refused, succeed
 
 from chromoformer.errors import InputError
-from chromoformer.studies.definition import parameters_of, read_study
+from chromoformer.studies.definition import check_settings, parameters_of, read_study
 from chromoformer.studies.jobs import jobs_of
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -372,3 +372,16 @@ def test_analyses_write_neither_time_nor_machine_into_their_metrics(name):
         for cell in cells
         if word in cell.source
     ]
+
+
+def test_a_recipe_may_name_another_as_its_base(folder):
+    notebook(folder, "train", PARAMETERS["train"] + "\nrecipe: dict = {}")
+    based = {"base": "whole-gene-joint"}
+    made = jobs(folder, analyses={"train": {"recipe": {"epochs": 2}}}, recipe=based)
+    assert {str(job.parameters["recipe"]) for job in made.values() if "recipe" in job.parameters} == {
+        str(based | {"epochs": 2})
+    }
+    check_settings(read_study(folder / "study.yaml"), "study.yaml")
+    jobs(folder, analyses={"train": {"recipe": {"base": "none"}}})
+    with pytest.raises(InputError, match="analyses.train.*there is no recipe 'none'"):
+        check_settings(read_study(folder / "study.yaml"), "study.yaml")

@@ -20,10 +20,13 @@ from chromoformer.data.store import Store
 from chromoformer.errors import InputError
 from chromoformer.metrics import blocks_of, evaluate_scores
 from chromoformer.model import checkpoint
-from chromoformer.provenance import verify
+from chromoformer.provenance import verify, write_json
+from chromoformer.studies.collect import collect
 from chromoformer.training.fit import fit, split_genes
+from chromoformer.training.models import held_out_genes
 from chromoformer.training.predict import evaluate, predict
 from chromoformer.training.recipe import Recipe
+from chromoformer.training.run_folder import is_complete, is_interrupted, read_metrics, seed_of
 
 QUICK = Recipe(epochs=3, batch_size=16, learning_rate=2e-3)
 
@@ -426,3 +429,67 @@ def evaluate_scores_of(run):
     table = pd.read_parquet(run / "predictions.parquet").query("held_out")
     target, score = table["target"].to_numpy(), table["score"].to_numpy()
     return evaluate_scores(target, score, "classification", blocks=blocks_of(table))
+
+
+def test_a_network_in_memory_is_not_taken_for_a_folder_of_its_name(store, tmp_path, monkeypatch):
+    settings = {"calibrate": "platt", "validation": ["chr7", "chr2"], "progress": False}
+    settings["recipe"] = replace(QUICK, epochs=1)
+    fit(store, tmp_path / "network", 1, SMALL, **settings)
+    fit(store, tmp_path / "the network in memory", 1, SMALL, **settings)
+    monkeypatch.chdir(tmp_path)
+    model = checkpoint.load("network")
+    table = predict(model, store, progress=False)
+    assert "probability" not in table and not table["held_out"].any()
+    assert np.allclose(table["score"], predict("network", store, progress=False)["score"])
+    assert held_out_genes(model, store) == Store(store).genes["gene_id"].tolist()
+
+
+def test_folds_and_seeds_may_be_numbers_of_numpy(store, tmp_path):
+    fold, seed = np.int64(1), np.int64(3)
+    for name, held_out in (("one", fold), ("list", [fold]), ("array", np.array([1]))):
+        fit(store, tmp_path / name, held_out, SMALL, replace(QUICK, epochs=1), seed=seed, progress=False)
+        assert checkpoint.read_config(tmp_path / name)[1] == (1,)
+    checkpoint.save(checkpoint.load(tmp_path / "one"), tmp_path / "saved", fold)
+    assert checkpoint.read_config(tmp_path / "saved")[1] == (1,)
+    for wrong in ("1", [1.5], None):
+        with pytest.raises(InputError, match="whole number"):
+            fit(store, tmp_path / "wrong", wrong, SMALL, QUICK, progress=False)
+    assert not (tmp_path / "wrong").exists()
+
+
+def test_edited_metrics_are_found(store, tmp_path):
+    run = tmp_path / "run"
+    metrics = fit(store, run, 1, SMALL, replace(QUICK, epochs=1), progress=False)
+    assert verify(run) == [] and collect([run]).query("metric == 'auc'")["value"].item() < 1.01
+    write_json(run / "metrics.json", metrics | {"auc": {"value": 0.99}})
+    assert "metrics.json" in "".join(verify(run))
+    with pytest.raises(InputError, match="differ from those that the run recorded"):
+        collect([run])
+    (run / "metrics.json").write_text("{")
+    with pytest.raises(InputError, match="metrics cannot be read"):
+        read_metrics(run)
+
+
+def test_a_run_without_its_record_is_not_complete(store, tmp_path, monkeypatch):
+    run, recipe = tmp_path / "run", replace(QUICK, epochs=1)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("chromoformer.training.run_folder.record", interrupt)
+        fit(store, run, 1, SMALL, recipe, progress=False)
+    assert (run / "metrics.json").exists() and is_interrupted(run) and not is_complete(run)
+    fit(store, run, 1, SMALL, recipe, progress=False)
+    assert is_complete(run) and verify(run) == []
+
+
+def interrupt(*arguments, **named):
+    raise KeyboardInterrupt
+
+
+def test_damaged_settings_of_a_model_are_named(store, tmp_path):
+    fit(store, tmp_path / "run", 1, SMALL, replace(QUICK, epochs=1), progress=False)
+    for text in ("{", "[]", '{"folds": 3}'):
+        (tmp_path / "run" / "config.json").write_text(text)
+        with pytest.raises(InputError, match="config.json"):
+            checkpoint.read_folds(tmp_path / "run")
+    (tmp_path / "run" / "provenance.json").write_text("{")
+    with pytest.raises(InputError, match="provenance.json"):
+        seed_of(tmp_path / "run")

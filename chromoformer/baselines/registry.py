@@ -26,7 +26,7 @@ from .gene_features import WholeGeneTrees
 from .hmcrnn import HMCRNN
 from .networks import NetworkBaseline, chosen_epoch, outputs_of, train_network
 from .shallow import SHALLOW, Shallow, predict_with
-from ..data.store import Store, open_stores
+from ..data.store import Store, open_stores, store_names
 from ..errors import InputError, naming_file, some
 from chromoformer.provenance import (
     Stopwatch,
@@ -37,6 +37,7 @@ from chromoformer.provenance import (
     sha256,
     write_json,
 )
+from ..model import checkpoint
 from ..training import run_folder
 from ..training.calibration import validation_chroms
 from ..training.fit import split_genes
@@ -141,6 +142,7 @@ def fit(
     leave_out: Sequence[str] = (),
     seed: int = 0,
     force: bool = False,
+    keep: bool = False,
     progress: bool = True,
 ) -> dict[str, Any]:
     """Train a baseline with some folds held out, or resume an interrupted run.
@@ -174,6 +176,8 @@ def fit(
         genes and features at each split, do not depend on it.
     force : bool
         Train again and replace the run in this folder.
+    keep : bool
+        Return the metrics of a complete run with the same settings instead of raising an error.
     progress : bool
         Show a progress bar.
 
@@ -192,27 +196,27 @@ def fit(
     watch = Stopwatch()
     out = Path(out)
     stores = open_stores(stores)
-    held_out = [held_out] if isinstance(held_out, int) else list(held_out)
+    held_out = checkpoint.as_folds(held_out)
     baseline = baseline_of(model)
     _refuse(baseline, stores, task, manifest)
     chosen = baseline.with_recipe(recipe)
     values = baseline.with_settings(settings)
-    if not force:
-        run_folder.refuse_occupied(out, ["model.safetensors"])
-    prepared = baseline.prepare(stores, task, values, manifest)
-    chroms = _validation(prepared, held_out, chosen, validation)
-    genes = _split(prepared, held_out, chroms, stores[0], leave_out)
-    config = {
+    config: dict[str, Any] = {
         "model": baseline.name,
         "task": task,
         "held_out": held_out,
-        "validation": chroms,
+        "validation": None if validation is None else list(validation),
         "recipe": asdict(chosen) if chosen else None,
         "settings": values,
-        "seed": seed,
-        "channels": list(prepared.channels),
+        "seed": int(seed),
+        "channels": list(stores[0].channels),
         "stores": [str(store.path) for store in stores],
     } | ({"leave_out": list(leave_out)} if leave_out else {})
+    if not force and _is_kept(out, baseline, config, keep):
+        return run_folder.read_metrics(out)
+    prepared = baseline.prepare(stores, task, values, manifest)
+    chroms = config["validation"] = _validation(prepared, held_out, chosen, validation)
+    genes = _split(prepared, held_out, chroms, stores[0], leave_out)
     if force:
         run_folder.clear(out)
     with folder_of(out / "state.pt"):
@@ -244,6 +248,28 @@ def _validation(
             fix="set select: false in the recipe",
         )
     return chroms
+
+
+def _is_kept(out: Path, baseline: Baseline, config: Mapping[str, Any], keep: bool) -> bool:
+    "Return whether a folder holds this run, complete, and it is to be kept; refuse one that holds another."
+    if not (keep and run_folder.is_complete(out)):
+        left = run_folder.read_settings(out) if (out / "config.json").exists() else {}
+        if run_folder.is_complete(out) or left.get("model") != baseline.name:  # else it was interrupted
+            run_folder.refuse_occupied(out, resume=isinstance(baseline, NetworkBaseline))
+        return False
+    earlier, wanted = run_folder.read_settings(out), json.loads(json.dumps(config))
+    for settings in (earlier, wanted):
+        settings["stores"] = [Path(store).name for store in settings.get("stores", ())]
+        settings.setdefault("leave_out", [])
+    if wanted["validation"] is None or not (wanted["recipe"] or {}).get("select"):
+        wanted["validation"] = earlier.get("validation")  # it is chosen, or none is needed
+    if changed := [name for name in wanted if earlier.get(name) != wanted[name]]:
+        raise InputError(
+            f"this folder holds a run that was started with other settings ({some(changed)} differ)",
+            file=out,
+            fix="choose another folder, or train again with --force (force=True)",
+        )
+    return True
 
 
 def _split(
@@ -356,7 +382,8 @@ def predict(
     Returns
     -------
     DataFrame
-        One row per gene: gene_id, chrom, fold, (store,) held_out, target, score, output_0 (and output_1).
+        One row per gene: gene_id, chrom, tss (bp), fold, (store,) held_out, target, score, output_0 (and
+        output_1).
 
     Raises
     ------
@@ -382,12 +409,23 @@ def predict(
         prepared = ready[inputs]
         with naming_file(folder):
             check_channels(config["channels"], prepared.channels, stores[0].path)
-        fold = folds_as_trained(folders, prepared.genes, stores[0].genome, stores[0].path)
+        fold = _folds(folders, prepared.genes, stores)
         rows = assign_genes(held_out, fold)[number]
         output = _outputs(folder, config, baseline, prepared, stores, trained_with, trained_manifest)
         table = _table(baseline, prepared, output, np.isin(fold, config["held_out"]), task)
         parts.append(table.iloc[rows])
     return pd.concat(parts).sort_index(kind="stable").reset_index(drop=True)
+
+
+def _folds(runs: Sequence[Path], genes: pd.DataFrame, stores: Sequence[Store]) -> np.ndarray:
+    "Return the fold of each gene in training, by the genome of the store that it comes from."
+    if "store" not in genes:
+        return folds_as_trained(runs, genes, stores[0].genome, stores[0].path)
+    fold = np.zeros(len(genes), np.int64)
+    for name, store in zip(store_names(stores), stores):
+        own = (genes["store"] == name).to_numpy()
+        fold[own] = folds_as_trained(runs, genes[own], store.genome, store.path)
+    return fold
 
 
 def check_one_task(runs: Sequence[Path], configs: Sequence[Mapping[str, Any]]) -> None:

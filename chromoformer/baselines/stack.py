@@ -108,7 +108,7 @@ def stack(
     watch = Stopwatch()
     out = Path(out)
     if not force:
-        run_folder.refuse_occupied(out)
+        run_folder.refuse_occupied(out, resume=False)
     about = [_about(Path(run), task) for run in runs[:1]]
     about += [_about(Path(run), about[0]["task"]) for run in runs[1:]]
     chroms = _common_chroms(runs, about)

@@ -13,36 +13,39 @@ from typing import Any
 
 import numpy as np
 
-from ..data.store import Store, open_store
+from ..data.store import Store, open_store, open_stores
 from ..errors import InputError
 from .variants import run_jobs
 from ..model.config import ChromoformerConfig
-from ..training.fit import fit
-from ..training.recipe import Recipe
+from ..training.fit import arguments_of, fit_again
 from ..training.run_folder import settings_of
 
 # %% ../../nbs/experiments/retrain.ipynb #cc431914
 def train_alike(
     run: str | Path,
-    store: str | Path | Store,
+    store: str | Path | Store | Sequence[str | Path | Store],
     out: str | Path,
     seed: int | None = None,
+    *,
+    keep: bool = True,
     **network: Any,
 ) -> Path:
-    """Train again with the settings of an existing run.
-
-    A complete run in `out` is kept as it is.
+    """Train again with the settings of an existing run: all that `training.fit.fit_again` passes on.
 
     Parameters
     ----------
     run : str or Path
-        Run folder. Its settings, held-out fold and validation fold are used.
-    store : str, Path or Store
-        Store to train on. It may have other channels or labels than the store of `run`.
+        Run folder. Its settings are used: network, recipe, held-out folds, validation chromosomes,
+        calibration, start and precision.
+    store : str, Path, Store, or sequence of them
+        Store to train on, or as many as `run` was trained on. It may have other channels or labels than the
+        store of `run`; the network reads the channels of the first.
     out : str or Path
         Run folder to write.
     seed : int, optional
         Seed of the training; that of `run` by default.
+    keep : bool, default True
+        Keep a complete run in `out` that has the same settings, instead of raising an error.
     **network : Any
         Network settings that differ from those of `run`.
 
@@ -54,29 +57,21 @@ def train_alike(
     Raises
     ------
     InputError
-        If the training settings of `run` are missing.
+        If the training settings of `run` are missing, it was trained on another number of stores, the model
+        that it started from is missing, or `out` holds another run.
     """
-    settings = settings_of(run)
-    store = open_store(store)
-    out = Path(out)
-    if not (out / "metrics.json").exists():
-        fit(
-            store,
-            out,
-            settings["held_out"],
-            ChromoformerConfig(**settings["network"] | {"channels": store.channels} | network),
-            Recipe(**settings["recipe"]),
-            validation=settings["validation"],
-            seed=settings["seed"] if seed is None else seed,
-            measure=False,
-            progress=False,
-        )
-    return out
+    arguments = arguments_of(run)
+    stores = open_stores(store)
+    settings = arguments["config"].to_dict() | {"channels": stores[0].channels} | network
+    seed = arguments["seed"] if seed is None else seed
+    options = {"measure": False, "keep": keep, "progress": False}
+    fit_again(run, out, stores, config=ChromoformerConfig(**settings), seed=seed, **options)
+    return Path(out)
 
 # %% ../../nbs/experiments/retrain.ipynb #c0497e15
 def train_seeds(
     runs: Sequence[str | Path],
-    store: str | Path,
+    store: str | Path | Sequence[str | Path],
     out: str | Path,
     trainings: int,
     include: bool = True,
@@ -85,20 +80,22 @@ def train_seeds(
 ) -> list[Path]:
     """Train several times with the settings of existing runs, with seeds that differ.
 
-    The first training of each fold has the seed of its run, the others the next seeds.
+    The first training of each fold has the seed of its run, the others the next seeds. All else is as in
+    `train_alike`.
 
     Parameters
     ----------
     runs : sequence of str or Path
         Run folders, one per fold.
-    store : str or Path
-        Store to train on.
+    store : str, Path, or sequence of them
+        Store to train on, or as many as the runs were trained on.
     out : str or Path
-        Folder for new run folders, ``seedS/foldK``. Complete runs are kept.
+        Folder for new run folders, ``seedS/foldK``. Complete runs with the same settings are kept.
     trainings : int
         Number of trainings per fold.
     include : bool, default True
-        Whether `runs` were trained on `store` and count as the first training of each fold.
+        Whether `runs` were trained on `store` and count as the first training of each fold. The others then
+        read the same channels, not all of the store's.
     processes : int, default 1
         Number of trainings at the same time, with one thread each.
     progress : bool, default False
@@ -112,7 +109,8 @@ def train_seeds(
     Raises
     ------
     InputError
-        If `trainings` is below 1, two runs hold out the same folds, or the settings of a run are missing.
+        If `trainings` is below 1, two runs hold out the same folds, a run cannot be trained again, or a
+        folder in `out` holds a run with other settings.
     """
     if trainings < 1:
         raise InputError(f"the number of trainings is {trainings}", fix="choose 1 or more")
@@ -130,7 +128,8 @@ def train_seeds(
             seed = settings[run]["seed"] + number
             fold = "_".join(map(str, settings[run]["held_out"]))
             folders.append(Path(out) / f"seed{seed}" / f"fold{fold}")
-            jobs[folders[-1]] = partial(train_alike, run, store, folders[-1], seed)
+            channels = {"channels": settings[run]["network"]["channels"]} if include else {}
+            jobs[folders[-1]] = partial(train_alike, run, store, folders[-1], seed, **channels)
     run_jobs(jobs, processes, progress)
     return folders
 
@@ -138,7 +137,7 @@ def train_seeds(
 def can_be_trained_again(
     runs: Sequence[str | Path],
 ) -> bool:
-    """Return whether all runs have their training settings, unlike imported weights.
+    """Return whether all runs can be trained again on one store.
 
     Parameters
     ----------
@@ -148,9 +147,13 @@ def can_be_trained_again(
     Returns
     -------
     bool
-        True if `train_alike` can repeat all of them.
+        True if `train_alike` can repeat all of them: unlike imported weights, they have their training
+        settings; they were trained on one store; and the models that they started from are still there.
     """
-    return all((Path(run) / "state.pt").is_file() for run in runs)
+    try:
+        return all(arguments_of(run) and len(settings_of(run)["stores"]) == 1 for run in runs)
+    except InputError:
+        return False
 
 # %% ../../nbs/experiments/retrain.ipynb #a8b2078e
 def with_shuffled_labels(

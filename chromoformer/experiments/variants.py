@@ -54,11 +54,13 @@ def train_variant(
     variant: Variant,
     store: str | Path,
     out: str | Path,
-    fold: int,
+    fold: int | Sequence[int],
     network: Mapping[str, Any],
     recipe: Mapping[str, Any],
     task: str,
     seed: int = 0,
+    *,
+    keep: bool = True,
 ) -> None:
     """Train one variant with one fold held out.
 
@@ -70,16 +72,23 @@ def train_variant(
         The study's store. It is used unless the variant has a store of its own.
     out : str or Path
         Run folder to write.
-    fold : int
-        Held-out fold.
+    fold : int or sequence of int
+        Held-out fold or folds.
     network : mapping
-        Settings of the full network.
+        Settings of the full network, see `network_and_recipe`.
     recipe : mapping
-        Settings of the training.
+        Settings of the training. If it is empty, the recipe with the name of the network (its `base`).
     task : str
         "classification" or "regression".
     seed : int, default 0
         Seed of the training, and of the shuffling of contact scores.
+    keep : bool, default True
+        Keep a complete run in `out` that has the same settings, instead of raising an error.
+
+    Raises
+    ------
+    InputError
+        If settings do not fit the store, or `out` holds another run.
     """
     opened = Store(variant.store or store, channels=variant.channels)
     if variant.shuffle_contacts:
@@ -87,8 +96,8 @@ def train_variant(
         shuffled = np.random.default_rng(seed).permutation(contact_scores)
         opened = opened.replace(pcres=opened.pcres.assign(score=shuffled))
     settings = {**network, **variant.network, "task": task}
-    config, checked_recipe = network_and_recipe(opened, settings, dict(recipe))
-    fit(opened, out, fold, config, checked_recipe, seed=seed, measure=False, progress=False)
+    config, checked_recipe = network_and_recipe(opened, settings, dict(recipe) or None)
+    fit(opened, out, fold, config, checked_recipe, seed=seed, measure=False, keep=keep, progress=False)
 
 # %% ../../nbs/experiments/variants.ipynb #93f6f918
 def resolution_name(sizes: Sequence[int]) -> str:
@@ -130,21 +139,21 @@ def ablations(
     refused : dict of str to str
         Ablations that are not possible, with the reason.
     """
-    network = network or {}
+    full, _ = network_and_recipe(store, dict(network or {}))
     found = [Variant("full", "full")]
     refused: dict[str, str] = {}
     if len(store.pcres) == 0:
         refused["without pCREs; without contact scores"] = "no gene has a pCRE in this store"
-    elif network.get("max_pcres") == 0:
+    elif full.max_pcres == 0:
         refused["without pCREs; without contact scores"] = "the network reads no pCREs"
     else:
         found += _distal_ablations()
-    sizes = tuple(network.get("bin_sizes", store.bin_sizes))
+    sizes = full.bin_sizes
     if len(sizes) == 1:
         refused["fewer resolutions"] = f"there is only one, {resolution_name(sizes)}"
     else:
         found += _resolution_ablations(sizes)
-    channels = tuple(network.get("channels", store.channels))
+    channels = full.channels
     if len(channels) == 1:
         refused["each mark out, each mark alone"] = f"there is only one, {channels[0]}"
     else:
@@ -205,7 +214,7 @@ def windows(
     refused : dict of str to str
         Widths that are not possible, with the reason.
     """
-    sizes = tuple((network or {}).get("bin_sizes", store.bin_sizes))
+    sizes = network_and_recipe(store, dict(network or {}))[0].bin_sizes
     found = []
     refused: dict[str, str] = {}
     for width in sorted(widths):
@@ -283,30 +292,35 @@ def run_jobs(
     processes: int = 1,
     progress: bool = True,
 ) -> None:
-    """Run the jobs whose run folders are not complete.
+    """Run jobs; each keeps a complete run in its folder if it has the same settings.
 
     Parameters
     ----------
     jobs : mapping of str or Path to callable
-        For each run folder the function that writes it. With several processes it must be picklable, such
-        as a `functools.partial` of a module's function.
+        For each run folder the function that writes it. It is called with `keep=True`, as `train_variant` and
+        `baselines.fit` accept it. With several processes it must be picklable, such as a
+        `functools.partial` of a module's function.
     processes : int, default 1
         Number of jobs at the same time, with one thread each. 1 runs the jobs in this process, one after
         the other.
     progress : bool, default True
         Whether to show a progress bar.
+
+    Raises
+    ------
+    InputError
+        If a folder holds a run with other settings.
     """
     from tqdm import tqdm
 
-    waiting = [job for folder, job in jobs.items() if not (Path(folder) / "metrics.json").exists()]
-    with tqdm(total=len(waiting), unit="run", disable=not progress) as bar:
-        if processes == 1 or len(waiting) < 2:
-            for job in waiting:
-                job()
+    with tqdm(total=len(jobs), unit="run", disable=not progress) as bar:
+        if processes == 1 or len(jobs) < 2:
+            for job in jobs.values():
+                job(keep=True)
                 bar.update()
             return
         spawn = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(processes, len(waiting)), spawn, torch.set_num_threads, (1,)) as pool:
-            for running in [pool.submit(job) for job in waiting]:
+        with ProcessPoolExecutor(min(processes, len(jobs)), spawn, torch.set_num_threads, (1,)) as pool:
+            for running in [pool.submit(job, keep=True) for job in jobs.values()]:
                 running.result()
                 bar.update()

@@ -195,8 +195,8 @@ class ChromoformerConfig:
         Raises
         ------
         InputError
-            If channels, window, bin sizes or pCREs do not fit, or a network of whole genes gets promoter
-            windows.
+            If channels, window or bin sizes do not fit, a pCRE is too long or of a rank beyond `max_pcres`,
+            or a network of whole genes gets promoter windows.
         """
         channels = batch.promoter.shape[-1]
         if channels != len(self.channels):
@@ -214,11 +214,8 @@ class ChromoformerConfig:
                 f"bins of {batch.bin_size} bp cannot be pooled to {self.bin_sizes} bp",
                 fix="name `bin_sizes` that the store's bins divide, or build the store with smaller bins",
             )
-        if len(batch.pcre_length) and int(batch.pcre_length.max()) > self.window:
-            raise InputError(
-                f"a pCRE of {int(batch.pcre_length.max())} bp is longer than the window of {self.window} bp",
-                fix="choose pCREs with a smaller max_length",
-            )
+        if len(batch.pcre_length):
+            self._check_pcres(batch)
         if self.prior and batch.prior is None:
             raise InputError(
                 "the network reads prior expression, which a store does not have",
@@ -227,6 +224,20 @@ class ChromoformerConfig:
             )
         if self.span == "gene":
             self._check_whole_genes(batch)
+
+    def _check_pcres(self, batch: "Batch") -> None:
+        "Raise `InputError` if pCREs are too long, or of a rank that the network does not read."
+        length, slot = int(batch.pcre_length.max()), int(batch.slot.max())
+        if length > self.window:
+            raise InputError(
+                f"a pCRE of {length} bp is longer than the window of {self.window} bp",
+                fix="choose pCREs with a smaller max_length",
+            )
+        if slot > self.max_pcres:
+            raise InputError(
+                f"a gene has a pCRE of rank {slot}, the network reads {self.max_pcres} per gene (max_pcres)",
+                fix="use `dataset_for(model, ...)` or `GeneDataset(..., max_pcres=...)`",
+            )
 
     def _check_whole_genes(self, batch: "Batch") -> None:
         "Raise `InputError` if a batch lacks what a network of whole genes reads."

@@ -60,7 +60,16 @@ class Explanation:
     regulation: list[list[Tensor]] = field(default_factory=list)
 
 # %% ../../nbs/model/network.ipynb #df065cf4
-torch.empty(2**25 - 2**16, dtype=torch.uint8)
+def _keep_freed_memory() -> None:
+    """Let glibc keep freed arrays of up to 32 MB.
+
+    glibc raises its threshold for returning memory (M_MMAP_THRESHOLD) to the size of a freed array, up to
+    32 MB. The array is never written to, so it takes no memory.
+    """
+    torch.empty(2**25 - 2**16, dtype=torch.uint8)
+
+
+_keep_freed_memory()
 
 # %% ../../nbs/model/network.ipynb #fe4ba851
 class PriorExpression(nn.Module):

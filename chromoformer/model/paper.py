@@ -8,11 +8,13 @@ __all__ = ['attend', 'split_heads', 'join_heads', 'sinusoidal_positions', 'FeedF
 
 # %% ../../nbs/model/paper.ipynb #c0f20003
 import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from ..data.batches import Batch
+from ..errors import InputError
 from .config import BlockConfig, ChromoformerConfig
 
 # %% ../../nbs/model/paper.ipynb #c0f20006
@@ -401,6 +403,18 @@ def contact_matrix(batch: Batch, slots: int) -> tuple[Tensor, Tensor]:
     return contact, dummy
 
 # %% ../../nbs/model/paper.ipynb #c0f2001f
+def _one_task(weights: dict[str, Tensor], config: ChromoformerConfig) -> dict[str, Tensor]:
+    "Return the weights of a network for its own task; a joint network has one more output and its scale."
+    if not config.joint:
+        return weights
+    rest = dict(weights)
+    mean, deviation = rest.pop("expression_mean"), rest.pop("expression_deviation")
+    for name, shift in (("head.2.weight", 0), ("head.2.bias", mean)):
+        logits, expression = rest[name].split([2, 1])
+        rest[name] = logits if config.task == "classification" else expression * deviation + shift
+    return rest
+
+
 class PaperChromoformer(nn.Module):
     """The network of Lee, Yang and Kim (2022) as described in the paper, with every query and every key.
 
@@ -410,7 +424,14 @@ class PaperChromoformer(nn.Module):
     ----------
     config : ChromoformerConfig, optional
         Settings; the published network by default.
+
+    Attributes
+    ----------
+    span : {"window", "gene"}
+        What the TSS attends to: the promoter window, or the whole gene in `WholeGeneChromoformer`.
     """
+
+    span = "window"
 
     def __init__(self, config: ChromoformerConfig | None = None):
         super().__init__()
@@ -439,10 +460,26 @@ class PaperChromoformer(nn.Module):
         Returns
         -------
         PaperChromoformer
-            A network that computes the same outputs, with the same dtype and on the same device.
+            A network that computes the same outputs, with the same dtype and on the same device. Of a joint
+            network, it computes those of the task that the network returns.
+
+        Raises
+        ------
+        InputError
+            If the network reads prior expression, or whole genes (`WholeGeneChromoformer` has a form of
+            these), or promoter windows in the latter.
         """
-        paper = cls(model.config).to(next(model.parameters()))
-        paper.load_state_dict(model.state_dict())
+        config = replace(model.config, joint=False)
+        if config.prior or config.span != cls.span:
+            reads = "prior expression" if config.prior else f"{config.span}s"
+            raise InputError(
+                f"{cls.__name__} has no form of a network that reads {reads}",
+                fix="use the network itself, `model(batch)` or `model.explain(batch)`"
+                if config.prior
+                else "use PaperChromoformer for windows and WholeGeneChromoformer for genes",
+            )
+        paper = cls(config).to(next(model.parameters()))
+        paper.load_state_dict(_one_task(model.state_dict(), model.config))
         return paper
 
     def forward(self, batch: Batch) -> Tensor:

@@ -171,6 +171,8 @@ class WholeGeneChromoformer(PaperChromoformer):
         Settings with `span="gene"`.
     """
 
+    span = "gene"
+
     def __init__(self, config: ChromoformerConfig):
         super().__init__(config)
         for size in self.embedding:

@@ -20,7 +20,7 @@ import chromoformer
 from ..data.manifest import Manifest, disk_file, files_of, read_manifest, sources_of
 from ..errors import InputError, some
 from ..provenance import numbered
-from .definition import DATA_STEPS, Parameter, Study, merged, parameters_of, read_study
+from .definition import DATA_STEPS, Parameter, Study, parameters_of, read_study
 
 # %% ../../nbs/studies/jobs.ipynb #51d0b012
 @dataclass(frozen=True)
@@ -323,6 +323,8 @@ class _Filling(_Levels):
 
     def fill(self, task: str | None, cell_type: str | None, fold: int | None) -> _Filled:
         "Return the filled-in parameters of one job."
+        from chromoformer.training.recipe import merged
+
         study, entry = self.study, self.entry
         filled = _Filled(
             {

@@ -19,7 +19,7 @@ from statistics import fmean
 from typing import Any
 
 from ..errors import InputError, counted, some
-from .definition import Study, merged, parameters_of
+from .definition import Study, parameters_of
 from .execution import record_of
 from .jobs import Job
 from chromoformer.studies.workflow import (
@@ -205,6 +205,8 @@ def _reference_rates() -> dict[str, Any]:
 
 def _estimate(study: Study, job: Job, reference: Mapping[str, Any]) -> tuple[float | None, float, float, str]:
     "Return seconds (None if unknown), bytes, memory (0 if unknown), and where they come from."
+    from chromoformer.training.recipe import recipe_from
+
     rate = reference.get(job.kind) or (reference.get(Path(job.notebook).stem) if job.notebook else None)
     if rate is None:
         return None, 0.0, 0.0, "depends on the network" if job.kind == "fetch" else "no rate known"
@@ -220,7 +222,7 @@ def _estimate(study: Study, job: Job, reference: Mapping[str, Any]) -> tuple[flo
         work *= models * size / rate.get("network_size", 1)
         room = models * (size if rate["trains"] else room)
         if rate["trains"]:
-            work *= job.parameters.get("recipe", study.recipe).get("epochs", 9) / rate["epochs"]
+            work *= recipe_from(job.parameters.get("recipe", study.recipe)).epochs / rate["epochs"]
     seconds = rate["overhead"] + (rate["seconds"] - rate["overhead"]) * work
     return seconds, rate["bytes"] * room, _memory_for(genes, rate, reference), rate["source"]
 
@@ -285,6 +287,7 @@ def _more_of_each(job: Job, reference: Mapping[str, int]) -> float:
 def _network_size(settings: Mapping[str, Any]) -> float:
     "Return about how many parameters a network has, relative to the published one; torch is not needed."
     from chromoformer.model.config import ChromoformerConfig
+    from chromoformer.training.recipe import merged
 
     def weights(config: Mapping[str, Any]) -> int:
         blocks = [config[name] for name in ("embedding", "pairwise", "regulation")]

@@ -127,27 +127,13 @@ def _rerun_training(content: Mapping[str, Any], run: Path, target: Path) -> tupl
     "Repeat a run of `chromoformer train` in a new folder; return the folders before and after."
     import torch
 
-    from chromoformer.model.config import ChromoformerConfig
-    from chromoformer.training.fit import fit
-    from chromoformer.training.recipe import Recipe
+    from chromoformer.training.fit import fit_again
 
-    settings = content["parameters"]
-    stores = [entry["path"] for entry in content["inputs"].values()]
     threads = torch.get_num_threads()
     torch.set_num_threads(content["machine"].get("threads", threads))
     try:
-        fit(
-            stores,
-            target,
-            settings["held_out"],
-            ChromoformerConfig(**settings["network"]),
-            Recipe(**settings["recipe"]),
-            validation=settings["validation"],
-            seed=settings["seed"],
-            dtype=getattr(torch, settings["dtype"].split(".")[-1]),
-            measure="held_out_loss" in pd.read_csv(run / "history.csv"),
-            progress=False,
-        )
+        measure = "held_out_loss" in pd.read_csv(run / "history.csv")
+        fit_again(run, target, measure=measure, progress=False)
     finally:
         torch.set_num_threads(threads)
     return run, target

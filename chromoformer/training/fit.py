@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['split_genes', 'check_targets', 'label_by_training_median', 'mean_loss', 'loss_of', 'joint_loss', 'new_optimiser',
-           'TrainingState', 'Prepared', 'prepare_run', 'fit']
+           'TrainingState', 'Prepared', 'prepare_run', 'fit', 'arguments_of', 'fit_again']
 
 # %% ../../nbs/training/fit.ipynb #0ca05208
 import warnings
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -30,7 +30,7 @@ from ..metrics import MAIN_METRIC, evaluate_scores
 from ..model import checkpoint
 from ..model.config import ChromoformerConfig
 from ..model.network import Chromoformer, predicted_values
-from ..provenance import Stopwatch, folder_of
+from ..provenance import Stopwatch, folder_of, input_path, read_record, sha256
 from . import run_folder
 from .calibration import Method, calibration_chroms
 from .common_scale import common_scale, unscaled
@@ -103,7 +103,9 @@ def split_genes(
     )
 
 # %% ../../nbs/training/fit.ipynb #d2ddb583
-def check_targets(data: GeneDataset, rows: np.ndarray, task: str, batch_size: int = 1) -> None:
+def check_targets(
+    data: GeneDataset, rows: np.ndarray, task: Literal["classification", "regression"], batch_size: int = 1
+) -> None:
     """Check that the training genes have targets that a network can learn.
 
     Parameters
@@ -616,7 +618,7 @@ def prepare_run(
         If settings do not fit the stores or the start, or the start was trained on genes that are to test or
         to calibrate.
     """
-    held_out = [held_out] if isinstance(held_out, int) else list(held_out)
+    held_out = checkpoint.as_folds(held_out)
     source = None if start is None else open_start(start, stores, held_out)
     config = network_for(stores, config, task) if source is None else source.config_for(stores, config, task)
     validation = list(validation)
@@ -737,7 +739,7 @@ def fit(
     out = Path(out)
     stores = open_stores(stores)
     prepared = prepare_run(stores, held_out, config, recipe, task, validation, calibrate, start, dtype)
-    held_out, config, recipe = prepared.held_out, prepared.config, prepared.recipe
+    held_out, config, recipe, seed = prepared.held_out, prepared.config, prepared.recipe, int(seed)
     settings = prepared.settings(seed)
     saved = None
     if not force:
@@ -904,3 +906,111 @@ def _targets_of(genes: _Genes, task: str) -> np.ndarray:
         )
     label = genes.label.cpu().numpy().astype(np.float64)
     return np.where(label < 0, np.nan, label)
+
+# %% ../../nbs/training/fit.ipynb #17e464b0
+def arguments_of(run: str | Path) -> dict[str, Any]:
+    """Return the arguments of `fit` that a run was trained with.
+
+    Parameters
+    ----------
+    run : path
+        Run folder of one network.
+
+    Returns
+    -------
+    dict
+        held_out, config, recipe, validation, calibrate, start, seed and dtype.
+
+    Raises
+    ------
+    InputError
+        If the folder holds no training of one network, or if the model that it started from is missing or was
+        changed.
+    """
+    settings = run_folder.settings_of(run)
+    if "network" not in settings:
+        raise InputError(
+            f"this is a run of {settings.get('model', 'another model')}, not of a network",
+            file=run,
+            fix="name a run of `chromoformer train`",
+        )
+    return {
+        "held_out": settings["held_out"],
+        "config": ChromoformerConfig(**settings["network"]),
+        "recipe": Recipe(**settings["recipe"]),
+        "validation": settings["validation"],
+        "calibrate": settings.get("calibrate"),
+        "start": _start_of(Path(run), settings["start"]) if "start" in settings else None,
+        "seed": settings["seed"],
+        "dtype": getattr(torch, settings["dtype"].removeprefix("torch.")),
+    }
+
+
+def _start_of(run: Path, start: dict[str, Any]) -> Start:
+    "Return the model that a run started from, if it is where it was and has the same weights."
+    entry = read_record(run)["inputs"].get("start")
+    file = input_path(run, entry) if entry else None
+    if file is None or sha256(file) != start["sha256"]:
+        raise InputError(
+            f"{start['model']}, the model that this run started from, is missing or has other weights",
+            file=run,
+            fix="put it back" + (f" at {entry['path']}" if entry else ""),
+        )
+    model = file.parent if file.name == "model.safetensors" else file
+    return Start(model, start["freeze"], start["marks"])
+
+# %% ../../nbs/training/fit.ipynb #cad4212d
+def fit_again(
+    run: str | Path,
+    out: str | Path,
+    stores: str | Path | Store | Sequence[str | Path | Store] | None = None,
+    **changes: Any,
+) -> dict[str, Any]:
+    """Train with the arguments of an existing run.
+
+    Parameters
+    ----------
+    run : path
+        Run folder of one network.
+    out : path
+        Run folder to write.
+    stores : Store, path, sequence of them, or None
+        As many stores as the run was trained on; None for the same ones.
+    **changes : object
+        Arguments of `fit` that differ, or that a run does not keep: device, measure, in_memory, force, keep,
+        progress.
+
+    Returns
+    -------
+    dict
+        Content of `metrics.json`, see `fit`.
+
+    Raises
+    ------
+    InputError
+        If the arguments of the run are incomplete, a store is missing, there are more or fewer stores, or as
+        `fit`.
+    """
+    arguments = arguments_of(run) | changes
+    names = run_folder.settings_of(run)["stores"]
+    opened = open_stores(_stores_of(Path(run), names) if stores is None else stores)
+    if len(opened) != len(names):
+        raise InputError(
+            f"this run was trained on {len(names)} stores ({some(names)}), and {len(opened)} given",
+            file=run,
+            fix="give as many stores, in the same order",
+        )
+    return fit(opened, out, **arguments)
+
+
+def _stores_of(run: Path, names: Sequence[str]) -> list[Path]:
+    "Return the files of the stores that a run was trained on."
+    inputs = read_record(run)["inputs"]
+    found = [input_path(run, inputs[name]) if name in inputs else None for name in names]
+    if missing := [name for name, file in zip(names, found) if file is None]:
+        raise InputError(
+            f"the store {some(missing)} is missing, which this run was trained on",
+            file=run,
+            fix="keep the run and its stores at the same places relative to each other, or name the stores",
+        )
+    return [file for file in found if file is not None]

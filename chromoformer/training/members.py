@@ -7,6 +7,7 @@ __all__ = ['mean_predictions', 'fit_members']
 
 # %% ../../nbs/training/members.ipynb #e8e12b59
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -132,19 +133,20 @@ def fit_members(
     ------
     InputError
         If there are no seeds or one is given twice, the settings do not fit the store, or the folder holds a
-        complete run, a single network or members with other settings.
+        complete run, a single network, members with other settings, or a damaged list of members.
     """
     watch = Stopwatch()
     out = Path(out)
     stores = open_stores(stores)
+    seeds = [int(seed) for seed in seeds]
     _check_seeds(seeds)
     prepared = prepare_run(stores, held_out, config, recipe, task, validation, calibrate, start, dtype)
-    settings = prepared.settings_of_members(list(seeds))
+    settings = prepared.settings_of_members(seeds)
     if force:
         _clear(out)
     elif _is_done(out, settings, keep):
         return run_folder.read_metrics(out)
-    (out / "metrics.json").unlink(missing_ok=True)  # seeds were added
+    run_folder.clear(out)  # the results of fewer members, if seeds were added
     names = [f"seed{seed}" for seed in seeds]
     write_json(out / checkpoint.MEMBERS, {"members": names, "settings": settings})
     for seed, name in zip(seeds, names):
@@ -207,7 +209,7 @@ def _is_done(out: Path, settings: dict[str, Any], keep: bool) -> bool:
                 fix="choose another folder, or train again with --force (force=True)",
             )
         return False
-    earlier = json.loads(file.read_text())["settings"]
+    earlier = _settings_in(file)
     wanted = json.loads(json.dumps(settings))
     changed = [name for name in wanted | earlier if wanted.get(name) != earlier.get(name)]
     if changed == ["seeds"] and set(earlier["seeds"]) <= set(wanted["seeds"]):
@@ -223,8 +225,26 @@ def _is_done(out: Path, settings: dict[str, Any], keep: bool) -> bool:
     return run_folder.is_complete(out)
 
 
+def _settings_in(file: Path) -> dict[str, Any]:
+    "Read the settings that members share; refuse a damaged file."
+    try:
+        settings = json.loads(file.read_text())["settings"]
+        return settings | {"seeds": list(settings["seeds"])}
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"not a list of members ({type(error).__name__})",
+            file=file,
+            fix="train again with --force (force=True)",
+        ) from error
+
+
 def _clear(out: Path) -> None:
     "Remove the files of a run and of its members; other files are kept."
-    for run in checkpoint.members_of(out) if out.is_dir() else ():
+    try:
+        members = checkpoint.members_of(out)
+        if (out / checkpoint.MEMBERS).is_file():
+            _settings_in(out / checkpoint.MEMBERS)
+    except InputError:  # the list is damaged; members are named seedN
+        members = [folder for folder in out.glob("seed*") if re.fullmatch(r"seed-?\d+", folder.name)]
+    for run in (*members, out):
         run_folder.clear(run)
-    run_folder.clear(out)

@@ -28,6 +28,7 @@ from chromoformer.training.models import (
     Models,
     assign_genes,
     compare_scales,
+    OpenModel,
     dataset_for,
     folds_as_trained,
     open_models,
@@ -215,53 +216,51 @@ def predict(
             "classifiers and regressors cannot be joined in one table",
             fix="predict with models of one task, or name the task of joint networks",
         )
-    names = [name for name, _, _ in opened]
-    folds = [folds_as_trained(names, store.genes, store.genome, store.path) for store in stores]
+    folders = [one.folder for one in opened]
+    folds = [folds_as_trained(folders, store.genes, store.genome, store.path) for store in stores]
     fold = np.concatenate(folds)
     groups = _models_by_folds(opened)
-    assigned = assign_genes([(group[0][0], group[0][2]) for group in groups], fold)
+    assigned = assign_genes([(group[0].name, group[0].held_out) for group in groups], fold)
     parts = []
     datasets: dict[Any, GeneDataset] = {}
     compared: set[frozenset[str]] = set()
     for group, rows in zip(groups, assigned):
         outputs = []
-        for name, model, _ in group:
-            with naming_file(name):
-                data = _dataset_of(model, stores, device, in_memory, datasets, compared)
-                model.to(device).config.check(data.batch([0]))
-            with tqdm(total=len(rows), unit="gene", desc=Path(name).name, disable=not progress) as bar:
-                outputs.append(outputs_of(model, data, rows, batch_size, bar.update))
-        _warn_of_copies([name for name, *_ in group], outputs)
-        held_out = np.isin(fold, group[0][2])
+        for one in group:
+            with naming_file(one.name):
+                data = _dataset_of(one.network, stores, device, in_memory, datasets, compared)
+                one.network.to(device).config.check(data.batch([0]))
+            label = Path(one.name).name
+            with tqdm(total=len(rows), unit="gene", desc=label, disable=not progress) as bar:
+                outputs.append(outputs_of(one.network, data, rows, batch_size, bar.update))
+        _warn_of_copies([one.name for one in group], outputs)
+        held_out = np.isin(fold, group[0].held_out)
         part = _mean_table(data, rows, outputs, held_out, spread=len(groups) < len(opened))
-        found = calibration_of([name for name, *_ in group])
-        part = part if found is None else found.apply(part, group[0][1].config.task, coverage)
+        found = calibration_of([one.folder for one in group])
+        part = part if found is None else found.apply(part, group[0].network.config.task, coverage)
         if all(model.training_range for _, model, _ in opened):
             part["outside_training"] = _outside_range([model for _, model, _ in group], data, rows)
         parts.append(part)
     return pd.concat(parts).sort_index(kind="stable").reset_index(drop=True)
 
 # %% ../../nbs/training/predict.ipynb #13f80668
-_Opened = tuple[str, Chromoformer, tuple[int, ...]]  # as `open_models` returns them
-
-
-def _models_by_folds(opened: Sequence[_Opened]) -> list[list[_Opened]]:
+def _models_by_folds(opened: Sequence[OpenModel]) -> list[list[OpenModel]]:
     "Group the models that held out the same folds; a model whose folds are unknown is a group of its own."
-    places = [str(Path(name).resolve()) for name, *_ in opened]
-    groups: dict[Any, list[_Opened]] = {}
+    places = [one.folder and one.folder.resolve() for one in opened]
+    groups: dict[Any, list[OpenModel]] = {}
     for number, (place, one) in enumerate(zip(places, opened)):
         if place in places[:number]:
             earlier = (
-                f"fold {some(one[2])} is held out by {opened[places.index(place)][0]}, too: "
-                if one[2]
+                f"fold {some(one.held_out)} is held out by {opened[places.index(place)].name}, too: "
+                if one.held_out
                 else ""
             )
             raise InputError(
                 f"{earlier}this model is named twice",
-                file=one[0],
+                file=one.name,
                 fix="name one run per fold, or several seeds of each fold, which are averaged",
             )
-        groups.setdefault(frozenset(one[2]) or number, []).append(one)
+        groups.setdefault(frozenset(one.held_out) or number, []).append(one)
     return list(groups.values())
 
 # %% ../../nbs/training/predict.ipynb #a000ff82
@@ -294,20 +293,22 @@ def _mean_table(
     return mean_of_models(table, outputs) if spread else table
 
 # %% ../../nbs/training/predict.ipynb #5085acd1
-def calibration_of(folders: Sequence[str | Path]) -> Calibration | None:
+def calibration_of(folders: Sequence[str | Path | None]) -> Calibration | None:
     """Return the calibration of some models that are averaged.
 
     Parameters
     ----------
-    folders : sequence of path
-        Model or run folders of single networks.
+    folders : sequence of path or None
+        Model or run folders of single networks; None for a network in memory.
 
     Returns
     -------
     Calibration or None
         That of their run, if they are all its members or its only network; else None.
     """
-    own = {Path(folder).resolve() for folder in folders}
+    own = {Path(folder).resolve() for folder in folders if folder is not None}
+    if not own:
+        return None
     for run in (min(own).parent, min(own)):
         members = {member.resolve() for member in checkpoint.members_of(run)}
         if own == members and (found := read_calibration(run)) is not None:

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['NETWORKS', 'RECIPES', 'Recipe', 'learning_rate', 'as_recipe', 'published_network', 'network_and_recipe',
-           'network_for']
+           'recipe_from', 'merged', 'network_for']
 
 # %% ../../nbs/training/recipe.ipynb #64faf09e
 import math
@@ -298,28 +298,63 @@ def network_and_recipe(
             place="network, base",
             fix=f"use one of {', '.join(sorted(NETWORKS))}",
         )
-    values = _with_changes(published_network(store).to_dict(), NETWORKS[base])
-    values = _with_changes(values, {name: value for name, value in changes.items() if name != "base"})
+    values = merged(published_network(store).to_dict(), NETWORKS[base])
+    values = merged(values, {name: value for name, value in changes.items() if name != "base"})
     if recipe is None:
         recipe = base if base in RECIPES else "published"
-    return ChromoformerConfig(**values), _recipe_from(recipe)
+    return ChromoformerConfig(**values), recipe_from(recipe)
 
 
-def _recipe_from(recipe: str | dict[str, Any]) -> Recipe:
-    "Return a recipe that is named, or differs from a named one."
+def recipe_from(recipe: str | Mapping[str, Any]) -> Recipe:
+    """Return a recipe that is named, or differs from a named one.
+
+    Parameters
+    ----------
+    recipe : str or mapping
+        A name in `RECIPES`, or the settings that differ from the recipe named by the key `base` ("published"
+        if it is left out).
+
+    Returns
+    -------
+    Recipe
+        The recipe.
+
+    Raises
+    ------
+    InputError
+        If a name or a setting is unknown, or a value does not fit.
+    """
     if isinstance(recipe, str):
         return as_recipe(recipe)
     own = {name: value for name, value in recipe.items() if name != "base"}
     return Recipe(**asdict(as_recipe(recipe.get("base", "published"))) | own)
 
 
-def _with_changes(settings: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    "Replace settings; a block of settings keeps those that the changes do not name."
-    changed = dict(settings)
-    for name, value in changes.items():
-        block = settings.get(name)
-        changed[name] = block | value if isinstance(block, dict) and isinstance(value, dict) else value
-    return changed
+def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with changes; blocks of settings are merged, not replaced.
+
+    Parameters
+    ----------
+    base : mapping
+        Settings by name; a block is a dict.
+    changes : mapping
+        Settings that differ.
+
+    Returns
+    -------
+    dict
+        The merged settings.
+
+    Examples
+    --------
+    >>> merged({"pairwise": {"layers": 2, "heads": 2}}, {"pairwise": {"layers": 1}})
+    {'pairwise': {'layers': 1, 'heads': 2}}
+    """
+    result = dict(base)
+    for key, value in changes.items():
+        blocks = isinstance(result.get(key), dict) and isinstance(value, dict)
+        result[key] = {**result[key], **value} if blocks else value
+    return result
 
 
 def network_for(

@@ -22,7 +22,7 @@ from ..errors import InputError, some
 from ..metrics import blocks_of, evaluate_scores
 from ..model.checkpoint import MEMBERS, members_of
 from ..model.config import ChromoformerConfig
-from ..provenance import Stopwatch, atomic_path, record, write_json
+from ..provenance import Stopwatch, atomic_path, read_record, record, write_json
 from .recipe import Recipe
 
 # %% ../../nbs/training/run_folder.ipynb #2bfc25c8
@@ -51,9 +51,9 @@ def is_complete(run: str | Path) -> bool:
     Returns
     -------
     bool
-        True if `metrics.json`, the file that is written last, exists.
+        True if `metrics.json` and `provenance.json`, the files that are written last, exist.
     """
-    return (Path(run) / "metrics.json").exists()
+    return all((Path(run) / name).exists() for name in ("metrics.json", "provenance.json"))
 
 
 def is_interrupted(run: str | Path) -> bool:
@@ -72,17 +72,18 @@ def is_interrupted(run: str | Path) -> bool:
     return any((Path(run) / name).exists() for name in ("state.pt", MEMBERS)) and not is_complete(run)
 
 # %% ../../nbs/training/run_folder.ipynb #76cbd181
-def refuse_occupied(out: str | Path, names: Sequence[str] = RUN_FILES, keep: bool = False) -> None:
+def refuse_occupied(out: str | Path, keep: bool = False, resume: bool = True) -> None:
     """Refuse to train into a folder that holds a complete run, or a model that training did not leave.
 
     Parameters
     ----------
     out : path
         Folder of the run to be trained.
-    names : sequence of str
-        Files that must not exist without a `state.pt`, because training would overwrite them.
     keep : bool
         Accept a complete run with a `state.pt`, so that the caller can return its metrics.
+    resume : bool
+        Accept an interrupted run with a `state.pt`, which the caller resumes if it is its own. False for a
+        model that is never resumed.
 
     Raises
     ------
@@ -97,8 +98,8 @@ def refuse_occupied(out: str | Path, names: Sequence[str] = RUN_FILES, keep: boo
             file=out,
             fix="choose another folder, or train again with --force (force=True)",
         )
-    there = [name for name in names if (out / name).exists()]
-    if there and not has_state:
+    there = [name for name in RUN_FILES if (out / name).exists()]
+    if there and not (resume and has_state):
         raise InputError(
             f"this folder already holds a model ({some(there)})",
             file=out,
@@ -203,12 +204,14 @@ def settings_of(run: str | Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        For Chromoformer: held_out, validation, seed, recipe, network, stores, dtype.
+        For Chromoformer: held_out, validation, seed, recipe, network, stores, dtype; calibrate and start, if
+        the run has them.
 
     Raises
     ------
     InputError
-        If the folder has no `state.pt`, as a folder of imported weights, or a damaged one.
+        If the folder has neither `state.pt` nor the record of a training, as a folder of imported weights, or
+        if they are damaged.
     """
     members = members_of(run)
     if members != [Path(run)]:
@@ -218,6 +221,10 @@ def settings_of(run: str | Path) -> dict[str, Any]:
             fix=f"name one of them, for example {members[0]}",
         )
     if not (Path(run) / "state.pt").is_file():
+        if (Path(run) / "provenance.json").is_file():
+            record = read_record(run)
+            if record["what"].startswith("training run"):
+                return record["parameters"]
         raise InputError(
             "the training settings of this model are missing: there is no state.pt",
             file=run,
@@ -226,6 +233,17 @@ def settings_of(run: str | Path) -> dict[str, Any]:
     return json.loads(_read_state(run)["settings"])
 
 # %% ../../nbs/training/run_folder.ipynb #e23e1bd7
+def _read_json(file: Path, what: str) -> dict[str, Any]:
+    "Read a JSON file of a run; refuse one that is missing or damaged."
+    try:
+        content = json.loads(file.read_text())
+    except (OSError, ValueError):
+        content = None
+    if not isinstance(content, dict):
+        raise InputError(f"these {what} cannot be read", file=file, fix="train the run again")
+    return content
+
+
 def read_settings(run: str | Path) -> dict[str, Any]:
     """Read the settings of a run.
 
@@ -242,16 +260,9 @@ def read_settings(run: str | Path) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If the file is damaged.
+        If the file is missing or damaged.
     """
-    file = Path(run) / "config.json"
-    try:
-        content = json.loads(file.read_text())
-    except ValueError:
-        content = None
-    if not isinstance(content, dict):
-        raise InputError("these settings cannot be read", file=file, fix="train the run again")
-    return content
+    return _read_json(Path(run) / "config.json", "settings")
 
 
 def kind_of(folder: str | Path) -> str:
@@ -269,7 +280,7 @@ def kind_of(folder: str | Path) -> str:
     """
     try:
         settings = read_settings(folder)
-    except (InputError, OSError):
+    except InputError:
         return "network"  # the reader of networks says what is wrong
     if "model" not in settings or "network" in settings:
         return "network"
@@ -303,7 +314,7 @@ def write_results(
     more: Mapping[str, Any] | None = None,
     before_complete: Callable[[dict[str, Any]], Any] = lambda metrics: None,
 ) -> dict[str, Any]:
-    """Write predictions, record and metrics, in this order; metrics make the run complete.
+    """Write predictions, metrics and record, in this order; the record makes the run complete.
 
     Parameters
     ----------
@@ -326,7 +337,7 @@ def write_results(
     more : mapping or None
         More metrics.
     before_complete : callable
-        Called with the metrics before they are written, to write other files of a complete run.
+        Called with the metrics before the record is written, to write other files of a complete run.
 
     Returns
     -------
@@ -343,7 +354,11 @@ def write_results(
         target, score = known["target"].to_numpy(), known["score"].to_numpy()
         metrics |= evaluate_scores(target, score, about["task"], blocks=blocks_of(known))
     metrics |= more or {}
-    results = ("config.json", MEMBERS, "model.safetensors", "history.csv", *TABLES, "calibration.json")
+    before_complete(metrics)
+    (out / "provenance.json").unlink(missing_ok=True)  # that of an earlier run, which would be complete
+    write_json(out / "metrics.json", metrics)
+    names = ("config.json", MEMBERS, "model.safetensors", "history.csv", *TABLES, "calibration.json")
+    results = (*names, "metrics.json")
     record(
         out / "provenance.json",
         what=what,
@@ -352,8 +367,6 @@ def write_results(
         parameters=settings,
         watch=watch,
     )
-    before_complete(metrics)
-    write_json(out / "metrics.json", metrics)
     return metrics
 
 # %% ../../nbs/training/run_folder.ipynb #a1815444
@@ -373,14 +386,14 @@ def seed_of(run: str | Path) -> int:
     Raises
     ------
     InputError
-        If the run has no record, `provenance.json`.
+        If the run has no record, `provenance.json`, or a damaged one.
     """
     file = Path(run) / "provenance.json"
     if not file.exists():
         raise InputError(
             "this run has no record of its seed", file=file, fix="name the folder of a complete run"
         )
-    return int(json.loads(file.read_text()).get("parameters", {}).get("seed") or 0)
+    return int(read_record(file).get("parameters", {}).get("seed") or 0)
 
 
 def read_metrics(run: str | Path) -> dict[str, Any]:
@@ -395,8 +408,13 @@ def read_metrics(run: str | Path) -> dict[str, Any]:
     -------
     dict
         What `write_results` returned when the run was complete.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or damaged.
     """
-    return json.loads((Path(run) / "metrics.json").read_text())
+    return _read_json(Path(run) / "metrics.json", "metrics")
 
 
 def read_predictions(run: str | Path, task: str | None = None) -> pd.DataFrame:
@@ -426,15 +444,15 @@ def read_predictions(run: str | Path, task: str | None = None) -> pd.DataFrame:
         raise InputError(
             f"this run predicts {own}, not {task}", file=run, fix=f"name a run that predicts {task}"
         )
+    if is_interrupted(run):
+        raise InputError(
+            "this run was cut off before it wrote its predictions",
+            file=run,
+            fix="run its `train` command again to finish it",
+        )
     if not file.exists():
         raise InputError(
-            "this run was cut off before it wrote its predictions"
-            if is_interrupted(run)
-            else "this folder holds no predictions",
-            file=run,
-            fix="run its `train` command again to finish it"
-            if is_interrupted(run)
-            else "name the folder of a complete run of `train`",
+            "this folder holds no predictions", file=run, fix="name the folder of a complete run of `train`"
         )
     try:
         return pd.read_parquet(file)
