@@ -100,12 +100,35 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 def _temporary_path(path: Path) -> Path:
     "Return a temporary name next to a file; delete what a killed process left under such a name."
-    prefix = f".{path.name}.{platform.node()}."
-    for old in path.parent.glob(f"{glob.escape(prefix)}*.partial"):
-        process = old.name.removeprefix(prefix).removesuffix(".partial")
-        if process == str(os.getpid()) or process.isdigit() and not _is_running(int(process)):
+    _restore(path)
+    for left in _left_behind(path, "partial"):
+        _delete(left)
+    return _hidden_path(path, "partial")
+
+
+def _restore(path: Path) -> None:
+    "Give a folder its name again, if the process that was replacing it was killed between two renames."
+    for old in _left_behind(path, "old"):
+        if path.exists():
             _delete(old)
-    return path.with_name(f"{prefix}{os.getpid()}.partial")
+        else:
+            os.replace(old, path)
+
+
+def _hidden_path(path: Path, ending: str) -> Path:
+    "Return a hidden name next to a file, for this process on this machine."
+    return path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}.{ending}")
+
+
+def _left_behind(path: Path, ending: str) -> list[Path]:
+    "Return what killed processes of this machine, or this process, left under hidden names."
+    prefix = f".{path.name}.{platform.node()}."
+    found = []
+    for left in path.parent.glob(f"{glob.escape(prefix)}*.{ending}"):
+        process = left.name.removeprefix(prefix).removesuffix(f".{ending}")
+        if process == str(os.getpid()) or process.isdigit() and not _is_running(int(process)):
+            found.append(left)
+    return found
 
 
 def _is_running(process: int) -> bool:
@@ -127,9 +150,13 @@ def _move_into_place(temporary: Path, path: Path) -> None:
         if not path.exists():
             os.replace(temporary, path)
             return
-        old = path.with_name(f".{path.name}.{os.getpid()}.old")  # a folder replaces only an empty folder
+        old = _hidden_path(path, "old")  # a folder replaces only an empty folder
         os.replace(path, old)
-        os.replace(temporary, path)
+        try:
+            os.replace(temporary, path)
+        except OSError:
+            os.replace(old, path)
+            raise
         _delete(old)
         return
     if path.is_dir():
@@ -245,7 +272,9 @@ def refuse_existing(path: str | Path, force: bool = False) -> None:
     InputError
         If the output exists and `force` is False.
     """
-    if Path(path).exists() and not force:
+    path = Path(path)
+    _restore(path)
+    if path.exists() and not force:
         raise InputError(
             "this output exists already",
             file=path,
@@ -269,7 +298,6 @@ PACKAGES = (  # packages whose version can change a result, named as in the pack
     "cooler",
     "cooltools",
     "bioframe",
-    "gseapy",
     "pooch",
     "papermill",
     "nbclient",
@@ -503,7 +531,7 @@ def read_record(path: str | Path) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If there is no record, or if it is incomplete or has been edited.
+        If there is no record, or if it is incomplete or has been edited, or lacks the hash of its content.
     """
     path = Path(path)
     path = path / "provenance.json" if path.is_dir() else path
@@ -517,8 +545,7 @@ def read_record(path: str | Path) -> dict[str, Any]:
         raise InputError(f"not a complete record ({error})", file=path, fix="run the job again") from error
     if not is_record:
         raise InputError("not the record of a run", file=path, fix="name the folder of a finished run")
-    changed = content.get("sha256") != _hash_of_record(content) or text != _json_text(content)
-    if "sha256" in content and changed:
+    if content.get("sha256") != _hash_of_record(content) or text != _json_text(content):
         raise InputError(
             "this record has been changed since it was written", file=path, fix="run the job again"
         )

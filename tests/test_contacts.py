@@ -527,6 +527,7 @@ def test_trans_contacts_in_pickles_are_left_out(tmp_path):
         {"min_score": 30, "min_distance": 3000},
         {"top": 3, "tss_distance": 400},
         {"transform": "observed_over_expected", "min_score": 1.1},
+        {"min_distance": 3000, "max_distance": 12_000, "top": 3},
     ],
 )
 def test_pcres_from_the_best_contacts_of_a_map_equal_those_from_the_whole_map(tmp_path, monkeypatch, options):

@@ -515,6 +515,49 @@ def test_a_store_says_what_its_contact_score_is_and_what_is_averaged(
     assert describe_store(Store(tmp_path / "s.h5")).count(f"score: {mean}") == 2
 
 
+@pytest.fixture(scope="module")
+def sparse(tmp_path_factory):
+    "20 reads for each pair of bins within 2 Mb, 60 for one of them, and two single reads at 25 Mb."
+    path = tmp_path_factory.mktemp("sparse") / "m.mcool"
+    bins = cooler.binnify(pd.Series({"chr1": 30_000_000}), 25_000).assign(weight=1.0)
+    one, two = (index.ravel() for index in np.meshgrid(np.arange(1200), np.arange(1, 81), indexing="ij"))
+    near = pd.DataFrame({"bin1_id": one, "bin2_id": one + two, "count": 20})
+    near = near[near["bin2_id"] < 1200]
+    near.loc[(near["bin1_id"] == 40) & (near["bin2_id"] == 60), "count"] = 60
+    far = pd.DataFrame({"bin1_id": [40, 40], "bin2_id": [1040, 1100], "count": 1})
+    pixels = pd.concat([near, far]).sort_values(["bin1_id", "bin2_id"])
+    cooler.create_cooler(f"{path}::/resolutions/25000", bins, pixels)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["cool", "average"])
+@pytest.mark.parametrize(
+    "options, chosen", [({}, [1_500_000]), ({"max_distance": None}, [26_000_000, 27_500_000])]
+)
+def test_single_far_reads_of_a_sparse_map_are_pcres_only_if_any_distance_is_asked_for(
+    tmp_path, sparse, kind, options, chosen
+):
+    map_entry = {"kind": "cool", "path": str(sparse), "resolution": 25_000}
+    contacts = map_entry if kind == "cool" else {"kind": "average", "of": [map_entry]}
+    (tmp_path / "sizes").write_text("chr1\t30000000\n")
+    (tmp_path / "m.bedgraph").write_text("chr1\t0\t30000000\t2.0\n")
+    (tmp_path / "genes.tsv").write_text("gene_id\tchrom\tstrand\ttss\nG\tchr1\t+\t1010000\n")
+    manifest = {
+        "name": "x",
+        "genome": "toy",
+        "chrom_sizes": {"path": "sizes"},
+        "channels": [{"name": "M", "kind": "bedgraph", "path": "m.bedgraph"}],
+        "annotation": {"kind": "table", "path": "genes.tsv"},
+        "contacts": contacts | options | {"top": 2},
+        "folds": {1: ["chr1"]},
+    }
+    (tmp_path / "m.yaml").write_text(yaml.safe_dump(manifest))
+    build_store(tmp_path / "m.yaml", tmp_path / "s.h5", progress=False)
+    store = Store(tmp_path / "s.h5")
+    assert store.regions["start"].iloc[store.pcres["region"]].tolist() == chosen
+    assert store.pcres["score"].max() < 4 if not options else store.pcres["score"].min() > 90
+
+
 def test_the_graph_of_gc_merge_follows_the_same_rule(tmp_path):
     "A map with Juicer's weights and one with their inverse as cooler's weights give the same graph."
     weights = np.append(np.nan, np.random.default_rng(3).uniform(0.3, 3, 19))

@@ -146,3 +146,16 @@ def test_contacts_of_kind_ctcf_are_those_of_distance_times_the_factor(tmp_path):
 def test_wrong_files_and_options_of_contacts_from_ctcf_are_refused(entry):
     with pytest.raises(ValueError, match=r"path|p_value|gain|insulation"):
         Contacts(**entry)
+
+
+def test_contacts_without_a_largest_likelihood_are_refused():
+    features = np.array([[0.0, 0], [1, 0], [0, 1], [1, 1]] * 5)
+    observed = np.where(
+        features[:, 0] > 0, 0.0, 1.0
+    )  # no contact across a site: the more insulation, the better
+    with pytest.raises(InputError, match="no insulation and gain fit best"):
+        fit_law(features, observed, np.ones(20))
+    with pytest.raises(InputError, match="no insulation and gain fit best"):  # nor without a pair around it
+        fit_law(features, np.where(features[:, 1] > 0, 1.0, 0.0), np.ones(20))
+    law = fit_law(features, np.where(features[:, 0] > 0, 1.0, 2.0), np.ones(20))
+    assert np.isclose(law.insulation, np.log(2)) and np.isclose(law.gain, 0)

@@ -821,6 +821,23 @@ def test_adding_a_channel_equals_building_the_store_with_it(toy, toy_store, tmp_
         add_channel(added, channel_beside(toy / "cellA.yaml", "CTCF"), tmp_path / "again.h5", {})
 
 
+def test_adding_a_channel_replaces_no_store_unasked(toy, toy_store, tmp_path):
+    sizes = read_chrom_sizes(toy / "genomes" / "toy.chrom.sizes")
+    ctcf = channel_beside(toy / "cellA.yaml", "CTCF")
+    out = tmp_path / "added.h5"
+    add_channel(toy_store, ctcf, out, sizes)
+    whole = out.read_bytes()
+    with pytest.raises(InputError, match="exists already"):
+        add_channel(toy_store, ctcf, out, sizes)
+    copy = tmp_path / "own.h5"
+    copy.write_bytes(toy_store.read_bytes())
+    for force in (False, True):
+        with pytest.raises(InputError, match="cannot be replaced by its own copy"):
+            add_channel(copy, ctcf, copy, sizes, force=force)
+    assert copy.read_bytes() == toy_store.read_bytes() and out.read_bytes() == whole
+    assert add_channel(toy_store, ctcf, out, sizes, force=True).channels[-1] == "CTCF"
+
+
 @pytest.fixture(scope="module")
 def trained(store, tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained") / "run"

@@ -16,7 +16,6 @@ from chromoformer.data.expression import (
     check_genes,
     check_tss,
     label_genes,
-    median_expression,
     read_exons,
     read_expression,
     read_gene_table,
@@ -25,7 +24,7 @@ from chromoformer.data.expression import (
     strip_version,
 )
 from chromoformer.data.manifest import read_manifest
-from chromoformer.data.published import read_metadata
+from chromoformer.data.published import import_regions, read_metadata
 from chromoformer.data.store import Store
 from chromoformer.errors import InputError
 from chromoformer.genome import chromosome_fold, read_chrom_sizes
@@ -565,7 +564,7 @@ def test_metadata_whose_start_is_that_of_the_gene_body_is_noticed(tmp_path):
         warnings.simplefilter("error")
         read_metadata(tmp_path / "meta.csv")
     table.assign(end=table.start).to_csv(tmp_path / "meta.csv", index=False)
-    with pytest.raises(InputError, match="line 2, gene g0: end 100 is not above start 100"):
+    with pytest.raises(InputError, match="line 2, gene_id g0: end 100 is not above start 100"):
         read_metadata(tmp_path / "meta.csv")
 
 
@@ -601,6 +600,38 @@ def test_an_annotation_of_another_kind_is_named_with_the_kind_to_write(tmp_path)
                 with pytest.raises(InputError, match="found a .*, expected a ") as caught:
                     read(path)
                 assert f"`kind: {kind}`" in caught.value.fix
+
+
+def test_genes_of_a_gtf_are_in_the_order_of_the_genome_for_both_kinds_of_tss(tmp_path):
+    lines = [record("gene", "Q", 501, 900), record("gene", "P", 101, 400), transcript("P", 101, 400)]
+    path = gtf(tmp_path, *lines, transcript("Q", 501, 900))
+    for tss in ("gene", "transcript"):
+        assert read_gtf_genes(path, SIZES, tss=tss).gene_id.tolist() == ["P", "Q"]
+
+
+@pytest.mark.parametrize("tss", ["Genes", "genes", "", None])
+def test_an_unknown_kind_of_tss_is_refused(tmp_path, tss):
+    path = gtf(tmp_path, record("gene", "P", 101, 400), transcript("P", 151, 400))
+    with pytest.raises(InputError, match="tss .* is unknown\n.*transcript or gene"):
+        read_gtf_genes(path, SIZES, tss=tss)
+
+
+def test_errors_in_metadata_name_the_line_also_after_blank_lines(tmp_path):
+    path = tmp_path / "meta.csv"
+    header = "gene_id,chrom,start,end,strand,split,neighbors,scores\n\n"
+    good = "g0,chr1,50000,50001,+,1,chr1:1-9,1\n\n\n"
+    for wrong, says in (
+        ("g1,chr1,60000,60001,?,1,,\n", "line 6, gene_id g1: strand is '\\?'"),
+        ("g1,chr1,60000,60000,+,1,,\n", "line 6, gene_id g1: end 60000(.0)? is not above"),
+        ("g1,chr1,60000,60001,+,1,chr1:1-9,x\n", "line 6, gene_id g1: the score 'x'"),
+    ):
+        path.write_text(header + good + wrong)
+        with pytest.raises(InputError, match=says):
+            read_metadata(path)
+    path.write_text(header + good + "g1,chr1,60,61,+,1,,\n")
+    with pytest.raises(InputError, match="line 6, gene_id g1: the window chr1:-19940-20060 begins before"):
+        import_regions(path, tmp_path, tmp_path / "s.h5", progress=False)
+    assert read_metadata(path)[1].gene_id.tolist() == ["g0"]
 
 
 # -- gene tables ---------------------------------------------------------------------------------------------
@@ -740,9 +771,9 @@ def test_label_is_1_at_or_above_the_median_of_the_genes_used():
 def test_the_median_can_be_taken_over_training_genes_only():
     genes = pd.concat([gene_frame(), gene_frame(gene_id=["C", "D"])])
     rpkm = pd.Series({"A": 1.0, "B": 20.0, "C": 3.0, "D": 40.0})  # A, C: fold 1; B, D: fold 4
-    assert median_expression(label_genes(genes, rpkm)) == 11.5
+    assert label_genes(genes, rpkm).label.tolist() == [0, 1, 0, 1]  # the median is 11.5
     trained = label_genes(genes, rpkm, train_folds=[1])
-    assert median_expression(trained, [1]) == 2 and trained.label.tolist() == [0, 1, 1, 1]
+    assert trained.label.tolist() == [0, 1, 1, 1]  # the median of fold 1 is 2
     changed = rpkm.copy()
     changed[["B", "D"]] = 1000.0  # the expression of held-out genes does not change the threshold
     assert label_genes(genes, changed, train_folds=iter([1])).label.tolist() == trained.label.tolist()
@@ -830,7 +861,7 @@ def test_all_genes_of_the_roadmap_matrix_are_in_gencode_v10(e116):
 def test_the_autosomal_median_splits_18915_genes_in_halves(e116):
     labelled, _ = e116
     autosomal = labelled[~labelled.chrom.isin(["chrX", "chrY"])]
-    assert len(autosomal) == 18_915 and median_expression(autosomal) == 1.86
+    assert len(autosomal) == 18_915 and autosomal.expression.median() == 1.86
     assert (autosomal.expression > 1.86).sum() == 9457 and (autosomal.expression >= 1.86).sum() == 9460
 
 

@@ -219,11 +219,11 @@ def test_gits_hash_is_enforced(tmp_path):
 
 def test_two_processes_do_not_write_one_file(tmp_path):
     hold = (
-        "import fcntl, sys, time; f = open(sys.argv[1], 'ab'); fcntl.flock(f, fcntl.LOCK_EX); "
+        "import filelock, sys, time; lock = filelock.FileLock(sys.argv[1]); lock.acquire(); "
         "print('held', flush=True); time.sleep(30)"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", hold, tmp_path / "track.bw.part"], stdout=subprocess.PIPE
+        [sys.executable, "-c", hold, tmp_path / "track.bw.part.lock"], stdout=subprocess.PIPE
     ) as other:
         try:
             assert other.stdout and other.stdout.readline() == b"held\n"
@@ -234,6 +234,24 @@ def test_two_processes_do_not_write_one_file(tmp_path):
     assert (
         ask(tmp_path, Served(CONTENT)).read_bytes() == CONTENT
     )  # the lock ended with the process that held it
+    assert [path.name for path in tmp_path.iterdir()] == ["track.bw"], "no lock is left"
+
+
+def test_two_processes_that_begin_together_give_one_file(tmp_path):
+    with serving({"/track.bw": (served := Served(CONTENT, slow=0.05))}) as address:
+        code = (
+            "import sys; from pathlib import Path; from chromoformer.data.download import download; "
+            "from chromoformer.data.manifest import DataFile; from chromoformer.errors import InputError\n"
+            "try: download(DataFile('x', Path(sys.argv[1]), sys.argv[2]))\n"
+            "except InputError as error: print(error.problem)"
+        )
+        command = [sys.executable, "-c", code, str(tmp_path / "track.bw"), f"{address}/track.bw"]
+        both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+        said = [process.communicate()[0] for process in both]
+    assert all(process.returncode == 0 for process in both)
+    assert (tmp_path / "track.bw").read_bytes() == CONTENT and len(served.asked) <= 2
+    assert set(said) <= {"", "another process is downloading this file\n"} and "" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["track.bw"]
 
 
 def test_a_file_compressed_on_the_way_is_refused_and_a_gzip_file_is_kept_unchanged(tmp_path):
@@ -461,6 +479,77 @@ def test_a_killed_run_between_track_and_record_makes_the_track_again(served_toy)
     track.with_suffix(".provenance.json").unlink()
     track.write_bytes(b"of another run")
     assert fetch(manifest, patience=QUICK, progress=False)["made"] == 1 and track.read_bytes() == whole
+
+
+PEAKS = """
+name: toy
+genome: toy
+chrom_sizes: {{path: toy.sizes}}
+channels:
+  - {{name: CTCF, kind: bigwig, path: CTCF.bigWig, raw: {{{raw}}}}}
+annotation: {{kind: table, path: genes.tsv}}
+folds: {{1: [chr1]}}
+window: 400
+bin_sizes: [100]
+"""
+
+
+@pytest.fixture
+def peaks(tmp_path):
+    "Return a function that writes a manifest whose track is made of one raw file, and fetches it."
+    (tmp_path / "toy.sizes").write_text("chr1\t2000\n")
+    (tmp_path / "genes.tsv").write_text("gene_id\tchrom\ttss\tstrand\nA\tchr1\t1000\t+\n")
+    (tmp_path / "CTCF.narrowPeak").write_text("chr1\t900\t1100\t.\t9\t.\t5.5\t-1\t-1\t50\n")
+    (tmp_path / "CTCF.bed").write_text("chr1\t900\t1100\nchr1\t1000\t1200\n")
+
+    def write(raw: str) -> Path:
+        (tmp_path / "toy.yaml").write_text(PEAKS.format(raw=raw))
+        return tmp_path / "toy.yaml"
+
+    return write
+
+
+SIGNAL = "kind: peaks, path: CTCF.narrowPeak, value: signalValue"
+ONE = "kind: peaks, path: CTCF.narrowPeak, value: 1"
+READS, INTERVALS = "kind: bed, path: CTCF.bed", "kind: peaks, path: CTCF.bed"
+
+
+@pytest.mark.parametrize(
+    "before, after", [(SIGNAL, ONE), (ONE, SIGNAL), (READS, INTERVALS), (INTERVALS, READS)]
+)
+def test_a_track_is_made_again_if_kind_or_value_of_its_raw_files_change(peaks, before, after):
+    quietly = {"offline": True, "progress": False}
+    assert fetch(peaks(before), **quietly)["made"] == 1 and fetch(peaks(before), **quietly)["made"] == 0
+    track = peaks(after).with_name("CTCF.bigWig")
+    old = track.read_bytes()
+    with pytest.raises(InputError, match="made of other raw files.*\n.*chromoformer fetch"):
+        build_store(peaks(after), track.with_name("a.h5"), progress=False)
+    assert "made from reads" in fetch_plan(peaks(after), ask=False)["state"].tolist()
+    assert fetch(peaks(after), **quietly)["made"] == 1
+    assert track.read_bytes() != old
+    assert fetch(peaks(after), **quietly)["made"] == 0
+    build_store(peaks(after), track.with_name("a.h5"), progress=False)
+
+
+@pytest.mark.parametrize("damage", ["cut short", "edited", "without its hash", "of something else"])
+def test_a_track_with_a_damaged_record_is_made_again(peaks, damage):
+    manifest = peaks(SIGNAL)
+    fetch(manifest, offline=True, progress=False)
+    path = manifest.with_name("CTCF.provenance.json")
+    whole = path.read_text()
+    content = json.loads(whole)
+    if damage == "edited":
+        content["parameters"]["value"] = "score"
+    elif damage == "without its hash":
+        content.pop("sha256")
+    elif damage == "of something else":
+        content["outputs"] = {}
+    path.write_text(whole[:200] if damage == "cut short" else json.dumps(content, indent=1) + "\n")
+    with pytest.raises(InputError, match="CTCF.provenance.json, CTCF: .*\n.*chromoformer fetch"):
+        build_store(manifest, manifest.with_name("a.h5"), progress=False)
+    assert fetch_plan(manifest, ask=False)["state"].tolist()[-1] == "made from reads"
+    assert fetch(manifest, offline=True, progress=False)["made"] == 1
+    assert json.loads(path.read_text())["parameters"] == content["parameters"] or damage == "edited"
 
 
 def test_the_plan_gives_sizes_and_the_peak(served_toy):

@@ -6,9 +6,19 @@ import bioframe
 import pydantic
 import pytest
 
+from chromoformer.data.consistency import assemblies_in
 from chromoformer.data.manifest import read_manifest
 from chromoformer.errors import InputError, as_input_error, read_yaml
-from chromoformer.genome import check_assembly, match_chroms, read_chrom_sizes, same_species
+from chromoformer.genome import (
+    ASSEMBLIES,
+    assembly_of,
+    check_assembly,
+    chrom_finder,
+    match_chroms,
+    read_chrom_sizes,
+    same_species,
+    species_of,
+)
 from chromoformer.studies.definition import read_study
 
 HG19 = bioframe.assembly_info("hg19").chromsizes.to_dict()
@@ -87,6 +97,30 @@ def test_two_names_of_one_chromosome_are_noted():
 def test_species_are_told_apart_by_their_assemblies():
     assert same_species("hg19", "hg38") and same_species("GRCm38", "mm10") and same_species("other", "other")
     assert not same_species("toy", "other") and not same_species("hg19", "mm10")
+
+
+def test_every_name_of_an_assembly_means_the_same_to_all_checks():
+    for species, assemblies in ASSEMBLIES.items():
+        for name, others in assemblies.items():
+            for one in (name, *others, name.upper(), f"{name}.p2"):
+                assert assembly_of(one) == name and species_of(one) == species, one
+                assert assemblies_in(f"genes.{one}.gtf.gz") == {name}, one
+    assert same_species("hs1", "hg19") and same_species("T2T-CHM13v2.0", "GRCh38")
+    assert species_of("hg16") == "human" and species_of("Mmul_10") is assembly_of("hg199") is None
+    with pytest.raises(InputError, match="are those of hs1"):
+        check_assembly("hg38", {"chr1": bioframe.assembly_info("hs1").chromsizes["chr1"]})
+
+
+def test_one_name_is_found_like_many_where_the_genome_has_both_mitochondria():
+    find = chrom_finder(["chr1", "chrM", "chrMT"])
+    assert [find(name) for name in ("M", "chrMT", "MT", "Chr1", "2")] == [
+        "chrM",
+        "chrMT",
+        "chrMT",
+        "chr1",
+        None,
+    ]
+    assert chrom_finder(["1", "MT"])("chrM") == "MT"
 
 
 # ---- YAML ----

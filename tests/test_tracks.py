@@ -258,7 +258,7 @@ def test_runs_reproduce_any_depth(reads):
     starts, ends = np.array(reads).T
     expected = depth_by_hand([("chr2", start, end) for start, end in reads])["chr2"]
     for dtype in (np.uint32, np.uint64):
-        runs = tracks._depth_runs(tracks._edges(starts, ends, dtype))
+        runs = tracks.depth_runs(tracks.read_edges(starts, ends, dtype))
         assert np.array_equal(depth_of_runs([("chr2", *runs)])["chr2"], expected)
         assert (runs[0] < runs[1]).all() and (runs[2] > 0).all()
         touching = runs[1][:-1] == runs[0][1:]

@@ -1,16 +1,38 @@
 """An installed wheel contains everything that a study needs: workflow, analyses, studies and manifests."""
 
+import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
 import venv
+from configparser import ConfigParser
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_every_import_of_the_library_is_declared():
+    settings = ConfigParser(delimiters=["="])
+    settings.read(ROOT / "settings.ini", encoding="utf-8")
+    declared = {re.split(r"[<>=]", one)[0].lower() for one in settings["DEFAULT"]["requirements"].split()}
+    imported = set()
+    for file in (ROOT / "chromoformer").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
+            imported |= {name.partition(".")[0] for name in names}
+    packages = metadata.packages_distributions()
+    foreign = imported - set(sys.stdlib_module_names) - {"chromoformer", "fcntl", "resource"}
+    lacking = {name for name in foreign if not declared & {one.lower() for one in packages[name]}}
+    assert not lacking
+    assert "fcntl" not in imported  # Windows does not have it
+    assert "gseapy" not in declared  # only tests compare with it
 
 
 @pytest.fixture(scope="module")

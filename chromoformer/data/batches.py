@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,7 @@ from .expression import PRIOR
 from .store import Store, open_stores, store_names, unknown_genes
 from .whole_genes import GeneStretches, PooledGenes, WholeGeneBatch, pool_runs
 from ..errors import InputError
+from ..metrics import Task, check_task
 
 # %% ../../nbs/data/batches.ipynb #e98c95f7
 def log_depth(sums: Tensor, bases: Tensor) -> Tensor:
@@ -448,7 +449,7 @@ class GeneDataset:
     def __init__(
         self,
         stores: Store | str | Path | Sequence[Store | str | Path],
-        task: Literal["classification", "regression"] = "classification",
+        task: Task = "classification",
         max_pcres: int | None = None,
         in_memory: bool = True,
         device: str | torch.device = "cpu",
@@ -693,6 +694,7 @@ def _joined(indices: Sequence[np.ndarray | pd.Series], sizes: Sequence[int]) -> 
 
 def _targets(genes: pd.DataFrame, task: str) -> np.ndarray:
     "Return the label (int64) or log2(expression + 1) (float32) of each gene."
+    check_task(task)
     if task == "classification":
         return genes["label"].to_numpy(np.int64)
     return np.log2(genes["expression"].to_numpy(np.float64) + 1).astype(np.float32)

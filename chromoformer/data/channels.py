@@ -18,7 +18,7 @@ import pandas as pd
 from .bigwig import existing
 from .build import channel_sums
 from .manifest import FROM_SEQUENCE, Channel, files_of, read_manifest
-from .store import Store, open_store, record_store, write_store
+from .store import Store, open_store, record_store, refuse_finished, write_store
 from ..errors import InputError
 from ..provenance import Stopwatch, file_record, numbered
 
@@ -28,6 +28,8 @@ def add_channel(
     channel: Channel,
     out: str | Path,
     chrom_sizes: Mapping[str, int],
+    *,
+    force: bool = False,
 ) -> Store:
     """Write a copy of a store with one more channel, the last.
 
@@ -41,6 +43,8 @@ def add_channel(
         The store to write, `*.h5`.
     chrom_sizes : dict of str to int
         Chromosome lengths in bp, the same that the first store was built with.
+    force : bool, default False
+        Replace an existing store.
 
     Returns
     -------
@@ -50,8 +54,9 @@ def add_channel(
     Raises
     ------
     InputError
-        If the store has a channel of this name, or the track cannot be read or has no data on a chromosome
-        of the store's genes (chrY may lack it).
+        If the new store exists or would replace the one it is made from, if the store has a channel of this
+        name, or if the track cannot be read or has no data on a chromosome of the store's genes (chrY may
+        lack it).
 
     Warns
     -----
@@ -60,6 +65,13 @@ def add_channel(
     """
     watch = Stopwatch()
     store = open_store(store)
+    if Path(out).resolve() == Path(store.path).resolve():
+        raise InputError(
+            "a store cannot be replaced by its own copy with one more channel",
+            file=out,
+            fix="choose another name for the new store",
+        )
+    refuse_finished(out, force)
     if channel.name in store.channels:
         raise InputError(
             f"this store already has a channel {channel.name}: {store.channels}",

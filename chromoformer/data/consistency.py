@@ -20,6 +20,7 @@ from .manifest import FROM_SEQUENCE, Contacts, Manifest, files_of, is_scan, sour
 from .tables import open_text
 from .store import Store
 from ..errors import InputError, some
+from ..genome import ASSEMBLIES
 from ..provenance import numbered, sha256
 
 # %% ../../nbs/data/consistency.ipynb #c0515005
@@ -85,22 +86,6 @@ def check_averages(manifest: Manifest, records: Mapping[str, Mapping[str, Any]])
             seen[digest] = str(file)
 
 # %% ../../nbs/data/consistency.ipynb #c051500b
-_ASSEMBLIES = (  # each with its other names
-    ("hg17", "ncbi35"),
-    ("hg18", "ncbi36"),
-    ("hg19", "grch37", "hs37d5", "b37"),
-    ("hg38", "grch38"),
-    ("chm13", "t2t"),
-    ("mm9", "mgscv37"),
-    ("mm10", "grcm38"),
-    ("mm39", "grcm39"),
-    ("rn6",),
-    ("rn7",),
-    ("dm3", "bdgp5"),
-    ("dm6", "bdgp6"),
-)
-
-
 def assemblies_in(text: str) -> set[str]:
     """Return the assemblies that a text names.
 
@@ -112,9 +97,14 @@ def assemblies_in(text: str) -> set[str]:
     Returns
     -------
     set of str
-        UCSC's names of the human, mouse, rat and fly assemblies found: {"hg38"} for "GRCh38.p14".
+        UCSC's names of the assemblies found, of those in `genome.ASSEMBLIES`: {"hg38"} for "GRCh38.p14".
     """
-    return {names[0] for names in _ASSEMBLIES if any(_is_named(name, text) for name in names)}
+    return {
+        name
+        for assemblies in ASSEMBLIES.values()
+        for name, others in assemblies.items()
+        if any(_is_named(one, text) for one in (name, *others))
+    }
 
 
 def _is_named(name: str, text: str) -> bool:

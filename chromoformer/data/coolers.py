@@ -364,7 +364,9 @@ def read_cool(
     opened = open_cooler(path, resolution)
     if transform == "observed_over_expected" and opened.binsize is None:
         raise InputError(
-            "observed_over_expected needs bins of one width", file=path, fix="choose another transform"
+            "observed_over_expected needs bins of one width",
+            file=path,
+            fix="choose another transform: write `transform: none` for the counts themselves",
         )
     names = match_chroms(opened.chromnames, chrom_sizes, file=path)
     check_lengths(opened, names, chrom_sizes, path)

@@ -148,6 +148,14 @@ class CtcfLaw:
         return np.exp(counted @ np.array([-self.insulation, self.gain]))
 
 
+def _no_largest_likelihood() -> InputError:
+    "Return the error for contacts whose likelihood grows without a limit."
+    return InputError(
+        "no insulation and gain fit best: for example, all contacts are of pairs without a site between them",
+        fix="give more chromosomes, or a deeper map",
+    )
+
+
 def fit_law(features: np.ndarray, observed: np.ndarray, expected: np.ndarray, reach: int = REACH) -> CtcfLaw:
     """Fit insulation and gain to a measured map, or to a list of loops.
 
@@ -170,7 +178,8 @@ def fit_law(features: np.ndarray, observed: np.ndarray, expected: np.ndarray, re
     Raises
     ------
     InputError
-        If the numbers are not finite or not positive, or if the features do not vary.
+        If the numbers are not finite or not positive, if the features do not vary, or if the likelihood has
+        no maximum.
     """
     valid = np.isfinite(observed).all() and np.isfinite(expected).all()
     if not valid or (observed < 0).any() or (expected <= 0).any() or not observed.any():
@@ -192,10 +201,15 @@ def fit_law(features: np.ndarray, observed: np.ndarray, expected: np.ndarray, re
     weights[2] = np.log(counts.sum() / exposure.sum())
     for _ in range(100):
         mean = exposure * np.exp(design @ weights)
-        step = np.linalg.solve(design.T @ (design * mean[:, None]), design.T @ (counts - mean))
+        try:
+            step = np.linalg.solve(design.T @ (design * mean[:, None]), design.T @ (counts - mean))
+        except np.linalg.LinAlgError:
+            raise _no_largest_likelihood() from None
         weights += np.clip(step, -1, 1)
-        if np.abs(step).max() < 1e-10:
+        if np.abs(step).max() < 1e-8:
             break
+    else:
+        raise _no_largest_likelihood()
     return CtcfLaw(float(-weights[0]), float(weights[1]), reach)
 
 # %% ../../nbs/data/ctcf_contacts.ipynb #499a545a

@@ -8,7 +8,6 @@ __all__ = ['PATIENCE', 'CHUNK', 'NOTED', 'Patience', 'Stopped', 'download', 'off
 # %% ../../nbs/data/download.ipynb #42ef188e
 import contextlib
 import errno
-import fcntl
 import ftplib
 import json
 import os
@@ -22,6 +21,7 @@ from urllib.parse import urljoin
 
 import requests
 import urllib3
+from filelock import FileLock, Timeout
 from pooch.downloaders import choose_downloader, doi_to_repository
 
 from .manifest import DataFile, check_file
@@ -134,6 +134,7 @@ def download(
                     raise
                 resumed = False
         os.fsync(handle.fileno())
+        handle.close()  # Windows renames no open file
         os.replace(name, file.path)
         part.note_path.unlink(missing_ok=True)
     return found | {"length_known": part.length_known}
@@ -142,22 +143,26 @@ def download(
 @contextlib.contextmanager
 def _claimed(name: Path, file: DataFile) -> Iterator[BinaryIO]:
     "Open a part for this process alone; remove it if nothing arrived."
-    with open(name, "ab", buffering=0) as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                "another process is downloading this file",
-                file=file.path,
-                fix="wait until it has finished, then run the same command",
-            ) from None
-        except OSError:  # a disk without locks
-            pass
-        try:
+    lock = FileLock(f"{name}.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise InputError(
+            "another process is downloading this file",
+            file=file.path,
+            fix="wait until it has finished, then run the same command",
+        ) from None
+    except OSError:  # a disk without locks
+        pass
+    try:
+        with open(name, "ab", buffering=0) as handle:
             yield handle  # type: ignore[misc]
-        finally:
-            if not os.fstat(handle.fileno()).st_size:
-                name.unlink(missing_ok=True)
+    finally:
+        if name.exists() and not name.stat().st_size:
+            name.unlink()
+        with contextlib.suppress(OSError):  # Windows deletes no open file
+            Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
 
 # %% ../../nbs/data/download.ipynb #f82de110
 CHUNK = 1 << 16  # bytes read at a time, which a stalled connection may lose

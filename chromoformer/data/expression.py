@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['ANNOTATION', 'MEASURED', 'PRIOR', 'Label', 'check_genes', 'read_gene_table', 'strip_version', 'refuse_other_kind',
-           'check_tss', 'read_expression', 'labels_of', 'rule_of_labels', 'note_labels', 'median_expression',
-           'label_genes', 'read_gtf_genes', 'read_genes', 'read_exons', 'read_prior', 'add_prior']
+           'check_tss', 'read_expression', 'labels_of', 'rule_of_labels', 'note_labels', 'label_genes',
+           'read_gtf_genes', 'read_genes', 'read_exons', 'read_prior', 'add_prior']
 
 # %% ../../nbs/data/expression.ipynb #0e5e51e4
 import re
@@ -432,38 +432,6 @@ def note_labels(labels: np.ndarray, label: Label = "median", unit: str = "RPKM")
             stacklevel=3,
         )
 
-# %% ../../nbs/data/expression.ipynb #65a0de6f
-def median_expression(genes: pd.DataFrame, train_folds: Iterable[int] | None = None) -> float:
-    """Return the expression at and above which a gene has label 1.
-
-    Parameters
-    ----------
-    genes : DataFrame
-        Gene table with the columns expression and fold.
-    train_folds : iterable of int, optional
-        The folds over whose genes the median is taken; by default all genes.
-
-    Returns
-    -------
-    float
-        The median expression.
-
-    Raises
-    ------
-    InputError
-        If these folds have no gene.
-    """
-    chosen = genes
-    if train_folds is not None:
-        train_folds = list(train_folds)
-        chosen = genes.loc[genes.fold.isin(train_folds)]
-    if chosen.empty:
-        raise InputError(
-            f"no gene is in the folds the median should be taken over ({some(train_folds or [])})",
-            fix=f"choose among {some(sorted(genes.fold.unique()))}",
-        )
-    return float(np.median(chosen.expression))
-
 # %% ../../nbs/data/expression.ipynb #3e87e2ac
 def label_genes(
     genes: pd.DataFrame,
@@ -499,8 +467,8 @@ def label_genes(
     Raises
     ------
     InputError
-        If annotation and expression have no gene in common, if the expression lists a gene twice, or if no
-        gene is on a chromosome of any fold.
+        If annotation and expression have no gene in common, if the expression lists a gene twice, if no gene
+        is on a chromosome of any fold, or if `train_folds` have no gene.
     """
     genes = check_genes(genes)
     if expression.index.has_duplicates:
@@ -523,17 +491,21 @@ def label_genes(
             stacklevel=2,
         )
     used = used.assign(fold=fold).loc[in_fold]
-    chosen = used if train_folds is None else used.loc[used.fold.isin(_some_genes(used, train_folds))]
+    chosen = used if train_folds is None else _genes_in(used, list(train_folds))
     used["label"] = labels_of(used.expression.to_numpy(), label, chosen.expression.to_numpy())
     note_labels(used.label.to_numpy(), label, unit)
     return check_genes(used)
 
 
-def _some_genes(genes: pd.DataFrame, train_folds: Iterable[int]) -> list[int]:
-    "Return the folds, after checking that they have genes."
-    train_folds = list(train_folds)
-    median_expression(genes, train_folds)
-    return train_folds
+def _genes_in(genes: pd.DataFrame, folds: list[int]) -> pd.DataFrame:
+    "Return the genes of some folds; raise `InputError` if there are none."
+    chosen = genes.loc[genes.fold.isin(folds)]
+    if chosen.empty:
+        raise InputError(
+            f"no gene is in the folds the median should be taken over ({some(folds)})",
+            fix=f"choose among {some(sorted(genes.fold.unique()))}",
+        )
+    return chosen
 
 
 def _with_expression(genes: pd.DataFrame, expression: pd.Series, unit: str) -> pd.DataFrame:
@@ -623,8 +595,11 @@ def read_gtf_genes(
     Raises
     ------
     InputError
-        If the file cannot be read as GTF, or has no gene of this type; the error names the line or gene.
+        If the file cannot be read as GTF, or has no gene of this type; the error names the line or gene. Also
+        if `tss` is neither "transcript" nor "gene".
     """
+    if tss not in ("transcript", "gene"):
+        raise InputError(f"tss {tss!r} is unknown", file=path, fix="choose transcript or gene")
     genes, transcripts, has_exons = _gtf_records(Path(path))
     genes = _of_type(genes, gene_type, path)
     names = match_chroms(genes.chrom, chrom_sizes, file=path)
@@ -642,7 +617,7 @@ def read_gtf_genes(
     )
     table = check_genes(table, chrom_sizes, path)
     if tss == "gene":
-        return table
+        return _in_genome_order(table, chrom_sizes)
     if len(transcripts):
         transcripts = transcripts.assign(chrom=transcripts.chrom.map(names))
         table["tss"] = _tss_of_transcripts(table, genes.gene_type, transcripts, path)

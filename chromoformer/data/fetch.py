@@ -6,7 +6,6 @@
 __all__ = ['COUNTED', 'READS', 'BYTES_A_READ', 'TRACK_BYTES_A_READ', 'fetch', 'fetch_plan', 'disk_needed']
 
 # %% ../../nbs/data/fetch.ipynb #51e3769f
-import json
 import threading
 import warnings
 from collections.abc import Iterable
@@ -29,12 +28,15 @@ from chromoformer.data.manifest import (
     files_of,
     lock_file,
     lock_key,
+    made_as_described,
     made_record,
     read_lock,
     read_manifest,
     source_files,
     sources_of,
     track_files,
+    track_parameters,
+    track_record,
 )
 from ..errors import InputError, counted, some
 from ..genome import read_chrom_sizes
@@ -50,8 +52,9 @@ def _is_outside(path: Path, folder: Path) -> bool:
 
 
 def _downloads_outside(file: DataFile, folder: Path) -> bool:
-    "Return whether a download would write outside of the folder: the file, its part or the note."
-    return any(_is_outside(Path(f"{file.path}{ending}"), folder) for ending in ("", ".part", ".part.json"))
+    "Return whether a download would write outside of the folder: the file, its part, the note or the lock."
+    endings = ("", ".part", ".part.json", ".part.lock")
+    return any(_is_outside(Path(f"{file.path}{ending}"), folder) for ending in endings)
 
 
 def _made_outside(track: DataFile, folder: Path) -> bool:
@@ -138,11 +141,11 @@ class _Errand:
 
     def obtain_track(self, channel: Channel, source: Raw) -> None:
         "Make sure that the bigWig of a channel is there: check it, or make it from its raw files."
-        track = track_files(channel)[0]
         raw = source_files(f"{channel.name} (raw)", source)
-        if track.path.is_file() and not _is_unfinished(track, raw):
-            self.obtain(track)
+        if not _is_unfinished(channel, source):
+            self.obtain(track_files(channel)[0])
         else:
+            track = source_files(channel.name, channel)[0]
             self.refuse(track, _made_outside(track, self.folder))
             watch = Stopwatch()
             complete = all([self.obtain(file) for file in raw])  # ask for all before giving up
@@ -177,20 +180,23 @@ class _Errand:
                 what="track from raw files",
                 inputs={f"raw.{number}": file.path for number, file in enumerate(raw, 1)},
                 outputs={"track": track.path},
-                parameters={"kind": source.kind} | ({"value": source.value} if source.value else {}),
+                parameters=track_parameters(source),
                 watch=watch,
             )
         self.count(made=1)
 
 
-def _is_unfinished(track: DataFile, raw: list[DataFile]) -> bool:
-    "Return whether a track was left by a killed run, or made of other files than the manifest names."
-    if track.sha256 is None:  # there is no record
-        return all(file.path.is_file() for file in raw)
-    used = list(json.loads(made_record(track.path).read_text())["inputs"].values())
-    if len(used) != len(raw):
+def _is_unfinished(channel: Channel, source: Raw) -> bool:
+    "Return whether a track is missing, was left by a killed run, or was not made as the manifest says."
+    if not Path(files_of(channel.path)[0]).is_file():
         return True
-    return any(file.sha256 not in (None, entry["sha256"]) for file, entry in zip(raw, used))
+    try:
+        made = track_record(channel)
+    except InputError:  # the record is damaged
+        return True
+    if made is None:
+        return all(Path(file).is_file() for file in files_of(source.path))
+    return not made_as_described(made, source)
 
 # %% ../../nbs/data/fetch.ipynb #5272ceeb
 def fetch(
@@ -302,10 +308,9 @@ def _written_outside(
     wanted = list(files)
     found: list[DataFile] = []
     for channel, source in channels:
-        track = track_files(channel)[0]
-        raw = source_files(f"{channel.name} (raw)", source)
-        if not track.path.is_file() or _is_unfinished(track, raw):
-            wanted += raw
+        if _is_unfinished(channel, source):
+            track = source_files(channel.name, channel)[0]
+            wanted += source_files(f"{channel.name} (raw)", source)
             found += [track] if _made_outside(track, folder) else []
     for file in wanted:
         missing = file.url and not offline and not file.path.is_file()
@@ -409,8 +414,8 @@ def _row(file: DataFile, ask: bool) -> dict[str, Any]:
 
 def _track_rows(channel: Channel, source: Raw, ask: bool) -> list[dict[str, Any]]:
     "Return the rows of the raw files of a channel, and of the track that is made of them."
-    track = track_files(channel)[0]
-    made = track.path.is_file()
+    track = source_files(channel.name, channel)[0]
+    made = not _is_unfinished(channel, source)
     is_reads = source.kind not in ("bedgraph", "peaks")
     rows = []
     for file in source_files(f"{channel.name} (raw)", source):

@@ -6,7 +6,7 @@
 __all__ = ['PeakValue', 'FROM_SEQUENCE', 'MEASURED', 'PREDICTED', 'files_of', 'Source', 'Annotation', 'Expression', 'Prior',
            'is_scan', 'Raw', 'Channel', 'Contacts', 'kinds_of_marks', 'WholeGenes', 'Manifest', 'read_manifest',
            'lock_file', 'lock_key', 'read_lock', 'disk_file', 'DataFile', 'source_files', 'sources_of', 'made_record',
-           'track_files', 'git_blob_sha1', 'check_file']
+           'track_record', 'track_parameters', 'made_as_described', 'track_files', 'git_blob_sha1', 'check_file']
 
 # %% ../../nbs/data/manifest.ipynb #bc2c02c1
 import csv
@@ -33,7 +33,7 @@ from pydantic import (
 
 from ..errors import InputError, as_input_error, read_yaml, some, summary_html
 from ..genome import bare_name
-from ..provenance import file_record
+from ..provenance import file_record, read_record
 
 # %% ../../nbs/data/manifest.ipynb #7e150843
 def files_of(path: str | list[str] | dict[str, str] | None) -> list[str]:
@@ -1120,6 +1120,77 @@ def made_record(track: str | Path) -> Path:
     return Path(track).with_suffix(".provenance.json")
 
 
+def track_record(channel: Channel) -> dict[str, Any] | None:
+    """Return the record of a bigWig that `fetch` made of raw files.
+
+    Parameters
+    ----------
+    channel : Channel
+        A channel of a manifest.
+
+    Returns
+    -------
+    dict or None
+        The record; None if there is none, or if the channel has no raw files.
+
+    Raises
+    ------
+    InputError
+        If the record is damaged, or is not that of a track.
+    """
+    if channel.raw is None:
+        return None
+    path = made_record(files_of(channel.path)[0])
+    if not path.exists():
+        return None
+    fix = "run `chromoformer fetch` with this manifest, which makes the track again"
+    try:
+        made = read_record(path)
+    except InputError as error:
+        raise InputError(error.problem, file=path, place=channel.name, fix=fix) from error
+    if "track" not in made["outputs"]:
+        raise InputError("not the record of a track", file=path, place=channel.name, fix=fix)
+    return made
+
+
+def track_parameters(raw: Raw) -> dict[str, Any]:
+    """Return the choices by which a bigWig is made of raw files.
+
+    Parameters
+    ----------
+    raw : Raw
+        The raw entry of a channel.
+
+    Returns
+    -------
+    dict
+        "kind", and "value" if one is chosen; as in the record of the bigWig.
+    """
+    return {"kind": raw.kind} | ({} if raw.value is None else {"value": raw.value})
+
+
+def made_as_described(record: dict[str, Any], raw: Raw) -> bool:
+    """Return whether a bigWig was made of the files, and with the choices, that the manifest names.
+
+    Parameters
+    ----------
+    record : dict
+        The record of the bigWig, from `track_record`.
+    raw : Raw
+        The raw entry of its channel.
+
+    Returns
+    -------
+    bool
+        False if kind, value, number of files or a known checksum differs.
+    """
+    used = list(record["inputs"].values())
+    files = source_files("raw", raw)
+    if record.get("parameters") != track_parameters(raw) or len(used) != len(files):
+        return False
+    return all(file.sha256 in (None, entry["sha256"]) for file, entry in zip(files, used))
+
+
 def track_files(channel: Channel) -> list[DataFile]:
     """Return the files of a channel; for a bigWig made of raw files, with the checksum in its record.
 
@@ -1132,12 +1203,17 @@ def track_files(channel: Channel) -> list[DataFile]:
     -------
     list of DataFile
         One for each path, in order.
+
+    Raises
+    ------
+    InputError
+        If the record of the bigWig is damaged.
     """
     files = source_files(channel.name, channel)
-    made = made_record(files[0].path)
-    if channel.raw is None or not made.exists():
+    made = track_record(channel)
+    if made is None:
         return files
-    track = json.loads(made.read_text())["outputs"]["track"]
+    track = made["outputs"]["track"]
     return [DataFile(channel.name, files[0].path, None, track["size"], track["sha256"], note=channel.note)]
 
 # %% ../../nbs/data/manifest.ipynb #ef169eef

@@ -20,6 +20,7 @@ from .bigwig import Intervals
 from .contacts import check_intervals
 from .sequence import BASES, UNKNOWN, Piece, read_fasta
 from .tables import numbers, open_text, place_of, read_table
+from .tracks import highest_intervals
 from ..errors import InputError, some
 from ..genome import match_chroms
 
@@ -666,23 +667,6 @@ def site_intervals(
         if chrom in by_chrom:
             here = by_chrom[chrom]
             height = np.ones(len(here)) if value == 1 else here["score"].to_numpy(float)
-            yield chrom, *_highest(here["start"].to_numpy(), here["end"].to_numpy(), height)
+            yield chrom, *highest_intervals(here["start"].to_numpy(), here["end"].to_numpy(), height)
         elif chrom in chroms:
             yield chrom, np.zeros(1, np.int64), np.array([size]), np.zeros(1)
-
-
-def _highest(
-    start: np.ndarray, end: np.ndarray, height: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    "Return the highest value over each covered base, as runs of equal value."
-    length = end - start
-    offset = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
-    base = np.repeat(start, length) + offset
-    order = np.lexsort((np.repeat(height, length), base))
-    base = base[order]
-    last = np.append(base[1:] != base[:-1], True)  # the highest of each base
-    base = base[last]
-    value = np.repeat(height, length)[order][last]
-    turns = np.flatnonzero((np.diff(base, prepend=-2) != 1) | (np.diff(value, prepend=np.nan) != 0))
-    stops = np.append(turns[1:], len(base)) - 1
-    return base[turns], base[stops] + 1, value[turns]

@@ -15,6 +15,7 @@ import pandas as pd
 
 from .expression import check_tss, refuse_other_kind
 from .store import PUBLISHED_MARKS, record_store, refuse_finished, write_store
+from .tables import place_of
 from ..errors import InputError, naming_file, some
 from ..genome import Region, parse_region
 from ..provenance import Stopwatch, file_record, sha256
@@ -33,7 +34,8 @@ def read_metadata(path: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     Returns
     -------
     genes : DataFrame
-        Gene table. The body of a gene is its TSS; a missing label is -1, a missing expression NaN.
+        Gene table; its index is the line of the file. The body of a gene is its TSS; a missing label is -1, a
+        missing expression NaN.
     pcres : DataFrame
         gene_id, chrom, start, end (bp), score, rank (1 = first in the file).
 
@@ -76,7 +78,7 @@ def _read_table_of_genes(path: Path) -> pd.DataFrame:
         raise InputError("no such file", file=path, fix="give the metadata CSV of the published layout")
     text_columns = ("gene_id", "gene_name", "chrom", "neighbors", "scores")
     try:
-        meta = pd.read_csv(path, dtype=dict.fromkeys(text_columns, str))
+        meta = pd.read_csv(path, dtype=dict.fromkeys(text_columns, str), skip_blank_lines=False)
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
         raise InputError(
             f"not a CSV table ({str(error).strip()})", file=path, fix="give a CSV with a header"
@@ -88,6 +90,8 @@ def _read_table_of_genes(path: Path) -> pd.DataFrame:
             file=path,
             fix="add these columns",
         )
+    meta.index = pd.RangeIndex(2, len(meta) + 2, name="line")
+    meta = meta.dropna(how="all")  # blank lines
     if meta.empty:
         raise InputError("this table has no rows", file=path, fix="give at least one gene")
     repeated = meta.loc[meta["gene_id"].duplicated(), "gene_id"].tolist()
@@ -120,9 +124,9 @@ def _check_values(meta: pd.DataFrame, path: Path) -> None:
         if not right.all():
             row = int(np.argmin(right))
             raise InputError(
-                f"{column} is {str(meta[column][row])!r}, expected {expected}",
+                f"{column} is {str(meta[column].iloc[row])!r}, expected {expected}",
                 file=path,
-                place=f"line {row + 2}, gene {meta['gene_id'][row]}",
+                place=place_of(meta, row, "gene_id"),
                 fix="correct or remove this line",
             )
 
@@ -136,9 +140,9 @@ def _check_ends(meta: pd.DataFrame, path: Path) -> None:
     if before.any():
         row = int(np.argmax(before))
         raise InputError(
-            f"end {meta['end'][row]} is not above start {meta['start'][row]}",
+            f"end {meta['end'].iloc[row]} is not above start {meta['start'].iloc[row]}",
             file=path,
-            place=f"line {row + 2}, gene {meta['gene_id'][row]}",
+            place=place_of(meta, row, "gene_id"),
             fix="write the 0-based position of the TSS as start, and start + 1 as end",
         )
     names = meta.get("gene_name", meta["gene_id"])
@@ -185,14 +189,14 @@ def _read_pcres(meta: pd.DataFrame, path: Path) -> pd.DataFrame:
     rows = []
     scores = meta.get("scores", pd.Series(np.nan, meta.index))
     fields = zip(meta["gene_id"], meta["chrom"], meta["neighbors"], scores)
-    for line, (gene, chrom, neighbours, scores_of_gene) in enumerate(fields, 2):
+    for row, (gene, chrom, neighbours, scores_of_gene) in enumerate(fields):
         if pd.isna(neighbours):
             continue
         try:
             for rank, (region, score) in enumerate(_contacts(neighbours, str(scores_of_gene), chrom), 1):
                 rows.append((gene, *region, score, rank))
         except InputError as error:
-            place = f"line {line}, gene {gene}"
+            place = place_of(meta, row, "gene_id")
             raise InputError(error.problem, file=path, place=place, fix=error.fix) from None
     return pd.DataFrame(rows, columns=columns)
 
@@ -439,10 +443,11 @@ def _check_windows(genes: pd.DataFrame, window: int, meta: str | Path) -> None:
     early = (genes["tss"] < window // 2).to_numpy()
     if early.any():
         row = int(np.argmax(early))
-        start = int(genes["tss"][row]) - window // 2
+        gene = genes.iloc[row]
+        start = int(gene["tss"]) - window // 2
         raise InputError(
-            f"the window {Region(genes['chrom'][row], start, start + window)} begins before its chromosome",
+            f"the window {Region(gene['chrom'], start, start + window)} begins before its chromosome",
             file=meta,
-            place=f"line {row + 2}, gene {genes['gene_id'][row]}",
+            place=place_of(genes, row, "gene_id"),
             fix="remove this gene, or choose a smaller window",
         )

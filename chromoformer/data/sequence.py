@@ -18,9 +18,10 @@ import numpy as np
 import pandas as pd
 
 from .bigwig import Intervals, existing, known_format
-from .tracks import bins_of
+from .tables import is_gzip
+from .tracks import bins_of, ends_of_bins
 from ..errors import InputError, some
-from ..genome import bare_name, match_chroms
+from ..genome import bare_name, chrom_finder, match_chroms
 
 # %% ../../nbs/data/sequence.ipynb #8ae5832e
 BASES = "ACGT"
@@ -99,13 +100,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 def _open(path: Path) -> IO[bytes]:
     "Open a file, plain or gzipped."
-    return gzip.open(path) if _is_gzip(path) else path.open("rb")  # type: ignore[return-value]
-
-
-def _is_gzip(path: Path) -> bool:
-    "Return whether a file starts as gzip, and so as bgzip."
-    with open(path, "rb") as file:
-        return file.read(2) == b"\x1f\x8b"
+    return gzip.open(path) if is_gzip(path) else path.open("rb")  # type: ignore[return-value]
 
 
 def _damaged(path: Path, error: Exception) -> InputError:
@@ -232,7 +227,7 @@ def _by_chromosome(
     records: Iterable[tuple[str, bytes]], genome: Collection[str], names: set[str]
 ) -> Iterator[tuple[str, Iterator[bytes]]]:
     "Yield each chromosome of the genome with its pieces; add the names of all records to `names`."
-    known = {bare_name(chrom): chrom for chrom in genome}
+    find = chrom_finder(genome)
     records = iter(records)
     following = next(records, None)
     while following is not None:
@@ -248,7 +243,7 @@ def _by_chromosome(
                 yield record[1]
 
         pieces = sequence()
-        chrom = name if name in genome else known.get(bare_name(name))
+        chrom = find(name)
         if chrom is not None:
             yield chrom, pieces
         for _ in pieces:  # what was not read
@@ -317,7 +312,7 @@ def _indexed(
 ) -> Iterator[tuple[str, bytes]] | None:
     "Return the records that are wanted, read through the index; None if there is no index to use."
     index = Path(f"{path}.fai")
-    indices = [index, Path(f"{path}.gzi")] if _is_gzip(path) else [index]
+    indices = [index, Path(f"{path}.gzi")] if is_gzip(path) else [index]
     if not all(file.is_file() for file in indices):
         return None
     if any(file.stat().st_mtime_ns < path.stat().st_mtime_ns for file in indices):
@@ -426,7 +421,7 @@ def composition_sums(
     InputError
         As `read_fasta`, and if a region or the bin size is invalid.
     """
-    low, high = _ends_of_bins(regions, bin_size, chrom_sizes)
+    low, high = ends_of_bins(regions, bin_size, chrom_sizes)
     chroms = np.repeat(regions["chrom"].to_numpy(str), bins_of(regions, bin_size)[0])
     names = regions["chrom"].unique().tolist()
     rows = {chrom: np.flatnonzero(chroms == chrom) for chrom in names}
@@ -443,17 +438,6 @@ def composition_sums(
         up_to = [before[chrom][np.searchsorted(places[chrom], ends[here])] for ends in (low, high)]
         sums[here] = up_to[1] - up_to[0]
     return (100 * sums).astype(np.float32)
-
-
-def _ends_of_bins(
-    regions: pd.DataFrame, bin_size: int, chrom_sizes: Mapping[str, int]
-) -> tuple[np.ndarray, np.ndarray]:
-    "Return start and end of each bin of each region, cut at the ends of its chromosome."
-    counts, bases = bins_of(regions, bin_size)
-    first = np.repeat(regions["start"].to_numpy(np.int64), counts)
-    first += bin_size * (np.arange(len(bases)) - np.repeat(np.cumsum(counts) - counts, counts))
-    size = np.repeat(regions["chrom"].map(chrom_sizes).to_numpy(np.int64), counts)
-    return np.clip(first, 0, size), np.clip(first + bases, 0, size)
 
 # %% ../../nbs/data/sequence.ipynb #af1ad645
 STEP = 50  # bp

@@ -21,7 +21,7 @@ import yaml
 
 from ..data.bigwig import write_bigwig
 from ..data.sequence import BASES
-from ..data.tracks import _depth_runs, _edges
+from ..data.tracks import depth_runs, read_edges
 
 # %% ../../nbs/simulate/files.ipynb #748de182
 @contextmanager
@@ -167,7 +167,7 @@ def write_track(
     length : int
         Length of a read, bp.
     """
-    runs = ((chrom, *_depth_runs(_edges(starts, starts + length, np.uint32))) for chrom, starts in reads)
+    runs = ((chrom, *depth_runs(read_edges(starts, starts + length, np.uint32))) for chrom, starts in reads)
     write_bigwig(path, dict(sorted(sizes.items())), runs)
 
 # %% ../../nbs/simulate/files.ipynb #1fb8cba5
