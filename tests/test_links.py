@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 
 from chromoformer.data.batches import loader
-from chromoformer.data.manifest import Contacts, Manifest
+from chromoformer.data.manifest import Contacts, Manifest, read_manifest
 from chromoformer.data.store import Store
 from chromoformer.errors import InputError
 from chromoformer.experiments.link_features import (
@@ -31,6 +31,7 @@ from chromoformer.experiments.link_features import (
 from chromoformer.experiments.links import (
     TESTED,
     by_distance,
+    genes_for_links,
     held_out_scores,
     judge_links,
     link_models,
@@ -479,6 +480,60 @@ def test_the_command_writes_a_bedpe_and_a_table(toy_runs, toy_store, tmp_path):
     refused(tmp_path, "links", *toy_runs, toy_store, gene, "--out", out, says=["links.bedpe"])
     refused(tmp_path, "links", toy_store, gene, "--out", tmp_path / "b.bedpe", says=["run folders"])
     refused(tmp_path, "links", *toy_runs, toy_store, "nobody", "--out", tmp_path / "c.bedpe", says=["nobody"])
+
+
+# -- expression elsewhere ------------------------------------------------------------------------------------
+
+
+def expressed_cell(folder, separator="\t", gene_id="gene_id", **columns):
+    "Write a matrix of expression; return its manifest and its genes with their expression in A."
+    random = np.random.default_rng(0)
+    table = pd.DataFrame({gene_id: [f"ENSG{i:011d}.{i % 3}" for i in range(20)]})
+    table = table.assign(**{name: random.uniform(0, 99, 20) for name in "ABCD"}).assign(**columns)
+    table.to_csv(folder / "rpkm.txt", sep=separator, index=False)
+    expression = {"kind": "matrix", "path": "rpkm.txt", "column": "A", "gene_id": gene_id}
+    (folder / "cell.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "name": "cell",
+                "genome": "toy",
+                "chrom_sizes": {"path": "sizes"},
+                "channels": [{"name": "H3K27ac", "kind": "peaks", "path": "H3K27ac.narrowPeak"}],
+                "annotation": {"kind": "table", "path": "genes.tsv"},
+                "expression": expression,
+            }
+        )
+    )
+    genes = pd.DataFrame({"gene_id": table[gene_id], "expression": table["A"]})
+    return read_manifest(folder / "cell.yaml"), genes, table
+
+
+@pytest.mark.parametrize("separator", ["\t", ","])
+@pytest.mark.parametrize("gene_id", ["gene_id", "gene"])
+def test_expression_elsewhere_leaves_out_the_cell_type_and_its_relatives(tmp_path, separator, gene_id):
+    manifest, genes, table = expressed_cell(tmp_path, separator, gene_id, symbol="x")
+    found = genes_for_links(manifest, genes, ["D", "symbol"])
+    others = np.log2(table[["B", "C"]] + 1)
+    expected = {"mean": others.mean(axis=1), "sd": others.std(axis=1)}
+    expected |= {"lowest": others.min(axis=1), "highest": others.max(axis=1)}
+    for name, values in expected.items():
+        assert found[name].to_numpy() == pytest.approx(values.to_numpy()), name
+    assert found["expression"].to_numpy() == pytest.approx(np.log2(table["A"] + 1).to_numpy())
+    alone = genes_for_links(manifest, genes, ["C", "D", "symbol"])  # one other cell type says little
+    assert list(alone) == ["gene_id", "expression"]
+
+
+def test_a_misspelt_or_copied_column_of_expression_is_an_error(tmp_path):
+    manifest, genes, table = expressed_cell(tmp_path)
+    with pytest.raises(InputError, match="no column 'E'"):
+        genes_for_links(manifest, genes, ["E"])
+    manifest, genes, _ = expressed_cell(tmp_path, K562=table["A"])
+    with pytest.raises(InputError, match="column K562 is the expression of the cell type itself"):
+        genes_for_links(manifest, genes)
+    assert "mean" in genes_for_links(manifest, genes, ["K562"])
+    manifest, genes, _ = expressed_cell(tmp_path, B="?")
+    with pytest.raises(InputError, match="B '\\?' is not a finite number"):
+        genes_for_links(manifest, genes)
 
 
 # -- the analysis --------------------------------------------------------------------------------------------

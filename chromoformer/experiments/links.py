@@ -25,12 +25,11 @@ from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ..data.expression import strip_version
+from ..data.expression import read_prior, strip_version
 from ..data.manifest import Manifest, files_of
 from ..data.store import Store, open_store
-from ..data.tables import numbers, read_table
+from ..data.tables import column_names, numbers, read_table
 from ..errors import InputError
-from .link_features import expression_elsewhere
 from ..genome import match_chroms
 from ..interpret.gene import models_of_genes, withhold_each
 from ..interpret.perturbation import link_table, perturb_pairs
@@ -102,23 +101,36 @@ def genes_for_links(manifest: Manifest, genes: pd.DataFrame, relatives: Sequence
     Parameters
     ----------
     manifest : Manifest
-        Its matrix of expression has one column per cell type.
+        Its matrix of expression has one column per cell type. A matrix with fewer than two other cell types
+        says nothing about them.
     genes : DataFrame
         Gene table of the manifest, with expression.
     relatives : sequence of str, default ()
-        Columns of the matrix to leave out, next to the manifest's own.
+        Columns of the matrix to leave out, next to the manifest's own; also columns of text.
 
     Returns
     -------
     DataFrame
         The genes with logarithmic expression and, from a matrix, mean, sd, lowest and highest.
+
+    Raises
+    ------
+    InputError
+        As `data.expression.read_prior`.
     """
-    genes = genes.assign(gene_id=strip_version(genes["gene_id"]), expression=np.log2(genes["expression"] + 1))
+    genes = genes.assign(gene_id=strip_version(genes["gene_id"]))
+    own = genes.set_index("gene_id")["expression"]
+    genes["expression"] = np.log2(genes["expression"] + 1)
     entry = manifest.expression
     if entry is None or entry.kind != "matrix":
         return genes
-    elsewhere = expression_elsewhere(files_of(entry.path)[0], [entry.column, *relatives])
-    return genes.join(elsewhere, on="gene_id")
+    path = files_of(entry.path)[0]
+    left_out = [entry.column, *relatives]
+    if len({*column_names(path, [entry.gene_id, *left_out])} - {"", entry.gene_id, *left_out}) < 2:
+        return genes
+    elsewhere = read_prior(path, left_out, entry.gene_id, own)
+    names = {"prior_mean": "mean", "prior_sd": "sd", "prior_min": "lowest", "prior_max": "highest"}
+    return genes.join(elsewhere.rename(columns=names), on="gene_id")
 
 # %% ../../nbs/experiments/links.ipynb #51f10006
 EXPONENT = 1.024  # contact falls with distance to this power
