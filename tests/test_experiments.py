@@ -30,6 +30,13 @@ from chromoformer.experiments.cross_cell_type import (
     transfer_matrix,
     transfer_trees,
 )
+from chromoformer.experiments.links import (
+    activity_by_contact,
+    compare_rankings,
+    judge_rankings,
+    link_table,
+    write_links,
+)
 from chromoformer.experiments.retrain import (
     can_be_trained_again,
     train_alike,
@@ -48,17 +55,7 @@ from chromoformer.interpret.attention import (
     tss_states,
 )
 from chromoformer.interpret.gene import explain_gene, withhold_each
-from chromoformer.interpret.perturbation import (
-    SilencedStore,
-    activity_by_contact,
-    compare_rankings,
-    judge_rankings,
-    link_table,
-    perturb,
-    scan,
-    silence,
-    write_links,
-)
+from chromoformer.interpret.perturbation import SilencedStore, perturb, scan, silence
 from chromoformer.interpret.regulation import (
     compare_sets,
     gene_map,

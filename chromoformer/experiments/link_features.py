@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Track', 'OPEN', 'NEAREST', 'REACH', 'SAME', 'PROMOTER', 'ANCHOR', 'WIDTHS', 'mean_depth', 'read_tracks',
-           'activity_of', 'candidates_of', 'competition', 'crossed_genes', 'insulation', 'link_features',
+           'activity_of', 'candidates_of', 'competition', 'shares_of', 'crossed_genes', 'insulation', 'link_features',
            'read_domains', 'peak_files', 'read_loops_of']
 
 # %% ../../nbs/experiments/link_features.ipynb #51f00002
@@ -238,6 +238,31 @@ def _compared(
         "activity between": np.log1p(activity[between].sum()),
         "activity within 100 kb": np.log1p(activity[(distance < 100_000) & (distance >= PROMOTER)].sum()),
     }
+
+# %% ../../nbs/experiments/link_features.ipynb #a3c0de02
+def shares_of(place: np.ndarray, activity: np.ndarray, site: int) -> np.ndarray:
+    """Return the share of each candidate in a gene's activity times contact.
+
+    Parameters
+    ----------
+    place : ndarray of int, shape (candidates,)
+        Middles of the candidates within `REACH` of the TSS in bp, ascending.
+    activity : ndarray, shape (candidates,)
+        Their activity, from `candidates_of`.
+    site : int
+        The TSS in bp.
+
+    Returns
+    -------
+    ndarray, shape (candidates,)
+        The feature "share" of `competition`, from 0 to 1, of each candidate as the element.
+    """
+    contact = activity / np.maximum(np.abs(place - site), NEAREST)
+    before = np.append(0, np.cumsum(contact))
+    first, count = positions_within(place, place - SAME, place + SAME + 1)
+    itself = before[first + count] - before[first]
+    total = contact.sum() - itself + contact
+    return np.where(contact > 0, contact / np.where(contact > 0, total, 1), 0)
 
 # %% ../../nbs/experiments/link_features.ipynb #b69ad70e
 def crossed_genes(
