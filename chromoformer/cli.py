@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['app', 'Force', 'Seed', 'Device', 'Threads', 'Precision', 'LowMemory', 'Notebooks', 'StudyOut', 'StudyFile',
            'simulate', 'main', 'fetch', 'coverage', 'build', 'import_regions', 'import_weights', 'export_weights',
-           'Task', 'Curve', 'DType', 'train', 'predict', 'stack', 'evaluate', 'explain', 'links', 'info', 'demo', 'run',
-           'run_job', 'describe_study', 'plan', 'notebooks', 'verify', 'collect', 'doctor']
+           'Task', 'Curve', 'DType', 'train', 'predict', 'stack', 'evaluate', 'explain', 'Ranking', 'links', 'info',
+           'demo', 'run', 'run_job', 'describe_study', 'plan', 'notebooks', 'verify', 'collect', 'doctor']
 
 # %% ../nbs/cli.ipynb #65c390ab
 import os
@@ -873,9 +873,14 @@ def explain(
     )
 
 # %% ../nbs/cli.ipynb #c11a0a02
+class Ranking(StrEnum):
+    effect = "effect"
+    share = "share"
+
+
 @app.command(
-    epilog="Example: `chromoformer links runs/fold1 runs/fold2 runs/fold3 runs/fold4 cellA.h5 "
-    "--out links.bedpe`"
+    epilog="Examples: `chromoformer links runs/fold1 runs/fold2 runs/fold3 runs/fold4 cellA.h5 "
+    "--out links.bedpe`, or `chromoformer links cellA.yaml --by share --out links.bedpe`"
 )
 def links(
     runs_store_genes: Annotated[
@@ -883,44 +888,83 @@ def links(
         typer.Argument(
             metavar="RUN_DIR... STORE.h5 [GENE...]",
             help="The runs of several folds, or one model; the store; ids of genes (default: all that a "
-            "run held out).",
+            "run held out). With --by share: MANIFEST.yaml [GENE...] (default: all genes).",
         ),
     ],
     out: Annotated[Path, typer.Option(help="BEDPE to write, *.bedpe; the table goes next to it, *.parquet.")],
+    by: Annotated[
+        Ranking,
+        typer.Option(
+            help="effect: of withholding a pCRE in networks. share: the element's share of the gene's "
+            "activity times contact, from peaks of open chromatin and H3K27ac; no networks.",
+        ),
+    ] = Ranking.effect,
+    data: Annotated[
+        Path | None, typer.Option(help="With --by share: folder that the manifest's paths are relative to.")
+    ] = None,
     device: Device = "cpu",
     threads: Threads = None,
     dtype: Precision = DType.float32,
     force: Force = False,
 ):
-    """Rank links of pCREs and genes by what the networks predict without each pCRE."""
-    torch_type = _set_up_torch(threads, dtype, device)
-    from chromoformer.data.store import Store
-    from chromoformer.errors import InputError
-    from chromoformer.experiments.links import rank_links
-    from chromoformer.interpret.perturbation import write_links
+    """Rank links of elements and genes, by networks or by activity and contact.
+
+    In real cells (K562, CRISPR interference) the share finds more of the links than the effects of networks,
+    which fall behind distance. Effects have a sign: negative for a silencer.
+    """
+    from chromoformer.experiments.links import write_links
     from chromoformer.provenance import refuse_existing
 
-    stores = [place for place, name in enumerate(runs_store_genes) if name.endswith(".h5")]
-    if len(stores) != 1 or stores[0] == 0:
-        raise InputError(
-            "expected run folders, one store, and possibly genes",
-            fix="give them in this order: chromoformer links RUN_DIR... STORE.h5 [GENE...] --out links.bedpe",
-        )
     _check_ending(out, ".bedpe")
     for file in (out, out.with_suffix(".parquet")):
         refuse_existing(file, force)
-    models = runs_store_genes[: stores[0]]
-    store = Store(runs_store_genes[stores[0]])
-    genes = runs_store_genes[stores[0] + 1 :] or None
-    found = rank_links(models, store, genes, device=device, dtype=torch_type)
+    if by == Ranking.share:
+        found = _links_by_share(runs_store_genes, data)
+        columns = ["name", "chrom1", "start1", "end1", "distance", "activity", "score"]
+    else:
+        found = _links_by_effect(runs_store_genes, device, _set_up_torch(threads, dtype, device))
+        columns = ["name", "chrom1", "start1", "end1", "distance", "contact", "effect"]
     write_links(out, found)
-    columns = ["name", "chrom1", "start1", "end1", "distance", "contact", "effect"]
     typer.echo(found[columns].head(10).round(3).to_string(index=False))
     _print(
         f"{out}: {len(found):,} links, the strongest first; the same table as Parquet is next to it.",
         "Next: open the BEDPE in a genome browser, or compare links with tested pairs with "
         "nbs/analyses/links.ipynb",
     )
+
+
+def _links_by_effect(runs_store_genes: list[str], device: str, torch_type: Any) -> Any:
+    "Return the links that trained networks rank."
+    from chromoformer.data.store import Store
+    from chromoformer.errors import InputError
+    from chromoformer.experiments.links import rank_links
+
+    stores = [place for place, name in enumerate(runs_store_genes) if name.endswith(".h5")]
+    if len(stores) != 1 or stores[0] == 0:
+        raise InputError(
+            "expected run folders, one store, and possibly genes",
+            fix="give them in this order: chromoformer links RUN_DIR... STORE.h5 [GENE...] --out links.bedpe"
+            ", or without networks: chromoformer links MANIFEST.yaml [GENE...] --by share --out links.bedpe",
+        )
+    models = runs_store_genes[: stores[0]]
+    store = Store(runs_store_genes[stores[0]])
+    genes = runs_store_genes[stores[0] + 1 :] or None
+    return rank_links(models, store, genes, device=device, dtype=torch_type)
+
+
+def _links_by_share(manifest_genes: list[str], data: Path | None) -> Any:
+    "Return the links that are ranked by the share of the gene."
+    from chromoformer.data.manifest import read_manifest
+    from chromoformer.errors import InputError
+    from chromoformer.experiments.links import rank_by_share
+
+    manifest, *genes = manifest_genes
+    if not manifest.endswith((".yaml", ".yml")):
+        raise InputError(
+            f"expected a manifest, found {manifest}: the share is computed from peaks, not from a store",
+            fix="give the manifest: chromoformer links MANIFEST.yaml [GENE...] --by share --out links.bedpe",
+        )
+    return rank_by_share(read_manifest(manifest, data), genes or None)
 
 # %% ../nbs/cli.ipynb #c11a000b
 @app.command(epilog="Example: `chromoformer info cellA.h5`")

@@ -70,6 +70,41 @@ def predictions(**scores):
     )
 
 
+def test_runs_of_several_stores_count_each_gene_once_in_each_store(tmp_path):
+    table = predictions(a=lambda label, random: label + random.normal(size=300))
+    for fold in (1, 2, 3):
+        run = tmp_path / f"fold{fold}"
+        run.mkdir()
+        both = pd.concat([table.assign(store="A"), table.assign(store="B", score=-table["score"])])
+        both.assign(held_out=both["fold"] == fold).to_parquet(run / "predictions.parquet")
+        (run / "provenance.json").write_text('{"parameters": {"seed": 0}}')
+    runs = [tmp_path / f"fold{fold}" for fold in (1, 2, 3)]
+    found = held_out_predictions({"a": runs})
+    assert len(found) == 600 and found["store"].value_counts().to_dict() == {"A": 300, "B": 300}
+    scores = fold_scores(found, "classification", draws=20)
+    auc = scores[scores["metric"] == "auc"]
+    assert auc["value"].tolist() == pytest.approx([0.5] * 3) and auc["genes"].tolist() == [200] * 3
+    with pytest.raises(InputError, match="predicted twice"):
+        held_out_predictions({"a": [*runs, runs[0]]})
+    one = tmp_path / "one_store"  # of another model; its run names no store
+    one.mkdir()
+    table.assign(held_out=True).to_parquet(one / "predictions.parquet")
+    (one / "provenance.json").write_text('{"parameters": {"seed": 0}}')
+    with pytest.raises(InputError, match="tested on different genes"):
+        differences(held_out_predictions({"a": runs, "b": [one]}), "classification", "a", draws=20)
+
+
+def test_genes_of_several_stores_are_drawn_together():
+    one = predictions(a=lambda label, random: label + random.normal(size=300))
+    copies = pd.concat([one.assign(store="A"), one.assign(store="B")])
+    columns = ["value", "low", "high"]
+    for measured in (fold_scores, mean_scores):
+        alone, twice = (measured(table, "classification", draws=50) for table in (one, copies))
+        auc = (alone["metric"] == "auc").to_numpy()
+        assert np.allclose(alone.loc[auc, columns], twice.loc[auc, columns])
+        assert twice["genes"].tolist() == (2 * alone["genes"]).tolist()
+
+
 def test_means_over_folds_and_differences_equal_those_computed_by_hand():
     table = predictions(one=lambda y, r: y + r.normal(size=300), two=lambda y, r: y + 2 * r.normal(size=300))
     by_hand = {

@@ -13,6 +13,7 @@ from chromoformer.data.build import build_store
 from chromoformer.data.store import Store
 from chromoformer.demo import NETWORK, RECIPE
 from chromoformer.experiments.cross_cell_type import read_orthologs, transfer, transfer_matrix
+from chromoformer.experiments.links import judge_rankings
 from chromoformer.experiments.retrain import with_shuffled_labels
 from chromoformer.interpret.attention import (
     attention_by_part,
@@ -21,7 +22,6 @@ from chromoformer.interpret.attention import (
     tss_states,
 )
 from chromoformer.interpret.gene import withhold_each
-from chromoformer.interpret.perturbation import judge_rankings
 from chromoformer.metrics import blocks_of, mean_interval
 from chromoformer.simulate.epigenome import simulate
 from chromoformer.training.fit import fit

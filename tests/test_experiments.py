@@ -30,6 +30,13 @@ from chromoformer.experiments.cross_cell_type import (
     transfer_matrix,
     transfer_trees,
 )
+from chromoformer.experiments.links import (
+    activity_by_contact,
+    compare_rankings,
+    judge_rankings,
+    link_table,
+    write_links,
+)
 from chromoformer.experiments.retrain import (
     can_be_trained_again,
     train_alike,
@@ -48,17 +55,7 @@ from chromoformer.interpret.attention import (
     tss_states,
 )
 from chromoformer.interpret.gene import explain_gene, withhold_each
-from chromoformer.interpret.perturbation import (
-    SilencedStore,
-    activity_by_contact,
-    compare_rankings,
-    judge_rankings,
-    link_table,
-    perturb,
-    scan,
-    silence,
-    write_links,
-)
+from chromoformer.interpret.perturbation import SilencedStore, perturb, scan, silence
 from chromoformer.interpret.regulation import (
     compare_sets,
     gene_map,
@@ -67,6 +64,7 @@ from chromoformer.interpret.regulation import (
     read_gmt,
     regulatory_embeddings,
     shared_pcres,
+    specific_genes,
 )
 from chromoformer.metrics import (
     blocks_of,
@@ -80,7 +78,8 @@ from chromoformer.model import checkpoint
 from chromoformer.model.config import ChromoformerConfig
 from chromoformer.model.network import Chromoformer
 from chromoformer.training.fit import fit
-from chromoformer.training.models import held_out_genes
+from chromoformer.training.models import chromosome_folds, held_out_genes
+from chromoformer.training.predict import predict
 from chromoformer.training.recipe import Recipe
 from chromoformer.training.run_folder import settings_of
 from chromoformer.training.start import Start
@@ -430,6 +429,33 @@ def test_a_gmt_line_without_members_is_an_error_with_its_line(tmp_path):
         read_gmt(tmp_path / "sets.gmt")
 
 
+def test_gene_ids_of_lists_have_no_version_like_those_of_stores(tmp_path):
+    (tmp_path / "sets.gmt").write_text("set\tsource\tENSG00000000001.4\tENSG00000000002\tACTB\n")
+    assert read_gmt(tmp_path / "sets.gmt") == {"set": ["ENSG00000000001", "ENSG00000000002", "ACTB"]}
+    (tmp_path / "orthologs.csv").write_text("hg38,mm10\nENSG00000000001.4,ENSMUSG00000000009.2\n")
+    pairs = read_orthologs(tmp_path / "orthologs.csv", ["hg38", "mm10"])
+    assert pairs.to_numpy().tolist() == [["ENSG00000000001", "ENSMUSG00000000009"]]
+
+
+@pytest.mark.parametrize("separator", ["\t", ","])
+def test_specific_genes_are_read_from_any_table_and_match_the_ids_of_stores(tmp_path, separator):
+    random = np.random.default_rng(0)
+    table = pd.DataFrame({"id": [f"ENSG{i:011d}.{i % 5}" for i in range(30)], "name": "x"})
+    table = table.assign(**{cell: random.uniform(1, 50, 30) for cell in "ABC"})
+    table.loc[7, "A"] = 5000
+    table.to_csv(tmp_path / "matrix.txt", sep=separator, index=False)
+    found = specific_genes(tmp_path / "matrix.txt", "A", 10, "id")
+    assert found[0] == "ENSG00000000007" and len(found) == 10
+    with pytest.raises(InputError, match="no column 'D'"):
+        specific_genes(tmp_path / "matrix.txt", "D", 10, "id")
+    with pytest.raises(InputError, match="at least two columns of other cell types"):
+        table.drop(columns="C").to_csv(tmp_path / "two.tsv", sep="\t", index=False)
+        specific_genes(tmp_path / "two.tsv", "A", 10, "id")
+    table.astype({"B": "str"}).replace({"B": {str(table["B"][3]): "?"}}).to_csv(tmp_path / "wrong.csv")
+    with pytest.raises(InputError, match=r"line 5, id ENSG00000000003.3: B '\?' is not a finite number"):
+        specific_genes(tmp_path / "wrong.csv", "A", 10, "id")
+
+
 def test_a_map_of_genes_keeps_groups_together():
     random = np.random.default_rng(0)
     embedding = np.r_[random.normal(0, 1, (40, 20)), random.normal(6, 1, (40, 20))]
@@ -650,6 +676,52 @@ def test_no_gene_is_predicted_by_a_model_trained_on_it_or_its_orthologue(tmp_pat
             np.allclose(alone["score"], part["score"], atol=1e-6)
             and (alone["gene_id"] == part["gene_id"]).all()
         )
+
+
+def rotated(path, folds=4):
+    "A store of the same genes, built with other folds."
+    genes, pcres = toy_tables()
+    return Store(write_toy_store(path, genes=genes.assign(fold=genes["fold"] % folds + 1), pcres=pcres))
+
+
+def test_folds_are_those_of_training_also_if_a_store_was_built_again(store, tmp_path):
+    as_trained = chromosome_folds([store])
+    runs = []
+    for fold in (1, 2, 3, 4):
+        runs.append(tmp_path / f"fold{fold}")
+        torch.manual_seed(fold)
+        checkpoint.save(Chromoformer(SMALL), runs[-1], [fold], as_trained)
+    known = store.genes.set_index("gene_id")["fold"]
+    again = rotated(tmp_path / "again.h5")
+    for models, genes in ((runs, 120), (runs[:1], 30)):
+        found = transfer({"a": models}, {"a": again, "b": store})
+        assert found.groupby("tested").size().tolist() == [genes, genes]
+        assert (found["fold"].to_numpy() == known.loc[found["gene_id"]].to_numpy()).all()
+        same = predict(models, again, progress=False)
+        same = same[same["held_out"]].set_index("gene_id")["score"]
+        own = found[found["tested"] == "a"].set_index("gene_id")["score"]
+        assert np.allclose(own, same.loc[own.index], atol=1e-6) and len(own) == len(same)
+    _, there, orthologs = two_species(tmp_path)
+    across = transfer({"a": runs}, {"a": again, "there": there}, orthologs, [("a", "there")])
+    of_orthologue = known.loc[across["gene_id"].str.replace("other", "gene")]
+    assert len(across) == 120 and (across["fold"].to_numpy() == of_orthologue.to_numpy()).all()
+
+
+def test_two_names_of_one_assembly_need_no_orthologues(store, runs, tmp_path):
+    stores = {"hg19": store.replace(), "GRCh37": store.replace(), "mouse": store.replace()}
+    for name, one in stores.items():
+        one.genome = {"mouse": "mm10"}.get(name, name)
+    orthologs = pd.DataFrame({"GRCh37": store.genes["gene_id"], "mm10": store.genes["gene_id"]})
+    found = transfer({"hg19": runs}, stores, orthologs)
+    assert found.groupby("tested").size().to_dict() == {"GRCh37": 120, "hg19": 120, "mouse": 120}
+    assert set(found["genome"]) == {"hg19", "mm10"}  # genes of one species are drawn together
+    del stores["mouse"]
+    assert len(transfer({"hg19": runs}, stores)) == 240
+    assert len(similarity(stores)) == 4
+    stores["rat"] = store.replace()
+    stores["rat"].genome = "rn6"
+    with pytest.raises(InputError, match="no column of rn6"):
+        transfer({"hg19": runs}, stores, orthologs)
 
 
 def test_values_are_relative_to_the_tested_cell_types_own_model_on_the_same_genes():

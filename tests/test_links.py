@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 
 from chromoformer.data.batches import loader
-from chromoformer.data.manifest import Contacts, Manifest
+from chromoformer.data.manifest import Contacts, Manifest, read_manifest
 from chromoformer.data.store import Store
 from chromoformer.errors import InputError
 from chromoformer.experiments.link_features import (
@@ -29,12 +29,17 @@ from chromoformer.experiments.link_features import (
     read_domains,
 )
 from chromoformer.experiments.links import (
+    BEDPE,
     TESTED,
     by_distance,
+    differences_of_links,
+    genes_for_links,
     held_out_scores,
     judge_links,
+    judge_rankings,
     link_models,
     precision_at_recall,
+    rank_by_share,
     rank_links,
     read_tested_pairs,
     recommended_features,
@@ -46,6 +51,7 @@ from chromoformer.experiments.links import (
 from chromoformer.genome import Region
 from chromoformer.interpret.gene import withhold_each
 from chromoformer.interpret.perturbation import perturb, perturb_pairs, silence
+from chromoformer.metrics import blocks_of
 from chromoformer.model.checkpoint import load, read_config
 from chromoformer.model.config import ChromoformerConfig
 from chromoformer.training.models import dataset_for
@@ -479,6 +485,127 @@ def test_the_command_writes_a_bedpe_and_a_table(toy_runs, toy_store, tmp_path):
     refused(tmp_path, "links", *toy_runs, toy_store, gene, "--out", out, says=["links.bedpe"])
     refused(tmp_path, "links", toy_store, gene, "--out", tmp_path / "b.bedpe", says=["run folders"])
     refused(tmp_path, "links", *toy_runs, toy_store, "nobody", "--out", tmp_path / "c.bedpe", says=["nobody"])
+
+
+def test_the_share_ranks_every_candidate_as_the_feature_does(tmp_path):
+    genes, _ = small_cell(tmp_path)
+    manifest = read_manifest(tmp_path / "cell.yaml")
+    ranked = rank_by_share(manifest, least=0)
+    assert tuple(ranked.columns[:10]) == BEDPE and ranked["score"].is_monotonic_decreasing
+    assert (ranked["distance"].abs() >= 1000).all() and len(ranked) > 2000
+    tracks = {
+        name: {chrom: part[["start", "end", "depth"]].to_numpy().T for chrom, part in table.groupby("chrom")}
+        for name, table in (
+            (name, pd.read_csv(tmp_path / f"{name}.narrowPeak", sep="\t", header=None, usecols=[0, 1, 2, 6]))
+            for name in ("DNase", "H3K27ac")
+        )
+        for table in [table.set_axis(["chrom", "start", "end", "depth"], axis=1)]
+    }
+    pairs = ranked.rename(columns={"chrom1": "chrom", "start1": "start", "end1": "end", "start2": "tss"})
+    features = link_features(pairs, tracks, genes.assign(expression=0.0))
+    assert ranked["score"].to_numpy() == pytest.approx(features["share"].to_numpy())
+    gene = ranked["gene_id"].iloc[0]
+    assert rank_by_share(manifest, [gene], 0)["score"].tolist() == pytest.approx(
+        ranked.loc[ranked["gene_id"] == gene, "score"].tolist()
+    )
+    assert (rank_by_share(manifest)["score"] >= 0.01).all()
+
+
+def test_the_command_ranks_by_share_without_networks(toy_store, tmp_path):
+    genes, _ = small_cell(tmp_path)
+    out = tmp_path / "links.bedpe"
+    said = succeed("links", tmp_path / "cell.yaml", "--by", "share", "--out", out)
+    table = pd.read_parquet(tmp_path / "links.parquet")
+    assert set(table["gene_id"]) == set(genes["gene_id"]) and "activity" in str(said)
+    assert len(out.read_text().splitlines()) == 1 + len(table)
+    one = ["links", tmp_path / "cell.yaml", "chr1g3", "--by", "share", "--out", tmp_path / "one.bedpe"]
+    succeed(*one)
+    assert set(pd.read_parquet(tmp_path / "one.parquet")["gene_id"]) == {"chr1g3"}
+    other = ["--by", "share", "--out", tmp_path / "other.bedpe"]
+    refused(tmp_path, "links", toy_store, *other, says=["expected a manifest"])
+    refused(tmp_path, "links", tmp_path / "cell.yaml", "nobody", *other, says=["nobody"])
+    content = yaml.safe_load((tmp_path / "cell.yaml").read_text())
+    (tmp_path / "bare.yaml").write_text(yaml.safe_dump(content | {"contacts": {"kind": "none"}}))
+    refused(tmp_path, "links", tmp_path / "bare.yaml", *other, says=["found no peaks of DNase"])
+
+
+def test_a_score_that_some_pairs_lack_is_refused():
+    pairs = pd.DataFrame(
+        {"chrom": "chr1", "gene_id": list("abcd"), "tss": range(4), "regulated": [1, 0, 0, 1]}
+    )
+    scores = {"known": np.arange(4.0), "unknown": np.array([1, 2, 3, np.nan])}
+    with pytest.raises(InputError, match="'unknown' is not finite"):
+        judge_links(scores, pairs)
+    with pytest.raises(InputError, match="'unknown' is not finite"):
+        differences_of_links(scores, pairs, "known")
+
+
+def test_rankings_within_one_fold_are_judged_as_scores_of_links():
+    random = np.random.default_rng(0)
+    genes = np.repeat(np.arange(60), 5)
+    pairs = pd.DataFrame({"chrom": "chr1", "gene_id": genes, "tss": 1000 * genes})
+    pairs = pairs.assign(regulated=random.random(300) < 0.2)
+    scores = {name: pairs["regulated"] + random.normal(0, noise, 300) for name, noise in (("a", 1), ("b", 2))}
+    judged = judge_links(scores, pairs, draws=50)
+    known = judge_rankings(scores, pairs["regulated"], 50, blocks_of(pairs))
+    columns = ["average_precision", "low", "high"]
+    assert judged[columns].equals(known[columns])
+    difference = differences_of_links(scores, pairs, "a", draws=50).iloc[0]
+    assert difference["value"] == pytest.approx(-np.diff(judged["average_precision"])[0])
+
+
+# -- expression elsewhere ------------------------------------------------------------------------------------
+
+
+def expressed_cell(folder, separator="\t", gene_id="gene_id", **columns):
+    "Write a matrix of expression; return its manifest and its genes with their expression in A."
+    random = np.random.default_rng(0)
+    table = pd.DataFrame({gene_id: [f"ENSG{i:011d}.{i % 3}" for i in range(20)]})
+    table = table.assign(**{name: random.uniform(0, 99, 20) for name in "ABCD"}).assign(**columns)
+    table.to_csv(folder / "rpkm.txt", sep=separator, index=False)
+    expression = {"kind": "matrix", "path": "rpkm.txt", "column": "A", "gene_id": gene_id}
+    (folder / "cell.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "name": "cell",
+                "genome": "toy",
+                "chrom_sizes": {"path": "sizes"},
+                "channels": [{"name": "H3K27ac", "kind": "peaks", "path": "H3K27ac.narrowPeak"}],
+                "annotation": {"kind": "table", "path": "genes.tsv"},
+                "expression": expression,
+            }
+        )
+    )
+    genes = pd.DataFrame({"gene_id": table[gene_id], "expression": table["A"]})
+    return read_manifest(folder / "cell.yaml"), genes, table
+
+
+@pytest.mark.parametrize("separator", ["\t", ","])
+@pytest.mark.parametrize("gene_id", ["gene_id", "gene"])
+def test_expression_elsewhere_leaves_out_the_cell_type_and_its_relatives(tmp_path, separator, gene_id):
+    manifest, genes, table = expressed_cell(tmp_path, separator, gene_id, symbol="x")
+    found = genes_for_links(manifest, genes, ["D", "symbol"])
+    others = np.log2(table[["B", "C"]] + 1)
+    expected = {"mean": others.mean(axis=1), "sd": others.std(axis=1)}
+    expected |= {"lowest": others.min(axis=1), "highest": others.max(axis=1)}
+    for name, values in expected.items():
+        assert found[name].to_numpy() == pytest.approx(values.to_numpy()), name
+    assert found["expression"].to_numpy() == pytest.approx(np.log2(table["A"] + 1).to_numpy())
+    alone = genes_for_links(manifest, genes, ["C", "D", "symbol"])  # one other cell type says little
+    assert list(alone) == ["gene_id", "expression"]
+
+
+def test_a_misspelt_or_copied_column_of_expression_is_an_error(tmp_path):
+    manifest, genes, table = expressed_cell(tmp_path)
+    with pytest.raises(InputError, match="no column 'E'"):
+        genes_for_links(manifest, genes, ["E"])
+    manifest, genes, _ = expressed_cell(tmp_path, K562=table["A"])
+    with pytest.raises(InputError, match="column K562 is the expression of the cell type itself"):
+        genes_for_links(manifest, genes)
+    assert "mean" in genes_for_links(manifest, genes, ["K562"])
+    manifest, genes, _ = expressed_cell(tmp_path, B="?")
+    with pytest.raises(InputError, match="B '\\?' is not a finite number"):
+        genes_for_links(manifest, genes)
 
 
 # -- the analysis --------------------------------------------------------------------------------------------

@@ -491,3 +491,22 @@ def test_bars_of_groups_count_neighbouring_genes_once():
     of_blocks = y[::10].groupby(pd.qcut(x[::10], 5)).std() / np.sqrt(20)
     assert np.allclose(together, 2.09 * of_blocks, rtol=0.2)  # t of 19 degrees of freedom
     assert (together > 2.5 * single).all()
+
+
+def test_every_model_and_group_is_drawn_with_a_look_of_its_own():
+    names = [f"model {number}" for number in range(9)]
+    tables = {name: noisy(number, 1.0) for number, name in enumerate(names)}
+    for draw in (plots.roc, plots.precision_recall):
+        ax = draw(tables)
+        shown = [text.get_text().splitlines()[0] for text in ax.get_legend().get_texts()]
+        assert shown == names
+        looks = {(line.get_color(), str(line._dash_pattern)) for line in ax.lines if line.get_lw() == 1.0}
+        assert len(looks) == 9
+    random = np.random.default_rng(0)
+    places, groups = random.normal(size=(90, 2)), np.repeat(names, 10)
+    assert len(plots.gene_places(places, groups).get_legend().get_texts()) == 9
+    profile = pd.DataFrame({"group": groups, "place": np.tile(np.arange(10) / 10, 9)})
+    profile = profile.assign(bin_size=100, enrichment=1.0, genes=99)
+    assert len(plots.attention_profile(profile).get_legend().get_texts()) == 9
+    parts = pd.DataFrame({"group": groups, "part": "body", "gene_id": np.arange(90), "enrichment": 1.0})
+    assert len(plots.attention_parts(parts).get_legend().get_texts()) == 9

@@ -16,7 +16,8 @@ from chromoformer.baselines.gcmerge import Nodes, node_features
 from chromoformer.data.bigwig import write_bigwig
 from chromoformer.data.manifest import Channel
 from chromoformer.data.store import Store, write_store
-from chromoformer.interpret.perturbation import activity_by_contact, perturb
+from chromoformer.experiments.links import activity_by_contact
+from chromoformer.interpret.perturbation import perturb
 from chromoformer.model import checkpoint
 from chromoformer.model.config import ChromoformerConfig
 from chromoformer.training.fit import fit

@@ -18,13 +18,15 @@ import torch
 
 from ..baselines.gene_features import TREES
 from ..baselines.shallow import predict_with_trees
+from ..data.expression import strip_version
 from ..data.store import Store, open_store
 from ..data.tables import read_table
 from ..errors import InputError, some
-from .comparison import _combined, _Estimate, verdict
+from .comparison import Estimate, add_variances, verdict
+from ..genome import same_species
 from ..interpret.attention import tss_marks
 from ..metrics import MAIN_METRIC, block_weights, blocks_of, resampled, variance_over_genes
-from ..training.models import dataset_for, open_models
+from ..training.models import dataset_for, folds_as_trained, open_models
 from ..training.predict import outputs_of, prediction_table
 from ..training.run_folder import seed_of
 
@@ -33,6 +35,7 @@ def folds_seen_from(
     trained: Store,
     tested: Store,
     orthologs: pd.DataFrame | None = None,
+    models: Sequence[str | Path] = (),
 ) -> pd.Series:
     """Return the fold in which the models of one cell type have each gene of another.
 
@@ -43,7 +46,10 @@ def folds_seen_from(
     tested : Store
         The cell type to predict.
     orthologs : DataFrame, optional
-        Pairs of orthologues from `read_orthologs`; needed if the stores are of different genomes.
+        Pairs of orthologues from `read_orthologs`; needed if the stores are of different species.
+    models : sequence of str or Path, default ()
+        Model or run folders that were trained in `trained`. The folds are those of their record, as in
+        `training.models.folds_as_trained`; without models, those of the store.
 
     Returns
     -------
@@ -54,22 +60,39 @@ def folds_seen_from(
     Raises
     ------
     InputError
-        If the stores are of different genomes and there are no orthologues.
+        If the stores are of different species and there are no orthologues, or none of these two genomes; or
+        if the models were trained with different folds.
     """
-    fold = trained.genes.set_index("gene_id")["fold"]
-    if trained.genome == tested.genome:
+    folds = folds_as_trained(models, trained.genes, trained.genome, trained.path)
+    fold = pd.Series(folds, index=trained.genes["gene_id"], name="fold")
+    if same_species(trained.genome, tested.genome):
         return fold.loc[tested.genes["gene_id"][tested.genes["gene_id"].isin(fold.index)]]
     if orthologs is None:
         raise InputError(
             f"{trained.name} is of the genome {trained.genome}, {tested.name} of {tested.genome}",
             file=tested.path,
-            fix="give a table of orthologous genes, or stores of one genome",
+            fix="give a table of orthologous genes, or stores of one species",
         )
-    pairs = orthologs[[trained.genome, tested.genome]].set_axis(["orthologue", "gene_id"], axis=1)
+    pairs = _pairs_of_genomes(orthologs, trained, tested).set_axis(["orthologue", "gene_id"], axis=1)
     pairs = pairs[pairs["gene_id"].isin(tested.genes["gene_id"])]
     folds = pairs["orthologue"].map(fold).rename("fold").groupby(pairs["gene_id"], sort=False)
     all_in_one_fold = (folds.nunique() == 1) & (folds.count() == folds.size())  # count: known in `trained`
     return folds.first()[all_in_one_fold].astype(int)
+
+
+def _pairs_of_genomes(orthologs: pd.DataFrame, one: Store, other: Store) -> pd.DataFrame:
+    "Return the two columns of a table of orthologues that hold the genes of two stores."
+    columns = []
+    for store in (one, other):
+        found = [name for name in orthologs if same_species(name, store.genome)]
+        if not found:
+            raise InputError(
+                f"the table of orthologues has no column of {store.genome}; it has {some(orthologs)}",
+                file=store.path,
+                fix="name the columns after the genomes of the stores",
+            )
+        columns.append(store.genome if store.genome in found else found[0])
+    return orthologs[columns]
 
 # %% ../../nbs/experiments/cross_cell_type.ipynb #74a50a05
 def read_orthologs(
@@ -89,10 +112,15 @@ def read_orthologs(
     Returns
     -------
     DataFrame
-        One column of gene ids per genome. Rows without a gene in both genomes and repeated rows are left
-        out.
+        One column of gene ids per genome, those of Ensembl without version, as in stores. Rows without a gene
+        in both genomes and repeated rows are left out.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or lacks one of the columns.
     """
-    table = read_table(path, list(genomes))
+    table = read_table(path, list(genomes)).apply(strip_version)
     return table[(table != "").all(axis=1)].drop_duplicates().reset_index(drop=True)
 
 # %% ../../nbs/experiments/cross_cell_type.ipynb #74a50a09
@@ -118,7 +146,7 @@ def transfer(
     stores : mapping of str to str, Path or Store
         For each cell type its store.
     orthologs : DataFrame, optional
-        Pairs of orthologues from `read_orthologs`; needed for stores of different genomes.
+        Pairs of orthologues from `read_orthologs`; needed for stores of different species.
     pairs : sequence of tuple of str, optional
         Cell types (trained, tested) to combine; all combinations if None.
     device : str, default "cpu"
@@ -132,14 +160,15 @@ def transfer(
     -------
     DataFrame
         One row per pair of cell types, training and gene that counts: `trained`, `tested`, `task`, `seed` (of
-        the training; 0 if unknown), `genome` (of `tested`) and the columns of `training.predict.predict`.
-        `fold` is that of `folds_seen_from`, and `held_out` is always true.
+        the training; 0 if unknown), `genome` (of `tested`; of several names of a species, the first) and the
+        columns of `training.predict.predict`. `fold` is that of `folds_seen_from`, and `held_out` is always
+        true.
 
     Raises
     ------
     InputError
-        If a cell type has runs but no store, if a model does not fit a store, or if two trainings with the
-        same seed predict a gene.
+        If a cell type has runs but no store, if a model does not fit a store, if two trainings with the same
+        seed predict a gene, or as in `folds_seen_from`.
     """
     opened = {name: open_store(store) for name, store in stores.items()}
     unknown = set(runs) - set(opened)
@@ -152,8 +181,11 @@ def transfer(
     parts = []
     for trained, tested in pairs or [(trained, tested) for trained in runs for tested in opened]:
         store = opened[tested]
-        fold = store.genes["gene_id"].map(folds_seen_from(opened[trained], store, orthologs)).to_numpy()
-        for name, model, held_out in open_models(list(runs[trained]), dtype):
+        genome = next(one.genome for one in opened.values() if same_species(one.genome, store.genome))
+        models = open_models(list(runs[trained]), dtype)
+        seen = folds_seen_from(opened[trained], store, orthologs, [name for name, _, _ in models])
+        fold = store.genes["gene_id"].map(seen).to_numpy()
+        for name, model, held_out in models:
             counts = np.isin(fold, held_out)
             rows = np.flatnonzero(counts)
             data = dataset_for(model, store, device)
@@ -166,7 +198,7 @@ def transfer(
                 "task": model.config.task,
                 "seed": _known_seed(name),
             }
-            parts.append(table.assign(**about, genome=store.genome, fold=fold[rows].astype(int)))
+            parts.append(table.assign(**about, genome=genome, fold=fold[rows].astype(int)))
     table = pd.concat(parts, ignore_index=True)
     twice = table.duplicated(["trained", "tested", "seed", "gene_id"])
     if twice.any():
@@ -247,7 +279,7 @@ class _Transferred:
         "Return the number of trainings per fold of the models of some pairs, at least."
         return min(len(seeds) for pair in pairs for seeds in self.seeds(pair[0]).values())
 
-    def estimate(self, of: _Number, pairs: Collection[_Pair]) -> _Estimate:
+    def estimate(self, of: _Number, pairs: Collection[_Pair]) -> Estimate:
         "Estimate a number made of the values of some pairs; trainings count where there are several."
         drawn = of(self.values(pairs))
         noise = []
@@ -261,7 +293,7 @@ class _Transferred:
                 noise.append((sum(variance for variance, _ in parts), sum(freedom for _, freedom in parts)))
         sizes = [self.sizes[genome] for genome in {self.genome[tested] for _, tested in pairs}]
         blocks, folds = np.sum(sizes, axis=0).tolist()
-        return _combined(float(drawn[0]), variance_over_genes(drawn, blocks, folds), noise)
+        return add_variances(float(drawn[0]), variance_over_genes(drawn, blocks, folds), noise)
 
 # %% ../../nbs/experiments/cross_cell_type.ipynb #fc656239
 def _transferred(predictions: pd.DataFrame, draws: int, seed: int = 0) -> _Transferred:
@@ -330,7 +362,7 @@ def transfer_matrix(
         low, high = alone.interval()
         row = {"trained": pair[0], "tested": pair[1], "metric": found.metric, "genes": found.genes[pair[1]]}
         row |= {"value": alone.value, "low": low, "high": min(high, 1.0)}
-        relative = _Estimate(np.nan, np.nan, np.nan)
+        relative = Estimate(np.nan, np.nan, np.nan)
         if own in found.each:
             relative = found.estimate(
                 lambda values, pair=pair, own=own: values[pair] / values[own],
@@ -423,7 +455,7 @@ def similarity(
     stores : mapping of str to str, Path or Store
         For each cell type its store.
     orthologs : DataFrame, optional
-        Pairs of orthologues from `read_orthologs`. Without them, pairs of different genomes are left out.
+        Pairs of orthologues from `read_orthologs`. Without them, pairs of different species are left out.
 
     Returns
     -------
@@ -442,7 +474,7 @@ def similarity(
     rows = []
     for first, one in opened.items():
         for second, other in opened.items():
-            if one.genome != other.genome and orthologs is None:
+            if not same_species(one.genome, other.genome) and orthologs is None:
                 continue
             here, there = _common_genes(one, other, orthologs)
             if not len(here):
@@ -464,12 +496,12 @@ def similarity(
 def _common_genes(
     one: Store, other: Store, orthologs: pd.DataFrame | None
 ) -> tuple[np.ndarray, np.ndarray]:  # rows in the gene tables of the two stores
-    "Return the genes that two stores share, or their pairs of orthologues if the genomes differ."
-    if one.genome == other.genome or orthologs is None:
+    "Return the genes that two stores share, or their pairs of orthologues if the species differ."
+    if same_species(one.genome, other.genome) or orthologs is None:
         ids = one.genes["gene_id"]
         pairs = pd.DataFrame({"one": ids, "other": ids})
     else:
-        pairs = orthologs[[one.genome, other.genome]].set_axis(["one", "other"], axis=1)
+        pairs = _pairs_of_genomes(orthologs, one, other).set_axis(["one", "other"], axis=1)
     row_of_one = pd.Series(np.arange(len(one.genes)), index=one.genes["gene_id"])
     row_of_other = pd.Series(np.arange(len(other.genes)), index=other.genes["gene_id"])
     pairs = pairs[pairs["one"].isin(row_of_one.index) & pairs["other"].isin(row_of_other.index)]
@@ -493,7 +525,7 @@ def transfer_trees(
         For each cell type one row per gene of its store, in the same order, as from
         `baselines.gene_features`. Only columns that all cell types have are read.
     stores : mapping of str to str, Path or Store
-        For each cell type its store; all of one genome.
+        For each cell type its store; all of one species.
     task : str
         "classification" or "regression".
     seeds : sequence of int, default (0,)
@@ -578,7 +610,7 @@ def expression_of_others(stores: Mapping[str, str | Path | Store], tested: str) 
     Parameters
     ----------
     stores : mapping of str to str, Path or Store
-        For each cell type its store; all of one genome.
+        For each cell type its store; all of one species.
     tested : str
         The cell type to predict; its own expression is not read.
 

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['Track', 'OPEN', 'NEAREST', 'REACH', 'SAME', 'PROMOTER', 'ANCHOR', 'WIDTHS', 'mean_depth', 'read_tracks',
-           'activity_of', 'candidates_of', 'competition', 'crossed_genes', 'insulation', 'link_features',
-           'read_domains', 'expression_elsewhere', 'peak_files', 'read_loops_of']
+           'activity_of', 'candidates_of', 'competition', 'shares_of', 'crossed_genes', 'insulation', 'link_features',
+           'read_domains', 'peak_files', 'read_loops_of']
 
 # %% ../../nbs/experiments/link_features.ipynb #51f00002
 from collections.abc import Mapping, Sequence
@@ -130,8 +130,8 @@ def candidates_of(tracks: Mapping[str, Track], mark: str = "H3K27ac") -> pd.Data
     Returns
     -------
     DataFrame
-        chrom, middle (bp, ascending within a chromosome) and activity (the median of active candidates is
-        1).
+        chrom, middle (bp, ascending within a chromosome), activity (the median of active candidates is 1) and
+        scale, the same in all rows: what `activity_of` returns, times the scale, is on the scale of activity.
 
     Raises
     ------
@@ -238,6 +238,31 @@ def _compared(
         "activity between": np.log1p(activity[between].sum()),
         "activity within 100 kb": np.log1p(activity[(distance < 100_000) & (distance >= PROMOTER)].sum()),
     }
+
+# %% ../../nbs/experiments/link_features.ipynb #a3c0de02
+def shares_of(place: np.ndarray, activity: np.ndarray, site: int) -> np.ndarray:
+    """Return the share of each candidate in a gene's activity times contact.
+
+    Parameters
+    ----------
+    place : ndarray of int, shape (candidates,)
+        Middles of the candidates within `REACH` of the TSS in bp, ascending.
+    activity : ndarray, shape (candidates,)
+        Their activity, from `candidates_of`.
+    site : int
+        The TSS in bp.
+
+    Returns
+    -------
+    ndarray, shape (candidates,)
+        The feature "share" of `competition`, from 0 to 1, of each candidate as the element.
+    """
+    contact = activity / np.maximum(np.abs(place - site), NEAREST)
+    before = np.append(0, np.cumsum(contact))
+    first, count = positions_within(place, place - SAME, place + SAME + 1)
+    itself = before[first + count] - before[first]
+    total = contact.sum() - itself + contact
+    return np.where(contact > 0, contact / np.where(contact > 0, total, 1), 0)
 
 # %% ../../nbs/experiments/link_features.ipynb #b69ad70e
 def crossed_genes(
@@ -383,7 +408,7 @@ def link_features(
         Peaks of marks, of open chromatin (`DNase`) and, if known, of CTCF.
     genes : DataFrame
         gene_id, chrom, tss, strand, gene_start, gene_end, expression (log2(RPKM + 1)) and, if known, mean,
-        sd, lowest and highest from `expression_elsewhere`.
+        sd, lowest and highest from `experiments.links.genes_for_links`.
     loops : DataFrame, optional
         Loops, from `read_loops_of`.
     domains : DataFrame, optional
@@ -494,36 +519,6 @@ def read_domains(path: str | Path, chrom_sizes: Mapping[str, int]) -> pd.DataFra
         }
     )
     return domains.dropna(subset=["chrom"]).reset_index(drop=True)
-
-# %% ../../nbs/experiments/link_features.ipynb #29c2ded5
-def expression_elsewhere(path: str | Path, left_out: Sequence[str]) -> pd.DataFrame:
-    """Summarise a gene's expression over the other columns of a matrix.
-
-    Parameters
-    ----------
-    path : str or Path
-        Matrix of expression (RPKM): gene_id and one column per epigenome.
-    left_out : sequence of str
-        Columns to leave out: the cell type itself and close relatives.
-
-    Returns
-    -------
-    DataFrame
-        Indexed by gene_id without version: mean, sd, lowest and highest log2(RPKM + 1).
-    """
-    matrix = pd.read_csv(path, sep="\t", index_col=False)
-    ids = strip_version(matrix.iloc[:, 0])
-    kept = [
-        name for name in matrix.columns[1:] if name not in set(left_out) and not name.startswith("Unnamed")
-    ]
-    values = np.log2(matrix[kept].to_numpy(float) + 1)
-    columns = {
-        "mean": values.mean(1),
-        "sd": values.std(1, ddof=1),
-        "lowest": values.min(1),
-        "highest": values.max(1),
-    }
-    return pd.DataFrame(columns, index=pd.Index(ids, name="gene_id"))
 
 # %% ../../nbs/experiments/link_features.ipynb #e7e83f53
 def peak_files(manifest: Manifest) -> dict[str, str]:

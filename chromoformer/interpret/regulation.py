@@ -20,10 +20,11 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
 from ..data.batches import loader
+from ..data.expression import read_expression, read_prior, strip_version
 from ..data.store import Store, open_store
-from ..data.tables import open_text
+from ..data.tables import column_names, open_text, read_table
 from ..data.tracks import peak_intervals
-from ..errors import InputError, naming_file, some
+from ..errors import InputError
 from .gene import compare_explanations, models_of_genes, withhold_all
 from ..metrics import BLOCK_GENES, FEWEST_BLOCKS, blocks_of, resampled, value_with_interval
 from ..training.models import Models, dataset_for
@@ -132,7 +133,7 @@ def read_gmt(
     Returns
     -------
     dict of str to list of str
-        For each set the names of its members.
+        For each set its members; Ensembl ids are without version, as in stores.
 
     Raises
     ------
@@ -152,7 +153,7 @@ def read_gmt(
                     place=f"line {number}",
                     fix="separate the fields by tabs",
                 )
-            sets[fields[0]] = [member for member in fields[2:] if member]
+            sets[fields[0]] = strip_version(member for member in fields[2:] if member)
     return sets
 
 # %% ../../nbs/interpret/regulation.ipynb #4b312280
@@ -167,8 +168,8 @@ def specific_genes(
     Parameters
     ----------
     matrix : str or Path
-        Tab-separated expression matrix with genes as rows and at least three cell types as columns; not
-        logarithms.
+        Expression matrix, in a format of `data.tables.read_table`: genes as rows and at least three cell
+        types as columns; not logarithms. Columns of text are left out.
     column : str
         Name of the cell type's column.
     number : int, default 500
@@ -179,32 +180,25 @@ def specific_genes(
     Returns
     -------
     list of str
-        Gene ids, the most specific first.
+        Gene ids, the most specific first. Those of Ensembl are without version, as in stores.
 
     Raises
     ------
     InputError
-        If a column is missing or there are fewer than three cell types.
+        If a column is missing, there are fewer than three cell types, a gene is listed twice, or a value is
+        not a number of at least 0.
     """
-    with naming_file(matrix), open_text(matrix) as file:
-        table = pd.read_csv(file, sep="\t", index_col=False)
-    if gene_id not in table:
-        raise InputError(
-            f"there is no column {gene_id!r}; the columns are {some(table.columns)}",
-            file=matrix,
-            fix="name the column of the gene ids",
-        )
-    logs = np.log2(table.set_index(gene_id).select_dtypes("number") + 1)
-    if column not in logs or logs.shape[1] < 3:
-        raise InputError(
-            f"expected a column {column!r} and at least two other cell types, found {some(logs.columns)}",
-            file=matrix,
-            fix="name a cell type of a matrix with three or more cell types",
-        )
-    others = logs.drop(columns=column)
-    spread = others.std(axis=1) + 0.5  # 0.5: differences between almost silent genes mean nothing
-    above = (logs[column] - others.mean(axis=1)) / spread
-    return above.nlargest(number).index.tolist()
+    names = [name for name in column_names(matrix, [gene_id, column]) if name]
+    table = read_table(matrix, names)
+    text = [
+        name
+        for name in names
+        if name not in (gene_id, column) and pd.to_numeric(table[name], errors="coerce").isna().all()
+    ]
+    own = np.log2(read_expression(matrix, column, gene_id) + 1)
+    others = read_prior(matrix, [column, *text], gene_id)
+    spread = others["prior_sd"] + 0.5  # 0.5: differences between almost silent genes mean nothing
+    return ((own - others["prior_mean"]) / spread).nlargest(number).index.tolist()
 
 # %% ../../nbs/interpret/regulation.ipynb #5bc0c002
 def genes_at_peaks(

@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from ..metrics import blocks_of, mean_interval
-from .style import COLOURS, DASHES, GREY, MARKERS, new_axis, styled
+from .style import GREY, look, new_axis, styled
 
 # %% ../../nbs/plots/attention.ipynb #5c90ad7b
 @styled
@@ -85,7 +85,8 @@ def attention_profile(
     ax.axhline(1, color=GREY, lw=0.8, ls=":")
     names = names or {}
     groups = profile[profile["genes"] >= least].groupby("group")
-    for (group, table), colour, dash in zip(groups, COLOURS, DASHES):
+    for place, (group, table) in enumerate(groups):
+        colour, dash, _ = look(place)
         label = names.get(group, str(group))
         ax.plot(table["place"], table["enrichment"], color=colour, ls=dash, lw=1.8, label=label)
     for place in (0, 1):
@@ -126,7 +127,8 @@ def attention_parts(by_part: pd.DataFrame, ax: Axes | None = None) -> Axes:
     parts = list(dict.fromkeys(by_part["part"]))
     groups = sorted(by_part["group"].unique())
     ax.axhline(1, color=GREY, lw=0.8, ls=":")
-    for number, (group, colour, marker) in enumerate(zip(groups, COLOURS, MARKERS)):
+    for number, group in enumerate(groups):
+        colour, _, marker = look(number)
         of_group = genes[genes["group"] == group].groupby("part")
         found = {part: _mean_and_error(table) for part, table in of_group}
         mean, error = np.array([found.get(part, (np.nan, np.nan)) for part in parts]).T
@@ -176,7 +178,8 @@ def attention_by_activity(
     """
     ax = new_axis(ax, 6.2, 3.6)
     ax.axhline(1, color=GREY, lw=0.8, ls=":")
-    for (name, table), colour, marker, dash in zip(tables.items(), COLOURS, MARKERS, DASHES):
+    for place, (name, table) in enumerate(tables.items()):
+        colour, dash, marker = look(place)
         table = table.dropna(subset=["activity", "enrichment"])
         parts = table.groupby(pd.qcut(table["activity"], groups, duplicates="drop"), observed=True)
         found = np.array([(part["activity"].mean(), *_mean_and_error(part)) for _, part in parts])

@@ -7,14 +7,13 @@ __all__ = ['link_curves', 'link_distances']
 
 # %% ../../nbs/plots/links.ipynb #51f20002
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
-from .style import COLOURS, DASHES, MARKERS, new_axis, styled
+from .style import look, new_axis, styled
 
 # %% ../../nbs/plots/links.ipynb #51f20003
 @styled
@@ -38,21 +37,17 @@ def link_curves(scores: Mapping[str, np.ndarray], regulated: np.ndarray, ax: Axe
     ax = new_axis(ax, 5.6, 4.0)
     regulated = np.asarray(regulated, bool)
     quality = {name: average_precision_score(regulated, values) for name, values in scores.items()}
-    looks = {name: _look(place) for place, name in enumerate(scores)}
+    looks = {name: look(place) for place, name in enumerate(scores)}
     for name in sorted(quality, key=lambda name: -quality[name]):
         precision, recall, _ = precision_recall_curve(regulated, scores[name])
         label = f"{name} ({quality[name]:.2f})"
-        ax.plot(recall[:-1], precision[:-1], lw=1.6, label=label, **looks[name])
+        colour, dash, _ = looks[name]
+        ax.plot(recall[:-1], precision[:-1], lw=1.6, label=label, color=colour, ls=dash)
     ax.axhline(regulated.mean(), color="black", lw=0.8, ls=":")
     ax.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
     ax.set_title(f"{len(regulated):,} pairs, {regulated.sum():,} links; average precision in brackets")
     ax.legend()
     return ax
-
-
-def _look(place: int) -> dict[str, Any]:
-    "Return colour and dashes of a score."
-    return {"color": COLOURS[place % len(COLOURS)], "ls": DASHES[place % len(DASHES)]}
 
 
 @styled
@@ -78,8 +73,8 @@ def link_distances(table: pd.DataFrame, scores: Sequence[str] | None = None, ax:
     places = np.arange(len(bins))
     for place, name in enumerate(scores or list(pd.unique(table["score"]))):
         own = table[table["score"] == name].set_index("from")["average_precision"].reindex(bins["from"])
-        marker = MARKERS[place % len(MARKERS)]
-        ax.plot(places, own, marker=marker, ms=5, lw=1.6, label=name, **_look(place))
+        colour, dash, marker = look(place)
+        ax.plot(places, own, marker=marker, ms=5, lw=1.6, label=name, color=colour, ls=dash)
     ax.plot(places, bins["chance"], color="black", lw=0.8, ls=":", label="share of links")
     labels = [
         (

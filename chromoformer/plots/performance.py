@@ -27,12 +27,12 @@ from chromoformer.metrics import (
 )
 from chromoformer.plots.style import (
     BLUE,
-    COLOURS,
     DASHES,
     GREEN,
     GREY,
     RED,
     interval,
+    look,
     name_rows,
     new_axis,
     note_row,
@@ -142,7 +142,8 @@ def roc(predictions: Predictions, ax: Axes | None = None) -> Axes:
     """
     ax = new_axis(ax, 4.4, 4.4)
     ax.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":")
-    for (name, table), colour, dash in zip(_held_out(predictions).items(), COLOURS, DASHES):
+    for place, (name, table) in enumerate(_held_out(predictions).items()):
+        colour, dash, _ = look(place)
         folds = _folds(table)
         line = {"color": colour, "ls": dash, "lw": 1.8 if len(folds) == 1 else 1.0}
         for number, part in enumerate(folds):
@@ -183,7 +184,8 @@ def precision_recall(predictions: Predictions, ax: Axes | None = None) -> Axes:
     tables = _held_out(predictions)
     chance = np.mean([table["target"].mean() for table in tables.values()])
     ax.axhline(chance, color=GREY, lw=0.8, ls=":")
-    for (name, table), colour, dash in zip(tables.items(), COLOURS, DASHES):
+    for place, (name, table) in enumerate(tables.items()):
+        colour, dash, _ = look(place)
         folds = _folds(table)
         line = {"color": colour, "ls": dash, "lw": 1.8 if len(folds) == 1 else 1.0, "drawstyle": "steps-pre"}
         for number, part in enumerate(folds):

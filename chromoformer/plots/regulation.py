@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from ..errors import InputError
-from .style import BLUE, COLOURS, GREY, MARKERS, RED, new_axis, signed, styled
+from .style import BLUE, GREY, RED, look, new_axis, signed, styled
 
 # %% ../../nbs/plots/regulation.ipynb #f7dcff19
 @styled
@@ -179,7 +179,8 @@ def gene_places(places: np.ndarray, values: Sequence, ax: Axes | None = None, la
         points = ax.scatter(*places.T, c=given, s=14, edgecolors="#777777", linewidths=0.2, **scale)
         ax.figure.colorbar(points, ax=ax, label=label, shrink=0.85)
     else:
-        for group, colour, marker in zip(dict.fromkeys(given), COLOURS, MARKERS):
+        for place, group in enumerate(dict.fromkeys(given)):
+            colour, _, marker = look(place)
             inside = given == group
             points = {"s": 16, "color": colour, "marker": marker, "alpha": 0.7, "lw": 0}
             ax.scatter(*places[inside].T, label=f"{group} ({inside.sum()})", **points)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['BLUE', 'RED', 'GREEN', 'ORANGE', 'PINK', 'SKY', 'GREY', 'COLOURS', 'DASHES', 'MARKERS', 'MARK_COLOURS', 'STYLE',
-           'Draw', 'styled', 'new_axis', 'signed', 'interval', 'note_row', 'name_rows', 'quantile_means', 'save',
-           'as_table']
+           'Draw', 'styled', 'look', 'new_axis', 'signed', 'interval', 'note_row', 'name_rows', 'quantile_means',
+           'save', 'as_table']
 
 # %% ../../nbs/plots/style.ipynb #21adfef3
 import functools
@@ -36,7 +36,7 @@ PINK = "#CC79A7"
 SKY = "#56B4E9"
 GREY = "#8a8a8a"
 COLOURS = (BLUE, RED, GREEN, ORANGE, PINK, SKY, "#000000")
-DASHES = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (5, 2, 1, 2)), (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)), "-")
+DASHES = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (5, 2, 1, 2)), (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 MARK_COLOURS = {
     "H3K4me1": ORANGE,
@@ -105,6 +105,27 @@ def _show_dollar_signs(axis: Any) -> None:
         for text in axis.findobj(Text):
             if "$" in text.get_text() and not text.get_text().startswith("$\\mathdefault"):
                 text.set_parse_math(False)
+
+# %% ../../nbs/plots/style.ipynb #b1d5a602
+def look(place: int) -> tuple[str, Any, str]:
+    """Return the look of one of several curves, so that any number of them is drawn.
+
+    Parameters
+    ----------
+    place : int
+        Number of the curve in its figure, from 0.
+
+    Returns
+    -------
+    colour : str
+        The colour.
+    dashes : str or tuple
+        The style of its line, for matplotlib's `ls`.
+    marker : str
+        The marker of its points.
+    """
+    marker = MARKERS[(place + place // len(COLOURS)) % len(MARKERS)]
+    return COLOURS[place % len(COLOURS)], DASHES[place % len(DASHES)], marker
 
 # %% ../../nbs/plots/style.ipynb #abd4672c
 def new_axis(ax: Axes | None, width: float, height: float) -> Axes:
