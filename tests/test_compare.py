@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import papermill
 import pytest
-from helpers import MARKS, write_toy_store
+from helpers import MARKS, write_record, write_toy_store
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
@@ -77,7 +77,7 @@ def test_runs_of_several_stores_count_each_gene_once_in_each_store(tmp_path):
         run.mkdir()
         both = pd.concat([table.assign(store="A"), table.assign(store="B", score=-table["score"])])
         both.assign(held_out=both["fold"] == fold).to_parquet(run / "predictions.parquet")
-        (run / "provenance.json").write_text('{"parameters": {"seed": 0}}')
+        write_record(run, parameters={"seed": 0})
     runs = [tmp_path / f"fold{fold}" for fold in (1, 2, 3)]
     found = held_out_predictions({"a": runs})
     assert len(found) == 600 and found["store"].value_counts().to_dict() == {"A": 300, "B": 300}
@@ -89,7 +89,7 @@ def test_runs_of_several_stores_count_each_gene_once_in_each_store(tmp_path):
     one = tmp_path / "one_store"  # of another model; its run names no store
     one.mkdir()
     table.assign(held_out=True).to_parquet(one / "predictions.parquet")
-    (one / "provenance.json").write_text('{"parameters": {"seed": 0}}')
+    write_record(one, parameters={"seed": 0})
     with pytest.raises(InputError, match="tested on different genes"):
         differences(held_out_predictions({"a": runs, "b": [one]}), "classification", "a", draws=20)
 

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers import CHROMS, MARKS, SMALL, toy_tables, write_toy_store
+from helpers import CHROMS, MARKS, SMALL, toy_tables, write_record, write_toy_store
 from scipy.stats import mannwhitneyu
 from scipy.stats import t as student
 from sklearn.metrics import average_precision_score
@@ -850,7 +850,7 @@ def test_transfer_keeps_the_trainings_apart(tmp_path, runs):
     here, _, _ = two_species(tmp_path)
     second = [saved(tmp_path / f"seed{fold}", fold, seed=fold + 10) for fold in (1, 2, 3, 4)]
     for run in second:
-        (run / "provenance.json").write_text('{"parameters": {"seed": 7}}')
+        write_record(run, parameters={"seed": 7})
     predicted = transfer({"here": [*runs, *second]}, {"here": here})
     alone = transfer({"here": second}, {"here": here})
     assert set(predicted["seed"]) == {0, 7} and set(predicted["genome"]) == {"toy"}

@@ -22,6 +22,7 @@ import torch
 import yaml
 from command_line import TINY, chromoformer, succeed
 from filelock import FileLock
+from helpers import write_record
 from test_studies import notebook
 
 from chromoformer.provenance import read_record, sha256, verify
@@ -220,9 +221,8 @@ def write_older_records(out: Path) -> None:
         job = {"key": key, "kind": key.split("/")[0], "parameters": {}, "needs": []}
         (out / key / "job.json").write_text(json.dumps({"parts": {}, "job": job}))
         (out / key / "metrics.json").write_text("{}")
-        content = {"inputs": {}, "outputs": {}, "seconds": 1.0, "job": job | {"parts": {}, "digest": "1"}}
         if key != "step/fold2":
-            (out / key / "provenance.json").write_text(json.dumps(content))
+            write_record(out / key, seconds=1.0, job=job | {"parts": {}, "digest": "1"})
 
 
 def test_plan_of_a_study_from_an_older_version_says_what_runs_again_and_why(tmp_path):
