@@ -1188,7 +1188,7 @@ def made_as_described(record: dict[str, Any], raw: Raw) -> bool:
     files = source_files("raw", raw)
     if record.get("parameters") != track_parameters(raw) or len(used) != len(files):
         return False
-    return all(file.sha256 in (None, entry["sha256"]) for file, entry in zip(files, used))
+    return all(file.sha256 in (None, entry.get("sha256")) for file, entry in zip(files, used))
 
 
 def track_files(channel: Channel) -> list[DataFile]:
