@@ -466,6 +466,17 @@ def test_silencing_knows_genes_by_their_id_without_version_and_widens_the_elemen
     assert wide["effect"].iloc[0] == pytest.approx(expected, abs=1e-6)
 
 
+def test_pairs_are_silenced_in_the_networks_that_held_them_out_in_training(toy_runs, toy_store):
+    store = Store(toy_store)
+    number = store.pcres["gene"].drop_duplicates().index[:30]
+    region = store.regions.iloc[store.pcres["region"].iloc[number]].reset_index(drop=True)
+    ids = store.genes["gene_id"].iloc[store.pcres["gene"].iloc[number]]
+    pairs = region[["chrom", "start", "end"]].assign(gene_id=ids.to_numpy())
+    again = store.replace(genes=store.genes.assign(fold=np.arange(len(store.genes)) % 4 + 1))
+    expected, found = (silencing_effects(toy_runs[:2], one, pairs) for one in (store, again))
+    assert found.equals(expected) and 0 < expected["held_out"].sum() < len(pairs)
+
+
 def test_ranked_links_are_those_of_withheld_pcres(toy_runs, toy_store):
     genes = Store(toy_store).genes["gene_id"].iloc[:6].tolist()
     effects = withhold_each(toy_runs, toy_store, genes)
