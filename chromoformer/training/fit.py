@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -103,9 +103,7 @@ def split_genes(
     )
 
 # %% ../../nbs/training/fit.ipynb #d2ddb583
-def check_targets(
-    data: GeneDataset, rows: np.ndarray, task: Literal["classification", "regression"], batch_size: int = 1
-) -> None:
+def check_targets(data: GeneDataset, rows: np.ndarray, task: str, batch_size: int = 1) -> None:
     """Check that the training genes have targets that a network can learn.
 
     Parameters

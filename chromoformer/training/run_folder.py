@@ -393,7 +393,7 @@ def seed_of(run: str | Path) -> int:
         raise InputError(
             "this run has no record of its seed", file=file, fix="name the folder of a complete run"
         )
-    return int(read_record(file).get("parameters", {}).get("seed") or 0)
+    return int(_read_json(file, "settings").get("parameters", {}).get("seed") or 0)
 
 
 def read_metrics(run: str | Path) -> dict[str, Any]:
