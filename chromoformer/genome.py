@@ -261,11 +261,11 @@ def chrom_finder(genome: Iterable[str]) -> Callable[[str], str | None]:
     spellings = (str, _without_chr, bare_name)
     known = [{spelling(chrom): chrom for chrom in reversed(genome)} for spelling in spellings]
 
-    def find(name: str) -> str | None:
+    def _find(name: str) -> str | None:
         found = (names.get(spelling(name)) for spelling, names in zip(spellings, known))
         return next((chrom for chrom in found if chrom is not None), None)
 
-    return find
+    return _find
 
 
 def _matched(names: list[str], genome: list[str]) -> dict[str, str]:
