@@ -33,15 +33,15 @@ def trained_runs(
         setting, fold = tuning["grid"][chosen["setting"]], chosen["held_out"]
         recipe = setting["recipe"] | {"epochs": chosen["epochs"]}
         runs.append(out / f"fold{fold}")
-        if not (runs[-1] / "metrics.json").exists():
-            fit(
-                store,
-                runs[-1],
-                fold,
-                *network_and_recipe(store, {"task": task} | setting["network"], recipe),
-                measure=False,
-                progress=False,
-            )
+        fit(
+            store,
+            runs[-1],
+            fold,
+            *network_and_recipe(store, {"task": task} | setting["network"], recipe),
+            measure=False,
+            keep=True,
+            progress=False,
+        )
     return runs
 
 

@@ -558,6 +558,16 @@ def test_single_far_reads_of_a_sparse_map_are_pcres_only_if_any_distance_is_aske
     assert store.pcres["score"].max() < 4 if not options else store.pcres["score"].min() > 90
 
 
+@pytest.mark.parametrize("kind", ["cool", "average"])
+def test_a_map_without_contacts_at_the_distances_is_named_with_its_options(tmp_path, kind):
+    map_of(tmp_path / "m.cool", "cooler-0.11.0", "weight", {})
+    entry = {"kind": "cool", "path": "m.cool", "balance": False}
+    limits = {"min_distance": 19_000}  # the chromosome ends before
+    contacts = limits | (entry if kind == "cool" else {"kind": "average", "of": [entry]})
+    with pytest.warns(UserWarning, match="no contact joins a gene .* min_distance and max_distance"):
+        assert build_with(tmp_path, contacts) == {}
+
+
 def test_the_graph_of_gc_merge_follows_the_same_rule(tmp_path):
     "A map with Juicer's weights and one with their inverse as cooler's weights give the same graph."
     weights = np.append(np.nan, np.random.default_rng(3).uniform(0.3, 3, 19))

@@ -303,6 +303,7 @@ def test_maps_are_observed_over_expected_within_two_megabases_unless_the_manifes
     for entry in (Contacts(**cool), mean):
         assert [getattr(entry, name) for name in distances] == [20_000, 2_000_000]
         assert Contacts(**entry.model_dump()) == entry
+    assert Contacts(kind="average", of=[Contacts(**cool), Contacts(kind="pairs", path="b")]) == mean
     assert Contacts(**cool).transform == mean.of[0].transform == "observed_over_expected"
     assert mean.of[1].transform == "none" and Contacts(**cool, transform="none").transform == "none"
     free = Contacts(**cool, min_distance=0, max_distance=None)
@@ -311,6 +312,9 @@ def test_maps_are_observed_over_expected_within_two_megabases_unless_the_manifes
     assert [getattr(bedpe, name) for name in distances] == [0, None]
     with pytest.raises(ValidationError, match="max_distance applies to the average"):
         Contacts(kind="average", of=[cool | {"max_distance": 50_000}])
+    for wrong in ({"of": 5}, {"of": "cool"}, {"kind": ["cool"]}):
+        with pytest.raises(ValidationError):
+            Contacts(**{"kind": "average"} | wrong)
 
 
 # --- real data and real formats, from a local server ---

@@ -9,6 +9,8 @@ from chromoformer.data.batches import GeneDataset
 from chromoformer.data.store import Store
 from chromoformer.errors import InputError
 from chromoformer.metrics import calibration, check_task, correlation, evaluate_scores, resampled
+from chromoformer.training.calibration import Calibration
+from chromoformer.training.fit import check_targets
 
 VARIED = np.random.default_rng(0).normal(size=300)
 
@@ -41,15 +43,18 @@ def test_small_differences_on_a_large_offset_are_still_correlated():
 
 @pytest.mark.parametrize("task", ["classifier", "Regression", "", None])
 def test_an_unknown_task_is_refused_everywhere(tmp_path, task):
+    data = GeneDataset(Store(write_toy_store(tmp_path / "toy.h5")))
+    table = pd.DataFrame({"gene_id": ["A"], "target": [1.0], "score": [0.5]})
     for call in (
         lambda: check_task(task),
+        lambda: Calibration(("chr1",)).apply(table, task),
+        lambda: check_targets(data, np.arange(4), task),
         lambda: evaluate_scores(VARIED, VARIED, task),
         lambda: resampled(VARIED, VARIED, task),
-        lambda: GeneDataset(Store(write_toy_store(tmp_path / "toy.h5")), task=task),
+        lambda: GeneDataset(data.stores[0], task=task),
     ):
         with pytest.raises(InputError, match="task .* is unknown\n.*classification or regression"):
             call()
     if task is not None:  # the default of `calibration`, which then decides by the targets
-        table = pd.DataFrame({"gene_id": ["A"], "target": [1.0], "score": [0.5]})
         with pytest.raises(InputError, match="is unknown"):
             calibration(table, task=task)

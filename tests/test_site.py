@@ -73,9 +73,15 @@ def test_links_in_markdown_files_are_valid():
 
 
 def test_the_readme_fits_two_screens():
-    "tests/in_step.py checks that it is what nbs/index.ipynb shows."
     readme = (ROOT / "README.md").read_text()
     assert len(readme.splitlines()) <= 80 and "make demo" in readme
+
+
+def test_the_readme_is_what_its_notebook_shows(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    from make_readme import differing, readme
+
+    assert differing(readme()) is None
 
 
 def test_numbers_in_the_readme_match_the_results():

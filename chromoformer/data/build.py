@@ -684,8 +684,7 @@ def _warn_no_contacts(manifest: Manifest) -> None:
     if contacts.kind == "none":
         return
     files = files_of(contacts.path) or [f"manifest {manifest.name}, contacts of kind {contacts.kind}"]
-    far = any(one.kind == "cool" for one in (contacts, *contacts.of)) or _marks_of_contacts(manifest)
-    distance = "min_distance and max_distance" if far else "tss_distance"
+    distance = "tss_distance" if contacts.max_distance is None else "min_distance and max_distance"
     warnings.warn(
         f"{some(files)}: no contact joins a gene to a pCRE; see min_score, max_length and {distance} of the "
         "manifest's contacts",

@@ -343,8 +343,12 @@ _KINDS_WITH: dict[str, tuple[str, ...]] = {  # option -> the kinds of contacts t
     **dict.fromkeys(("insulation", "gain"), ("ctcf",)),
     **dict.fromkeys(_SELECTING, (*MEASURED, "average", *PREDICTED)),
 }
-_ANY_DISTANCE = {"min_distance": 0, "max_distance": None}
-_OF_A_MAP = {"transform": "observed_over_expected", "min_distance": 20_000, "max_distance": 2_000_000}
+# Within 20 kb of a TSS is the window of its promoter; beyond 2 Mb, single reads stand out in a map.
+_OF_A_MAP = {"min_distance": 20_000, "max_distance": 2_000_000}
+_DEFAULTS: dict[str, dict[str, Any]] = {  # kind of contacts -> defaults that differ from those of other kinds
+    "cool": _OF_A_MAP | {"transform": "observed_over_expected"},
+    **dict.fromkeys(PREDICTED, {"min_score": 0.0, "min_distance": 20_000, "max_distance": 1_000_000}),
+}
 
 # %% ../../nbs/data/manifest.ipynb #623dd775
 class Contacts(_Facts):
@@ -439,19 +443,18 @@ class Contacts(_Facts):
     @model_validator(mode="before")
     @classmethod
     def _defaults_of_its_kind(cls, values: Any) -> Any:
-        "Fill in defaults of maps and predictions: what is within 20 kb is in the window of the promoter."
+        "Fill in the defaults of the kind; an average of maps selects at the distances of maps."
         if not isinstance(values, dict):
             return values
-        if values.get("kind") in PREDICTED:
-            return {"min_score": 0.0, "min_distance": 20_000, "max_distance": 1_000_000} | values
-        if values.get("kind") == "cool":
-            return _OF_A_MAP | values
         of = values.get("of")
-        if isinstance(of, list) and any(isinstance(one, dict) and one.get("kind") == "cool" for one in of):
-            # The average selects by distance, not the maps that are averaged.
-            every = [{**_ANY_DISTANCE, **one} if isinstance(one, dict) else one for one in of]
-            return {name: _OF_A_MAP[name] for name in _ANY_DISTANCE} | values | {"of": every}
-        return values
+        of = of if isinstance(of, list) else []
+        kinds = [one.get("kind") if isinstance(one, dict) else getattr(one, "kind", None) for one in of]
+        return (_OF_A_MAP if "cool" in kinds else _DEFAULTS.get(str(values.get("kind")), {})) | values
+
+    def _differs_from_default(self, name: str) -> bool:
+        "Return whether an option has another value than the default of this kind of contacts."
+        default = _DEFAULTS.get(self.kind, {}).get(name, type(self).model_fields[name].default)
+        return getattr(self, name) != default
 
     @model_validator(mode="after")
     def _fits_its_kind(self):

@@ -244,7 +244,13 @@ class Estimate:
 
     @property
     def p(self) -> float:
-        "The two-sided p-value of the value 0."
+        """Return the two-sided p-value of the value 0.
+
+        Returns
+        -------
+        float
+            The p-value; NaN if the value cannot be tested.
+        """
         if np.isnan(self.error):
             return np.nan
         if self.error == 0:

@@ -19,7 +19,7 @@ import pandas as pd
 
 from ..errors import InputError, some
 from ..genome import bare_name
-from ..metrics import blocks_of, calibration, calibration_error, share_interval
+from ..metrics import blocks_of, calibration, calibration_error, check_task, share_interval
 from ..provenance import write_json
 
 # %% ../../nbs/training/calibration.ipynb #65e6516d
@@ -344,7 +344,13 @@ class Calibration:
         -------
         DataFrame
             The table with `probability` (classification), or with `low` and `high` (regression).
+
+        Raises
+        ------
+        InputError
+            If the task is unknown.
         """
+        check_task(task)
         score = table["score"].to_numpy(np.float64)
         if task == "classification" and self.probabilities is not None:
             return table.assign(probability=self.probabilities(score))

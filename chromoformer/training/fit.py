@@ -26,7 +26,7 @@ from ..data.expression import labels_of
 from ..data.store import Store, open_stores, store_names
 from ..errors import InputError, naming_file, some
 from ..genome import bare_name
-from ..metrics import MAIN_METRIC, evaluate_scores
+from ..metrics import MAIN_METRIC, check_task, evaluate_scores
 from ..model import checkpoint
 from ..model.config import ChromoformerConfig
 from ..model.network import Chromoformer, predicted_values
@@ -120,8 +120,9 @@ def check_targets(data: GeneDataset, rows: np.ndarray, task: str, batch_size: in
     Raises
     ------
     InputError
-        If there are too few genes, a target is missing, or all targets are equal.
+        If there are too few genes, a target is missing, all targets are equal, or the task is unknown.
     """
+    check_task(task)
     file = data.stores[0].path
     if len(rows) < batch_size:
         raise InputError(
