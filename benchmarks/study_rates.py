@@ -23,6 +23,7 @@ from _gm12878 import RESULTS
 
 from chromoformer.provenance import read_record, write_json
 from chromoformer.studies.planning import _network_size, amounts_of, models_of
+from chromoformer.training.recipe import network_and_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 RATES = RESULTS / "study_rates.json"
@@ -56,7 +57,7 @@ def rate(kept: dict, notebook: Path, earlier: dict, genes: int, epochs: int) -> 
         "models": models_of(parameters),
         "amounts": amounts_of(job),
         "epochs": parameters.get("recipe", {}).get("epochs", epochs),
-        "network_size": _network_size(parameters.get("network", {})),
+        "network_size": _network_size(network_and_recipe(None, parameters.get("network"))[0]),
         "trains": any(entry.get("trains", earlier.get("trains", False)) for entry in entries),
         "source": f"{genes:,} genes, {kept['machine']['processor']}",
     }

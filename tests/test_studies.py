@@ -10,6 +10,7 @@ from command_line import refused, succeed
 from chromoformer.errors import InputError
 from chromoformer.studies.definition import check_settings, parameters_of, read_study
 from chromoformer.studies.jobs import jobs_of
+from chromoformer.training.recipe import RECIPES, network_and_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 STUDIES = ROOT / "workflow" / "studies"
@@ -384,4 +385,19 @@ def test_a_recipe_may_name_another_as_its_base(folder):
     check_settings(read_study(folder / "study.yaml"), "study.yaml")
     jobs(folder, analyses={"train": {"recipe": {"base": "none"}}})
     with pytest.raises(InputError, match="analyses.train.*there is no recipe 'none'"):
+        check_settings(read_study(folder / "study.yaml"), "study.yaml")
+
+
+def test_a_network_may_name_another_as_its_base_and_brings_its_recipe(folder):
+    notebook(folder, "train", PARAMETERS["train"] + "\nnetwork: dict = {}\nrecipe: dict = {}")
+    own = {"base": "whole-gene-joint", "max_pcres": 4}
+    made = jobs(folder, analyses={"train": {"network": own}}, network={"base": "whole-gene", "dropout": 0.1})
+    given = next(job.parameters for job in made.values() if "network" in job.parameters)
+    assert given["network"] == own | {"dropout": 0.1}
+    check_settings(read_study(folder / "study.yaml"), "study.yaml")
+    config, recipe = network_and_recipe(None, given["network"], given["recipe"])
+    assert (config.joint, config.max_pcres, config.dropout) == (True, 4, 0.1)
+    assert recipe == RECIPES["whole-gene-joint"]
+    jobs(folder, network={"base": "none"})
+    with pytest.raises(InputError, match="there is no network 'none'"):
         check_settings(read_study(folder / "study.yaml"), "study.yaml")

@@ -122,8 +122,8 @@ class Study(_Entry):
     tasks : list of {"classification", "regression"}
         What to predict.
     network, recipe : dict
-        Settings that differ from the published network and recipe; or from the recipe that is named by the
-        key `base` of the recipe.
+        Settings that differ from the published network and recipe, or from those named by their key `base`.
+        Without settings, the recipe is that of the named network.
     seed : int
         Random seed.
     threads : int
@@ -254,15 +254,12 @@ def check_settings(study: Study, file: str | Path) -> None:
     InputError
         If a setting of the network or the recipe is unknown or does not fit.
     """
-    from chromoformer.model.config import ChromoformerConfig
-    from chromoformer.training.recipe import merged, recipe_from
+    from chromoformer.training.recipe import merged, network_and_recipe
 
-    published = ChromoformerConfig().to_dict()
     places = {"": study} | {f"analyses.{name}, ": entry for name, entry in study.analyses.items()}
     for place, entry in places.items():
         try:
-            recipe_from(merged(study.recipe, entry.recipe))
-            ChromoformerConfig(**merged(merged(published, study.network), entry.network))
+            network_and_recipe(None, merged(study.network, entry.network), merged(study.recipe, entry.recipe))
         except InputError as error:
             raise InputError(
                 error.problem, file=file, place=f"{place}{error.place}", fix=error.fix

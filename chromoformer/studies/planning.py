@@ -19,6 +19,7 @@ from statistics import fmean
 from typing import Any
 
 from ..errors import InputError, counted, some
+from ..model.config import ChromoformerConfig
 from .definition import Study, parameters_of
 from .execution import record_of
 from .jobs import Job
@@ -205,7 +206,7 @@ def _reference_rates() -> dict[str, Any]:
 
 def _estimate(study: Study, job: Job, reference: Mapping[str, Any]) -> tuple[float | None, float, float, str]:
     "Return seconds (None if unknown), bytes, memory (0 if unknown), and where they come from."
-    from chromoformer.training.recipe import recipe_from
+    from chromoformer.training.recipe import network_and_recipe
 
     rate = reference.get(job.kind) or (reference.get(Path(job.notebook).stem) if job.notebook else None)
     if rate is None:
@@ -217,12 +218,16 @@ def _estimate(study: Study, job: Job, reference: Mapping[str, Any]) -> tuple[flo
     room = work
     if job.notebook:
         models = models_of(job.parameters) / rate["models"] * _more_of_each(job, rate.get("amounts", {}))
-        network = job.parameters.get("network", study.network)
+        network, recipe = network_and_recipe(
+            None,
+            job.parameters.get("network", study.network),
+            job.parameters.get("recipe", study.recipe),
+        )
         size = _network_size(network)
         work *= models * size / rate.get("network_size", 1)
         room = models * (size if rate["trains"] else room)
         if rate["trains"]:
-            work *= recipe_from(job.parameters.get("recipe", study.recipe)).epochs / rate["epochs"]
+            work *= recipe.epochs / rate["epochs"]
     seconds = rate["overhead"] + (rate["seconds"] - rate["overhead"]) * work
     return seconds, rate["bytes"] * room, _memory_for(genes, rate, reference), rate["source"]
 
@@ -284,23 +289,17 @@ def _more_of_each(job: Job, reference: Mapping[str, int]) -> float:
     return math.prod(amounts[name] / reference[name] for name in amounts.keys() & reference.keys())
 
 
-def _network_size(settings: Mapping[str, Any]) -> float:
+def _network_size(config: ChromoformerConfig) -> float:
     "Return about how many parameters a network has, relative to the published one; torch is not needed."
-    from chromoformer.model.config import ChromoformerConfig
-    from chromoformer.training.recipe import merged
 
-    def weights(config: Mapping[str, Any]) -> int:
-        blocks = [config[name] for name in ("embedding", "pairwise", "regulation")]
+    def weights(config: ChromoformerConfig) -> int:
         layers = [
-            block["layers"]
-            * block["width"]
-            * (4 * block["attention_width"] + 2 * block["feed_forward_width"])
-            for block in blocks
+            block.layers * block.width * (4 * block.attention_width + 2 * block.feed_forward_width)
+            for block in (config.embedding, config.pairwise, config.regulation)
         ]
-        return len(config["bin_sizes"]) * sum(layers)
+        return len(config.bin_sizes) * sum(layers)
 
-    published = ChromoformerConfig().to_dict()
-    return weights(merged(published, settings)) / weights(published)
+    return weights(config) / weights(ChromoformerConfig())
 
 
 def _download(job: Job) -> tuple[str, float]:
