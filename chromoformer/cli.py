@@ -297,7 +297,7 @@ def import_regions(
         meta,
         region_dir,
         out,
-        channels=tuple(channels.split(",")) if channels else PUBLISHED_MARKS,
+        channels=_split(channels) or PUBLISHED_MARKS,
         window=window,
         bin_sizes=_integers(bin_sizes, "--bin-sizes"),
         genome=genome,
@@ -346,7 +346,7 @@ def import_weights(
     from chromoformer.model.checkpoint import import_published, save
     from chromoformer.provenance import atomic_path, refuse_existing
 
-    refuse_existing(out, force)
+    refuse_existing(out, force, own=("config.json", "model.safetensors"))
     held_out = _fold_numbers(fold)
     model = import_published(published, window, _split(channels) or None)
     with atomic_path(out) as folder:
@@ -1121,7 +1121,7 @@ def notebooks(
     from chromoformer.provenance import refuse_existing
     from chromoformer.studies.workflow import beside_the_library
 
-    refuse_existing(folder, force)
+    refuse_existing(folder, force, own=("*",))  # files of other names are kept
     for part in ("nbs/tutorials", "nbs/analyses", "workflow/studies", "data_manifests"):
         hidden = shutil.ignore_patterns(".*")
         shutil.copytree(beside_the_library(part), folder / part, ignore=hidden, dirs_exist_ok=True)
