@@ -302,9 +302,9 @@ def refuse_existing(path: str | Path, force: bool = False, own: Collection[str] 
     others = [name for name in entries if not any(fnmatch.fnmatchcase(name, pattern) for pattern in own)]
     if others:
         raise InputError(
-            f"this folder holds other things than this command writes, and they would be lost ({some(others)})",
+            f"this folder holds other files than this command writes ({some(others)}), which would be lost",
             file=path,
-            fix="choose another folder, or move them away",
+            fix="choose another folder, or move these files away",
         )
 
 # %% ../nbs/provenance.ipynb #5e8ca5db

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from .expression import check_tss, refuse_other_kind
+from .manifest import problem_of_name
 from .store import PUBLISHED_MARKS, record_store, refuse_finished, write_store
 from .tables import place_of
 from ..errors import InputError, naming_file, some
@@ -355,7 +356,8 @@ def import_regions(
     Raises
     ------
     InputError
-        If the store exists, or the metadata or an array is missing or wrong.
+        If the store exists, if a name of a mark has a comma or a blank at its ends, or if the metadata or an
+        array is missing or wrong.
 
     Warns
     -----
@@ -364,6 +366,9 @@ def import_regions(
     """
     watch = Stopwatch()
     refuse_finished(out, force)
+    for name in channels:
+        if problem := problem_of_name(name):
+            raise InputError(problem, place="channels", fix="correct the name of this mark")
     genes, pcres = read_metadata(meta)
     _check_windows(genes, window, meta)
     digests: dict[str, str] = {}

@@ -40,7 +40,11 @@ from chromoformer.simulate.rules import (
 CELL_TYPES = ("cellA", "cellB", "other")
 _WRITTEN = (  # what a folder of this command holds
     *("README.txt", "truth", "genomes", "orthologs.tsv", *CELL_TYPES),
-    *(f"{cell}{end}.yaml" for cell in CELL_TYPES for end in ("", ".ctcf", ".cool", ".sequence", ".predicted")),
+    *(
+        f"{cell}{end}.yaml"
+        for cell in CELL_TYPES
+        for end in ("", ".ctcf", ".cool", ".sequence", ".predicted")
+    ),
 )
 
 
@@ -102,8 +106,8 @@ def simulate(
     Raises
     ------
     InputError
-        If the folder exists (with `force`: holds anything else than a toy epigenome), or for an unknown scale, cell type or mark, long genes or a sequence at human
-        scale, both together, or too few genes.
+        If the folder exists (with `force`: holds other files than a toy epigenome), or for an unknown scale,
+        cell type or mark, long genes or a sequence at human scale, both together, or too few genes.
     """
     cell_types = _checked(scale, cell_types, marks, long_genes=long_genes, sequence=sequence)
     refuse_existing(folder, force, own=_WRITTEN)
