@@ -30,6 +30,7 @@ from chromoformer.data.manifest import (
     git_blob_sha1,
     read_manifest,
     source_files,
+    track_files,
 )
 from chromoformer.data.store import PUBLISHED_MARKS, Store
 from chromoformer.errors import InputError
@@ -634,3 +635,18 @@ def test_a_number_that_is_written_in_another_way_is_read_as_the_same_number(writ
 
     assert manifest(write) == manifest(int)
     assert manifest(write).contacts.max_length == 4000
+
+
+def test_blank_lines_of_a_table_of_files_are_skipped(tmp_path):
+    (tmp_path / "files.tsv").write_text("\n# a comment\npath\tsize\na.bed\t12\n  \t\nb.bed\t34\n \n")
+    text = yaml.safe_dump(
+        {
+            "name": "x",
+            "genome": "g",
+            "chrom_sizes": {"path": "s"},
+            "channels": [{"name": "a", "kind": "bed", "path": "reads", "files": "files.tsv"}],
+            "annotation": {"kind": "table", "path": "g.tsv"},
+        }
+    )
+    (tmp_path / "m.yaml").write_text(text)
+    assert [file.size for file in track_files(read_manifest(tmp_path / "m.yaml").channels[0])] == [12, 34]

@@ -30,7 +30,7 @@ from chromoformer.data.coolers import (
     weights_divide,
 )
 from .loops import check_width, describe_loop_score, read_loops
-from .tables import numbers, place_of, read_table
+from .tables import is_gzip, numbers, place_of, read_table
 from ..errors import InputError, some
 from ..genome import Region, check_inside, match_chroms
 
@@ -480,10 +480,9 @@ def load_plain_pickle(path: str | Path) -> Any:
         raise InputError(
             "no such file", file=path, fix="check the path; paths in a manifest are relative to it"
         )
-    with open(path, "rb") as file:
-        zipped = file.read(2) == b"\x1f\x8b"
+    opener = gzip.open if is_gzip(path) else open
     try:
-        with gzip.open(path) if zipped else open(path, "rb") as file:
+        with opener(path, "rb") as file:
             return _PlainUnpickler(file, path).load()
     except InputError:
         raise

@@ -16,7 +16,7 @@ import pandas as pd
 from .expression import check_tss, refuse_other_kind
 from .manifest import problem_of_name
 from .store import PUBLISHED_MARKS, record_store, refuse_finished, write_store
-from .tables import place_of
+from .tables import open_text, place_of
 from ..errors import InputError, naming_file, some
 from ..genome import Region, parse_region
 from ..provenance import Stopwatch, file_record, sha256
@@ -79,8 +79,9 @@ def _read_table_of_genes(path: Path) -> pd.DataFrame:
         raise InputError("no such file", file=path, fix="give the metadata CSV of the published layout")
     text_columns = ("gene_id", "gene_name", "chrom", "neighbors", "scores")
     try:
-        meta = pd.read_csv(path, dtype=dict.fromkeys(text_columns, str), skip_blank_lines=False)
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        with open_text(path) as text:
+            meta = pd.read_csv(text, dtype=dict.fromkeys(text_columns, str), skip_blank_lines=False)
+    except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
         raise InputError(
             f"not a CSV table ({str(error).strip()})", file=path, fix="give a CSV with a header"
         ) from error
@@ -92,7 +93,7 @@ def _read_table_of_genes(path: Path) -> pd.DataFrame:
             fix="add these columns",
         )
     meta.index = pd.RangeIndex(2, len(meta) + 2, name="line")
-    meta = meta.dropna(how="all")  # blank lines
+    meta = meta.replace(r"^\s+$", np.nan, regex=True).dropna(how="all")  # blank lines
     if meta.empty:
         raise InputError("this table has no rows", file=path, fix="give at least one gene")
     repeated = meta.loc[meta["gene_id"].duplicated(), "gene_id"].tolist()
