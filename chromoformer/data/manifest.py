@@ -974,7 +974,9 @@ def _read_file_list(table: Path) -> list[dict[str, str]]:
             "no such table of files", file=table, fix="keep it next to the manifest that names it"
         )
     with open(table, newline="", encoding="utf-8-sig") as lines:
-        rows = list(csv.DictReader((line for line in lines if line.strip() and line[0] != "#"), delimiter="\t"))
+        rows = list(
+            csv.DictReader((line for line in lines if line.strip() and line[0] != "#"), delimiter="\t")
+        )
     columns = set(rows[0]) if rows else set()
     unknown = sorted(map(str, columns - {"path", "source", "url", "size", "sha256", "git_sha1"}))
     if "path" not in columns or unknown:
