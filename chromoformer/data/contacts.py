@@ -406,7 +406,7 @@ def _cis_contacts(
     file: str | Path,
 ) -> pd.DataFrame:  # CONTACT, and one_way if the source has it
     "Return the contacts within chromosomes, and check their intervals."
-    names = match_chroms(pd.concat([table.chrom_a, table.chrom_b]).unique(), chrom_sizes, file=file)
+    names = match_chroms(pd.concat([table.chrom_a, table.chrom_b]), chrom_sizes, file=file)
     chrom, other = table.chrom_a.map(names), table.chrom_b.map(names)
     trans = int((chrom.notna() & other.notna() & (chrom != other)).sum())
     if trans:
