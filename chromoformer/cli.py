@@ -306,6 +306,11 @@ def import_regions(
     _print(str(Store(out)), f"Next: chromoformer predict MODEL_DIR {out} --out predictions.csv")
 
 
+def _split(names: str | None) -> list[str]:
+    "Return names that are separated by commas."
+    return [name.strip() for name in (names or "").split(",") if name.strip()]
+
+
 def _integers(text: str, option: str) -> tuple[int, ...]:
     "Return integers that are separated by commas."
     from chromoformer.errors import InputError
@@ -373,11 +378,6 @@ def _fold_numbers(text: str | None) -> list[int]:
                 "lists them",
             )
     return sorted({int(number) for number in numbers})
-
-
-def _split(names: str | None) -> list[str]:
-    "Return names that are separated by commas."
-    return [name.strip() for name in (names or "").split(",") if name.strip()]
 
 # %% ../nbs/cli.ipynb #c11a0007
 @app.command(epilog="Example: `chromoformer export-weights runs/fold1 --out fold1.pt`")

@@ -218,7 +218,7 @@ def match_chroms(
     InputError
         If the file has names and none of them is in the genome.
     """
-    entries = Counter(names)
+    entries = Counter(iter(names))  # not the lengths, of a mapping of names to lengths
     names = list(entries)
     genome = list(genome)
     matched = _matched(names, genome)
