@@ -297,13 +297,18 @@ def import_regions(
         meta,
         region_dir,
         out,
-        channels=tuple(channels.split(",")) if channels else PUBLISHED_MARKS,
+        channels=_split(channels) or PUBLISHED_MARKS,
         window=window,
         bin_sizes=_integers(bin_sizes, "--bin-sizes"),
         genome=genome,
         force=force,
     )
     _print(str(Store(out)), f"Next: chromoformer predict MODEL_DIR {out} --out predictions.csv")
+
+
+def _split(names: str | None) -> list[str]:
+    "Return names that are separated by commas."
+    return [name.strip() for name in (names or "").split(",") if name.strip()]
 
 
 def _integers(text: str, option: str) -> tuple[int, ...]:
@@ -346,7 +351,7 @@ def import_weights(
     from chromoformer.model.checkpoint import import_published, save
     from chromoformer.provenance import atomic_path, refuse_existing
 
-    refuse_existing(out, force)
+    refuse_existing(out, force, own=("config.json", "model.safetensors"))
     held_out = _fold_numbers(fold)
     model = import_published(published, window, _split(channels) or None)
     with atomic_path(out) as folder:
@@ -373,11 +378,6 @@ def _fold_numbers(text: str | None) -> list[int]:
                 "lists them",
             )
     return sorted({int(number) for number in numbers})
-
-
-def _split(names: str | None) -> list[str]:
-    "Return names that are separated by commas."
-    return [name.strip() for name in (names or "").split(",") if name.strip()]
 
 # %% ../nbs/cli.ipynb #c11a0007
 @app.command(epilog="Example: `chromoformer export-weights runs/fold1 --out fold1.pt`")
@@ -1121,7 +1121,7 @@ def notebooks(
     from chromoformer.provenance import refuse_existing
     from chromoformer.studies.workflow import beside_the_library
 
-    refuse_existing(folder, force)
+    refuse_existing(folder, force, own=("*",))  # files of other names are kept
     for part in ("nbs/tutorials", "nbs/analyses", "workflow/studies", "data_manifests"):
         hidden = shutil.ignore_patterns(".*")
         shutil.copytree(beside_the_library(part), folder / part, ignore=hidden, dirs_exist_ok=True)

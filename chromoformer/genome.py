@@ -205,7 +205,8 @@ def match_chroms(
     file : str or Path, optional
         The file, for messages.
     warn : bool, default True
-        Warn once, with the number of names that are not in the genome.
+        Warn once, with the number of names that are not in the genome and, if names are repeated, of the
+        entries that have them.
 
     Returns
     -------
@@ -217,7 +218,8 @@ def match_chroms(
     InputError
         If the file has names and none of them is in the genome.
     """
-    names = list(dict.fromkeys(names))
+    entries = Counter(iter(names))  # not the lengths, of a mapping of names to lengths
+    names = list(entries)
     genome = list(genome)
     matched = _matched(names, genome)
     if names and not matched:
@@ -228,9 +230,11 @@ def match_chroms(
         )
     left_out = [name for name in names if name not in matched]
     if left_out and warn:
+        skipped = sum(entries[name] for name in left_out)
+        counts = f", with {skipped:,} of {entries.total():,} entries" if entries.total() > len(names) else ""
         warnings.warn(
             f"{file or 'input'}: {len(left_out)} chromosome names match nothing in the genome and are "
-            f"skipped ({some(left_out)})",
+            f"skipped{counts} ({some(left_out)})",
             stacklevel=2,
         )
     uses = Counter(matched.values())

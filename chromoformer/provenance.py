@@ -9,6 +9,7 @@ __all__ = ['PACKAGES', 'File', 'sha256', 'file_record', 'atomic_path', 'folder_o
 # %% ../nbs/provenance.ipynb #7e616775
 import contextlib
 import errno
+import fnmatch
 import glob
 import hashlib
 import json
@@ -19,12 +20,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
-from .errors import InputError
+from .errors import InputError, some
 
 try:
     import resource
@@ -83,10 +84,16 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     Raises
     ------
     InputError
-        If the folder cannot be created or written to, if the disk is full, or if a folder has the name of the
-        file.
+        If the folder cannot be created or written to, if the disk is full, if a folder has the name of the
+        file, or if the path is the current folder or one above it.
     """
     path = Path(path)
+    if path.is_dir() and Path.cwd().is_relative_to(path.resolve()):
+        raise InputError(
+            "this is the current folder, or one above it, which cannot be replaced",
+            file=path,
+            fix="name a new file or folder",
+        )
     with folder_of(path):
         temporary = _temporary_path(path)
         try:
@@ -168,7 +175,7 @@ def _move_into_place(temporary: Path, path: Path) -> None:
 
 def _delete(path: Path) -> None:
     "Delete a file or a folder if it exists."
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
@@ -257,7 +264,7 @@ def _json_text(content: Any) -> str:
     return json.dumps(content, indent=1, default=str) + "\n"
 
 # %% ../nbs/provenance.ipynb #88e52af9
-def refuse_existing(path: str | Path, force: bool = False) -> None:
+def refuse_existing(path: str | Path, force: bool = False, own: Collection[str] = ()) -> None:
     """Raise `InputError` if an output exists already and must not be replaced.
 
     Parameters
@@ -266,19 +273,38 @@ def refuse_existing(path: str | Path, force: bool = False) -> None:
         The output.
     force : bool, default False
         Allow an existing output to be replaced.
+    own : collection of str, default ()
+        If the output is a folder: the names, or patterns of names, of the files and folders that the command
+        writes into it.
 
     Raises
     ------
     InputError
-        If the output exists and `force` is False.
+        If the output exists and `force` is False, if a folder is replaced by a file or a file by a folder, or
+        if the folder holds anything that is not in `own`.
     """
     path = Path(path)
     _restore(path)
-    if path.exists() and not force:
+    if not path.exists():
+        return
+    if not force:
         raise InputError(
             "this output exists already",
             file=path,
             fix="choose another name, or add --force to replace it",
+        )
+    if path.is_dir() != bool(own):
+        found, expected = ("file", "folder") if own else ("folder", "file")
+        raise InputError(
+            f"found a {found}, expected a {expected} to write", file=path, fix="choose another name"
+        )
+    entries = sorted(entry.name for entry in path.iterdir()) if own else []
+    others = [name for name in entries if not any(fnmatch.fnmatchcase(name, pattern) for pattern in own)]
+    if others:
+        raise InputError(
+            f"this folder holds other files than this command writes ({some(others)}), which would be lost",
+            file=path,
+            fix="choose another folder, or move these files away",
         )
 
 # %% ../nbs/provenance.ipynb #5e8ca5db

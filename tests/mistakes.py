@@ -1145,6 +1145,19 @@ def loops_with_anchors_of_two_bases(data, random):
     data.edit("contacts", change)
 
 
+@mistake(r"of \d\d contacts have an anchor longer than max_length, 4,000 bp", contacts="bedpe")
+def some_wide_anchors(data, random):
+    "A tenth of the loops were merged into wide ones."
+    data.edit("contacts", lambda f: [*f[:5], int(f[5]) + 4000 * (int(f[6][4:]) % 10 == 0), *f[6:]])
+
+
+@mistake("loops have no score above 1.5, the default of min_score", contacts="bedpe")
+def scores_on_another_scale(data, random):
+    "Most scores are below the default of min_score, which is not in the manifest."
+    data.manifest["contacts"].pop("min_score", None)
+    data.edit("contacts", lambda f: [*f[:7], float(f[7]) / (1 if f[6].endswith("7") else 20)])
+
+
 @mistake("no contact|min_score", contacts="pairs")
 def scores_as_probabilities(data, random):
     "Scores are p-values, all below min_score."
@@ -1451,6 +1464,18 @@ def windows_line_ends_of_reads(data, random):
 def blank_lines(data, random):
     "There are blank lines between the lines and at the end."
     _each_text_file(data, lambda name, text: text.replace(b"\n", b"\n\n") + b"\n\n")
+
+
+@same(**TEXTS)
+def lines_of_blanks(data, random):
+    "There are lines of spaces and tabs between the lines and at the end."
+    _each_text_file(data, lambda name, text: text.replace(b"\n", b"\n  \n\t\t\n") + b" \t")
+
+
+@same(tracks="bed", contacts="bedpe", annotation="table")
+def lines_of_blanks_of_reads(data, random):
+    "There are lines of spaces and tabs between the lines and at the end."
+    _each_text_file(data, lambda name, text: text.replace(b"\n", b"\n  \n\t\t\n") + b" \t")
 
 
 @same(**TEXTS)

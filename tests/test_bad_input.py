@@ -17,7 +17,9 @@ import torch
 import yaml
 from command_line import TINY, chromoformer, listing, refused, succeed
 
+from chromoformer.data import published
 from chromoformer.data.store import Store
+from chromoformer.errors import InputError
 
 
 @pytest.fixture
@@ -305,7 +307,7 @@ def test_genes_on_unknown_chromosomes_are_counted(folder):
     )
     store, said = builds(folder)
     assert "chr7" not in set(store.genes["chrom"]) and re.search(
-        r"Note: .*toy.gtf.gz: 1 chromosome names match nothing.*chrM", said
+        r"Note: .*toy.gtf.gz: 1 chromosome names match nothing.*of [0-9,]+ entries.*chrM", said
     )
 
 
@@ -580,7 +582,7 @@ def regions(tmp_path):
     return tmp_path, table
 
 
-def import_regions(folder, table, says=None):
+def import_regions(folder, table, says=None, channels="A,B"):
     meta = folder / "meta.csv"
     if isinstance(table, pd.DataFrame):
         table.to_csv(meta, index=False)
@@ -593,7 +595,7 @@ def import_regions(folder, table, says=None):
         "--out",
         folder / "new" / "x.h5",
         "--channels",
-        "A,B",
+        channels,
         "--window",
         4000,
     )
@@ -603,6 +605,15 @@ def import_regions(folder, table, says=None):
 def test_a_correct_published_layout_is_imported(regions):
     import_regions(*regions)
     assert Store(regions[0] / "new" / "x.h5").genes["gene_id"].tolist() == ["A", "B"]
+
+
+def test_blanks_around_the_names_of_channels_are_not_part_of_them(regions):
+    import_regions(*regions, channels=" A, B ")
+    assert Store(regions[0] / "new" / "x.h5").channels == ("A", "B")
+    with pytest.raises(InputError, match="'B ' cannot be a name"):
+        published.import_regions(
+            regions[0] / "meta.csv", regions[0] / "regions", regions[0] / "y.h5", channels=["A", "B "]
+        )
 
 
 def test_a_published_layout_without_neighbours_has_no_pcres(regions):

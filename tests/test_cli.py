@@ -521,6 +521,14 @@ def test_folder_with_other_files_is_refused(outputs, tmp_path, name):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
     refused(tmp_path, *outputs[name], tmp_path / "mine", says=[tmp_path / "mine", "--force"])
+    refused(tmp_path, *outputs[name], tmp_path / "mine", "--force", says=["thesis.txt", "would be lost"])
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in (*WITHOUT, "notebooks", "train")])
+def test_the_current_folder_is_never_replaced(outputs, tmp_path, monkeypatch, name):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    refused(tmp_path, *outputs[name], ".", "--force", says=[".: ", "Fix"])
 
 
 def test_train_adds_to_a_folder_but_never_replaces_a_model(outputs, tmp_path):

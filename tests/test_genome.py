@@ -89,6 +89,13 @@ def test_each_chromosome_keeps_its_own_name_where_m_and_mt_are_both_there(names,
     assert match_chroms(names, genome, warn=False) == expected
 
 
+def test_entries_on_chromosomes_that_the_genome_lacks_are_counted():
+    with pytest.warns(UserWarning, match=r"^a.bed: 2 chromosome .* skipped, with 3 of 5 entries \(Un, M\)$"):
+        match_chroms(["1", "Un", "1", "M", "Un"], ["chr1"], file="a.bed")
+    with pytest.warns(UserWarning, match=r"1 chromosome .* skipped \(Un\)$"):
+        match_chroms(["1", "Un"], ["chr1"])
+
+
 def test_two_names_of_one_chromosome_are_noted():
     with pytest.warns(UserWarning, match="chr1, 1"):
         assert match_chroms(["chr1", "1"], ["chr1"]) == {"chr1": "chr1", "1": "chr1"}

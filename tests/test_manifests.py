@@ -24,11 +24,13 @@ from chromoformer.data.channels import channel_beside
 from chromoformer.data.fetch import disk_needed, fetch, fetch_plan
 from chromoformer.data.manifest import (
     Contacts,
+    Manifest,
     _Facts,
     files_of,
     git_blob_sha1,
     read_manifest,
     source_files,
+    track_files,
 )
 from chromoformer.data.store import PUBLISHED_MARKS, Store
 from chromoformer.errors import InputError
@@ -191,6 +193,10 @@ def test_lists_of_files_agree_with_the_public_sources(real_data):
         ("channels: [{name: a, kind: bigwig, path: a, url: 'file:///a'}]", ["channels.0", "http"]),
         ("channels: [{name: a, kind: bam, path: a, raw: {kind: bam, path: b}}]", ["raw"]),
         ("channels: [{name: a, kind: regions, path: a}]", ["metadata"]),
+        ("channels: [{name: 'a,b', kind: bigwig, path: a}]", ["channels.0.name", "'a,b'", "without commas"]),
+        ("channels: [{name: 'a ', kind: bigwig, path: a}]", ["channels.0.name", "'a '", "blanks"]),
+        ("channels: [{name: '', kind: bigwig, path: a}]", ["channels.0.name", "''"]),
+        ("name: ''", ["name", "at least 1 character"]),
         (
             "channels: [{name: a, kind: regions, path: a}, {name: b, kind: bigwig, path: b}]",
             ["share one path"],
@@ -608,3 +614,39 @@ def test_the_default_of_max_length_is_limited_by_a_narrow_window(tmp_path):
     )
     with pytest.raises(InputError, match="longer than the window"):
         read_manifest(tmp_path / "m.yaml")
+
+
+@pytest.mark.parametrize("write", [str, float])
+def test_a_number_that_is_written_in_another_way_is_read_as_the_same_number(write):
+    def manifest(number):
+        return Manifest(
+            name="x",
+            genome="g",
+            chrom_sizes={"path": "s", "size": number(12)},
+            channels=[{"name": "a", "kind": "peaks", "path": "a", "value": number(1)}],
+            annotation={"kind": "table", "path": "g"},
+            expression={"kind": "table", "path": "e"},
+            label={"above": number(3)},
+            contacts={"kind": "bedpe", "path": "l", "top": number(4), "min_score": number(2)},
+            window=number(4000),
+            bin_sizes=[number(100)],
+            whole_genes={"downstream": number(500)},
+        )
+
+    assert manifest(write) == manifest(int)
+    assert manifest(write).contacts.max_length == 4000
+
+
+def test_blank_lines_of_a_table_of_files_are_skipped(tmp_path):
+    (tmp_path / "files.tsv").write_text("\n# a comment\npath\tsize\na.bed\t12\n  \t\nb.bed\t34\n \n")
+    text = yaml.safe_dump(
+        {
+            "name": "x",
+            "genome": "g",
+            "chrom_sizes": {"path": "s"},
+            "channels": [{"name": "a", "kind": "bed", "path": "reads", "files": "files.tsv"}],
+            "annotation": {"kind": "table", "path": "g.tsv"},
+        }
+    )
+    (tmp_path / "m.yaml").write_text(text)
+    assert [file.size for file in track_files(read_manifest(tmp_path / "m.yaml").channels[0])] == [12, 34]

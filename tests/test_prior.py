@@ -185,3 +185,69 @@ def test_a_network_learns_from_the_prior_where_marks_say_nothing(stores, tmp_pat
         predict([tmp_path / "run"], other_unit, progress=False)
     with pytest.raises(InputError, match="joint network" if joint else "prior expression"):
         checkpoint.export_published(checkpoint.load(tmp_path / "run"), tmp_path / "x.pt")
+
+
+@pytest.fixture
+def cells(tmp_path):
+    "Return a function that writes a prior of 300 genes with one more column, and the expression of the cell."
+    random = np.random.default_rng(0)
+    ids = pd.Index([f"G{number}" for number in range(300)], name="gene_id")
+    own = pd.Series(np.exp(random.normal(1, 2, 300)).round(3) * (random.random(300) < 0.7), ids)
+    others = {name: own * np.exp(random.normal(0, 1, 300)) for name in ("liver", "brain")}
+
+    def write(column):
+        pd.DataFrame(others | {"column": column}, ids).to_csv(tmp_path / "others.tsv", sep="\t")
+        return tmp_path / "others.tsv", own
+
+    write.own = own
+    return write
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda own: own * 2.5,
+        lambda own: own / 30,
+        lambda own: (own * 1e6 / own.sum()).round(1),
+        lambda own: np.log2(own + 1).round(2),
+        lambda own: np.arcsinh(own),
+        lambda own: own.round(0),
+        lambda own: own.rank(ascending=False),
+    ],
+    ids=["factor", "small", "TPM", "logarithm", "arcsinh", "rounded", "ranks"],
+)
+@pytest.mark.filterwarnings("ignore:.*look like logarithms")
+def test_the_expression_of_the_cell_type_in_another_unit_is_refused(cells, change):
+    path, own = cells(change(cells.own))
+    with pytest.raises(InputError, match="column column is the expression of the cell type itself"):
+        read_prior(path, ["brain"], own=own)
+
+
+def sparse(own, random):
+    "Return a column in which the 40 genes with the highest expression have a value, in any order."
+    return (own.rank() > 260) * random.uniform(30, 60, 300)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        lambda own, random: own * np.exp(random.normal(0, 0.3, 300)),
+        lambda own, random: (own * np.exp(random.normal(0, 0.3, 300))).round(0),
+        sparse,
+        lambda own, random: (own == own.max()) * 50.0,
+        lambda own, random: own * 0,
+    ],
+    ids=["related", "rounded", "sparse", "one gene", "zeros"],
+)
+def test_other_cell_types_are_not_taken_for_the_cell_type_itself(cells, column):
+    path, own = cells(column(cells.own, np.random.default_rng(1)))
+    assert np.isfinite(read_prior(path, ["brain"], own=own)).all(axis=None)
+
+
+def test_a_prior_of_logarithms_is_named(cells):
+    path, _ = cells(np.log2(cells.own * np.random.default_rng(1).uniform(0, 2, 300) + 1))
+    with pytest.warns(UserWarning, match="all values of column are below 25, so they look like logarithms"):
+        read_prior(path, ["brain"])
+    path, _ = cells(np.log2(cells.own + 0.01))
+    with pytest.raises(InputError, match="is negative\n.*not its logarithm"):
+        read_prior(path, ["brain"])

@@ -56,13 +56,45 @@ def test_a_folder_is_restored_after_a_kill_between_two_renames(tmp_path):
             with pytest.raises(RuntimeError), atomic_path(path):
                 raise RuntimeError
         assert (path / "a").read_text() == ("newer" if use == "replaced" else "old")
-        refuse_existing(path, force=True)
+        refuse_existing(path, force=True, own=["a"])
         with atomic_path(tmp_path / "other") as other:  # the names of others are left alone
             other.write_text("x")
     assert {file.name for file in tmp_path.iterdir() if not file.name.endswith(".partial")} == {
         "folder",
         "other",
     }
+
+
+def test_only_a_folder_that_holds_nothing_else_than_the_command_writes_is_replaced(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/a.yaml").write_text("old")
+    refuse_existing(tmp_path / "folder", force=True, own=["*.yaml", "b"])
+    refuse_existing(tmp_path / "folder/a.yaml", force=True)
+    (tmp_path / "folder/thesis.txt").write_text("x")
+    with pytest.raises(InputError, match=r"other files than .*thesis.txt"):
+        refuse_existing(tmp_path / "folder", force=True, own=["*.yaml", "b"])
+    with pytest.raises(InputError, match="found a file, expected a folder"):
+        refuse_existing(tmp_path / "folder/a.yaml", force=True, own=["a"])
+    with pytest.raises(InputError, match="found a folder, expected a file"):
+        refuse_existing(tmp_path / "folder", force=True)
+
+
+@pytest.mark.parametrize("path", [".", "..", "/"])
+def test_the_current_folder_and_those_above_it_are_not_replaced(path, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(InputError, match="the current folder, or one above it"), atomic_path(path) as new:
+        new.mkdir()
+    assert list(tmp_path.rglob("*")) == [tmp_path / "here"]
+
+
+def test_a_link_to_a_folder_is_replaced_without_changing_its_target(tmp_path):
+    (tmp_path / "target").mkdir()
+    (tmp_path / "target/a").write_text("old")
+    (tmp_path / "link").symlink_to("target")
+    with atomic_path(tmp_path / "link") as new:
+        new.mkdir()
+    assert (tmp_path / "target/a").read_text() == "old" and not list((tmp_path / "link").iterdir())
 
 
 def test_the_old_folder_of_a_running_process_is_left_alone(tmp_path):

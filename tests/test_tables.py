@@ -3,13 +3,22 @@
 import bz2
 import gzip
 import lzma
+import pickle
 import re
 
 import numpy as np
 import pandas as pd
+import pysam
 import pytest
 
+from chromoformer.data.contacts import load_plain_pickle
+from chromoformer.data.expression import read_exons, read_gtf_genes
+from chromoformer.data.loops import read_loops
+from chromoformer.data.motifs import read_sites
+from chromoformer.data.published import read_metadata
+from chromoformer.data.sequence import read_fasta
 from chromoformer.data.tables import numbers, open_text, place_of, read_table
+from chromoformer.data.tracks import bedgraph_intervals, peak_intervals, read_coverage
 from chromoformer.errors import InputError
 
 
@@ -36,7 +45,7 @@ def test_trailing_tabs_line_ends_byte_order_marks_blank_lines_and_comments_are_i
     path = tmp_path / "t.tsv"
     path.write_bytes(
         b"\xef\xbb\xbf## made by hand\r\n# gene is a symbol\r\n\r\n"
-        b"gene\tx\r\n A \t1\t\r\n\r\n#B\t5\r\nC\t2\r\n"
+        b"gene\tx\r\n A \t1\t\r\n \t  \r\n#B\t5\r\nC\t2\r\n   \r\n"
     )
     table = read_table(path, ["gene", "x"])
     assert table.gene.tolist() == ["A", "C"] and table.x.tolist() == ["1", "2"]
@@ -177,3 +186,92 @@ def test_commas_in_numbers_are_refused_with_the_way_to_write_them(text):
     with pytest.raises(InputError, match="is not a finite number") as caught:
         numbers(pd.DataFrame({"x": [text]}), "x")
     assert "decimal point" in caught.value.fix
+
+
+SIZES = {"chr1": 1_000_000}
+READERS = {  # name: one line of a file by number, its first line, and a function that reads the file
+    "table": ("G{n}\t{n}", "gene\tx", lambda path: numbers(read_table(path, ["gene", "x"]), "x")),
+    "metadata": (
+        "G{n},chr1,{n}0,+,1",
+        "gene_id,chrom,start,strand,split",
+        lambda path: read_metadata(path)[0].drop(columns="expression"),
+    ),
+    "loops": ("chr1\t{n}0\t{n}5\tchr1\t{n}6\t{n}7\tl\t2", None, lambda path: read_loops(path, SIZES)),
+    "gtf": (
+        'chr1\tx\tgene\t{n}1\t{n}9\t.\t+\t.\tgene_id "G{n}"; gene_type "protein_coding";',
+        None,
+        lambda path: read_gtf_genes(path, SIZES),
+    ),
+    "exons": (
+        'chr1\tx\texon\t{n}1\t{n}9\t.\t+\t.\tgene_id "G{n}";',
+        None,
+        lambda path: read_exons(path, [f"G{n}" for n in range(9000)]),
+    ),
+    "sites": ("chr1\t{n}0\t{n}5", None, lambda path: read_sites(path, SIZES)),
+    "bedgraph": ("chr1\t{n}0\t{n}5\t2", None, lambda path: list(bedgraph_intervals(path, SIZES, False))),
+    "spaces": ("chr1 {n}0 {n}5 2", None, lambda path: list(bedgraph_intervals(path, SIZES, False))),
+    "peaks": ("chr1\t{n}0\t{n}5", None, lambda path: list(peak_intervals(path, SIZES, progress=False))),
+    "reads": ("chr1\t{n}0\t{n}5", None, lambda path: list(read_coverage(path, SIZES, "bed", False))),
+}
+
+
+def lines_for(name, numbers=range(1, 9000)):
+    line, header, _ = READERS[name]
+    return [*([header] if header else []), *(line.format(n=number) for number in numbers)]
+
+
+def bgzip(path, data):
+    with pysam.BGZFile(str(path), "wb") as file:
+        file.write(data)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_lines_of_blanks_are_skipped_in_every_format(tmp_path, name):
+    lines, read = lines_for(name, range(1, 40)), READERS[name][2]
+    expected = read(write(tmp_path / "plain", "\n".join(lines) + "\n"))
+    blank = [
+        line
+        for number, line in enumerate(lines)
+        for line in (line, *["", "   ", " \t", "\t\t"][: number % 5])
+    ]
+    for end in ("\n", "\r\n"):
+        (tmp_path / "blank").write_bytes((end.join(blank) + end).encode())
+        found = read(tmp_path / "blank")
+        if isinstance(expected, pd.DataFrame):
+            assert (found.to_numpy() == expected.to_numpy()).all()
+        else:
+            assert [*map(str, found)] == [*map(str, expected)]
+    write(tmp_path / "wrong", "\n".join([*blank, "  ", READERS[name][0].format(n="x")]) + "\n")
+    with pytest.raises(InputError, match=f"line {len(blank) + 2}\\b"):
+        read(tmp_path / "wrong")
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_compressed_files_that_are_cut_are_refused(tmp_path, name):
+    text = ("\n".join(lines_for(name)) + "\n").encode()
+    read = READERS[name][2]
+    whole = bgzip(tmp_path / "whole.gz", text)
+    read(tmp_path / "whole.gz")
+    second = 1 + int.from_bytes(whole[16:18], "little")  # where the second block begins
+    for cut in (second, len(whole) - 28):
+        (tmp_path / "cut.gz").write_bytes(whole[:cut])
+        assert text.startswith(gzip.decompress(whole[:cut]))  # complete for a reader of gzip
+        with pytest.raises(InputError, match="cut.gz: this bgzip file is truncated"):
+            read(tmp_path / "cut.gz")
+    packed = gzip.compress(text)
+    (tmp_path / "cut.gz").write_bytes(packed[: len(packed) // 2])
+    with pytest.raises(InputError, match=r"cut.gz.*(truncated|cut short) or damaged"):
+        read(tmp_path / "cut.gz")
+
+
+def test_sequences_and_pickles_that_are_cut_are_refused(tmp_path):
+    for name, data, read in (
+        ("cut.fa.gz", b">chr1\n" + b"ACGT" * 30_000, lambda path: list(read_fasta(path, {"chr1": 120_000}))),
+        ("cut.pickle.gz", pickle.dumps({"a": "b" * 90_000}), load_plain_pickle),
+    ):
+        whole = bgzip(tmp_path / name, data)
+        read(tmp_path / name)
+        (tmp_path / name).write_bytes(whole[:-28])
+        with pytest.raises(InputError, match=f"{name}: this bgzip file is truncated"):
+            read(tmp_path / name)

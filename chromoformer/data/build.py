@@ -27,6 +27,7 @@ from chromoformer.data.consistency import (
     check_single_files,
     note_chroms_without_contacts,
     note_counts,
+    note_left_out,
     note_names,
 )
 from .contacts import READING, SELECTING, describe_contact_score, select_pcres
@@ -181,6 +182,7 @@ def pcres_of(manifest: Manifest, genes: pd.DataFrame, chrom_sizes: Mapping[str, 
         found = contacts_of(contacts, genes, chrom_sizes, tracks)
         more = contacts_of(contacts.otherwise, genes, chrom_sizes, tracks) if contacts.otherwise else None
     note_chroms_without_contacts(manifest, genes, found)
+    note_left_out(manifest, found)
     pcres = select_pcres(genes, found, **{name: getattr(contacts, name) for name in SELECTING})
     if more is None:
         return pcres

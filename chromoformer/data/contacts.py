@@ -30,7 +30,7 @@ from chromoformer.data.coolers import (
     weights_divide,
 )
 from .loops import check_width, describe_loop_score, read_loops
-from .tables import numbers, place_of, read_table
+from .tables import is_gzip, numbers, place_of, read_table
 from ..errors import InputError, some
 from ..genome import Region, check_inside, match_chroms
 
@@ -406,7 +406,7 @@ def _cis_contacts(
     file: str | Path,
 ) -> pd.DataFrame:  # CONTACT, and one_way if the source has it
     "Return the contacts within chromosomes, and check their intervals."
-    names = match_chroms(pd.concat([table.chrom_a, table.chrom_b]).unique(), chrom_sizes, file=file)
+    names = match_chroms(pd.concat([table.chrom_a, table.chrom_b]), chrom_sizes, file=file)
     chrom, other = table.chrom_a.map(names), table.chrom_b.map(names)
     trans = int((chrom.notna() & other.notna() & (chrom != other)).sum())
     if trans:
@@ -480,10 +480,9 @@ def load_plain_pickle(path: str | Path) -> Any:
         raise InputError(
             "no such file", file=path, fix="check the path; paths in a manifest are relative to it"
         )
-    with open(path, "rb") as file:
-        zipped = file.read(2) == b"\x1f\x8b"
+    opener = gzip.open if is_gzip(path) else open
     try:
-        with gzip.open(path) if zipped else open(path, "rb") as file:
+        with opener(path, "rb") as file:
             return _PlainUnpickler(file, path).load()
     except InputError:
         raise

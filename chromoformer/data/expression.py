@@ -327,6 +327,15 @@ def _column_of(table: pd.DataFrame, path: str | Path, column: str, gene_id: str,
     return pd.Series(rpkm, index=ids)
 
 
+_LARGEST_LOGARITHM = 25
+
+
+def _looks_logarithmic(values: np.ndarray) -> bool:
+    "Return whether the expression of many genes looks like logarithms."
+    largest = values.max()
+    return len(values) >= 20 and 0 < largest < _LARGEST_LOGARITHM and bool((values != np.rint(values)).any())
+
+
 def _note_unusual(values: np.ndarray, where: str, unit: str) -> None:
     "Warn if the expression of many genes is 0 throughout, or looks like logarithms."
     if len(values) < 20:
@@ -336,7 +345,7 @@ def _note_unusual(values: np.ndarray, where: str, unit: str) -> None:
         warnings.warn(
             f"{where}: the {unit} of all {len(values):,} genes is 0; is this the right column?", stacklevel=3
         )
-    elif largest < 25 and (values != np.rint(values)).any():
+    elif _looks_logarithmic(values):
         warnings.warn(
             f"{where}: the largest {unit} of {len(values):,} genes is {largest:.3g}, so these values look "
             f"like logarithms; give {unit} itself, because the regression takes log2({unit} + 1)",
@@ -1030,10 +1039,23 @@ def read_prior(
     ------
     InputError
         If a column of `without` is missing, fewer than two cell types are left, a gene is listed twice, or a
-        value is not a number of at least 0; or if the logarithms of a column have a correlation above 0.999
-        with those of `own`.
+        value is not a number of at least 0; or if a column holds `own`, in this or another unit: the
+        correlation of their logarithms is above 0.999, or the expressed genes have the same order in both.
+
+    Warns
+    -----
+    UserWarning
+        If columns look like logarithms.
     """
-    logarithms = np.log2(_other_cell_types(path, without, gene_id) + 1)
+    values = _other_cell_types(path, without, gene_id)
+    alike = [name for name in values if _looks_logarithmic(values[name].to_numpy())]
+    if alike:
+        warnings.warn(
+            f"{path}: all values of {some(alike)} are below {_LARGEST_LOGARITHM}, so they look like "
+            "logarithms; give the expression itself, because the prior takes log2(expression + 1)",
+            stacklevel=2,
+        )
+    logarithms = np.log2(values + 1)
     if own is not None:
         _refuse_own(logarithms, own, path)
     summary = [getattr(logarithms, name)(axis=1) for name in ("mean", "std", "max", "min")]
@@ -1059,14 +1081,36 @@ def _refuse_own(logarithms: pd.DataFrame, own: pd.Series, path: str | Path) -> N
     "Raise `InputError` if a column holds the expression of the cell type itself."
     expected = np.log2(own[~own.index.duplicated()] + 1)
     shared = expected.index.intersection(logarithms.index)
+    expected = expected[shared]
     for name in logarithms:
-        if len(shared) > 2 and expected[shared].corr(logarithms.loc[shared, name]) > 0.999:
+        column = logarithms.loc[shared, name]
+        if len(shared) > 2 and (expected.corr(column) > 0.999 or _same_order(expected, column) > _OWN_ORDER):
             raise InputError(
-                f"column {name} is the expression of the cell type itself",
+                f"column {name} is the expression of the cell type itself, perhaps in another unit",
                 file=path,
                 place="prior",
                 fix=f"add {name} to `prior.without`, together with cells derived from this cell type",
             )
+
+
+_OWN_ORDER = 0.99  # 1 after a change of unit, a logarithm or rounding; at most 0.97 between cells of Roadmap
+
+
+def _same_order(one: pd.Series, other: pd.Series) -> float:
+    """Return how far two columns have the genes in the same order, or in the opposite one: from 0 to 1.
+
+    It is Goodman and Kruskal's gamma, over random pairs of genes that are expressed in both columns and
+    differ in both, so that neither shared zeros nor the ties of rounded numbers count. 0 if too few pairs
+    are left.
+    """
+    expressed = ((one > one.min()) & (other > other.min())).to_numpy()
+    if expressed.sum() < 20:
+        return 0.0
+    pairs = np.random.default_rng(0).integers(0, expressed.sum(), (2, 100_000))
+    first, second = (np.sign(np.subtract(*column[expressed].to_numpy()[pairs])) for column in (one, other))
+    agreement = first * second
+    compared = np.count_nonzero(agreement)
+    return abs(agreement.sum()) / compared if compared > 1000 else 0.0
 
 # %% ../../nbs/data/expression.ipynb #37a4ded6
 def add_prior(genes: pd.DataFrame, prior: pd.DataFrame, file: str | Path | None = None) -> pd.DataFrame:

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['PeakValue', 'FROM_SEQUENCE', 'MEASURED', 'PREDICTED', 'files_of', 'Source', 'Annotation', 'Expression', 'Prior',
-           'is_scan', 'Raw', 'Channel', 'Contacts', 'kinds_of_marks', 'WholeGenes', 'Manifest', 'read_manifest',
-           'lock_file', 'lock_key', 'read_lock', 'disk_file', 'DataFile', 'source_files', 'sources_of', 'made_record',
-           'track_record', 'track_parameters', 'made_as_described', 'track_files', 'git_blob_sha1', 'check_file']
+           'problem_of_name', 'is_scan', 'Raw', 'Channel', 'Contacts', 'kinds_of_marks', 'WholeGenes', 'Manifest',
+           'read_manifest', 'lock_file', 'lock_key', 'read_lock', 'disk_file', 'DataFile', 'source_files', 'sources_of',
+           'made_record', 'track_record', 'track_parameters', 'made_as_described', 'track_files', 'git_blob_sha1',
+           'check_file']
 
 # %% ../../nbs/data/manifest.ipynb #bc2c02c1
 import csv
@@ -26,12 +27,14 @@ from pydantic import (
     ConfigDict,
     Field,
     StrictInt,
+    TypeAdapter,
     ValidationError,
     field_validator,
     model_validator,
 )
 
 from ..errors import InputError, as_input_error, read_yaml, some, summary_html
+from .tables import is_number
 from ..genome import bare_name
 from ..provenance import file_record, read_record
 
@@ -213,6 +216,26 @@ class Prior(Source):
 PeakValue = Literal["signalValue", "score", "pValue", "qValue", 1]
 
 
+def problem_of_name(name: str) -> str | None:
+    """Return why a text cannot be the name of a channel.
+
+    Options such as `--channels` take names that are separated by commas, and remove the blanks around each.
+
+    Parameters
+    ----------
+    name : str
+        The name. It may hold blanks: "CTCF sites".
+
+    Returns
+    -------
+    str or None
+        The problem and its fix; None for a name that can be chosen.
+    """
+    if name and name == name.strip() and not re.search(r"[,\t\r\n]", name):
+        return None
+    return f"{name!r} cannot be a name; give one without commas, tabs and line breaks, or blanks at its ends"
+
+
 def is_scan(path: Any) -> bool:
     """Return whether a path names a sequence and the matrix of a motif to find in it.
 
@@ -243,6 +266,12 @@ class _Track(Source):
 
     kind: str
     value: PeakValue | None = None
+
+    @field_validator("value", mode="before")
+    @classmethod
+    def _one_in_quotes(cls, value: Any) -> Any:
+        "Accept the number 1 in quotes, as other keys accept numbers."
+        return 1 if value == "1" else value
 
     @model_validator(mode="after")
     def _only_peaks_have_a_value(self):
@@ -277,7 +306,7 @@ class Channel(_Track):
     Attributes
     ----------
     name : str
-        The name of the mark.
+        The name of the mark, without commas.
     kind : {"bigwig", "bedgraph", "tagalign", "bed", "bam", "peaks", "regions", "motif", "gc", "cpg"}
         The format of the files; "peaks" are narrowPeak, broadPeak, gappedPeak or BED; "regions" is the
         published layout of one array file for each region; "motif", "gc" and "cpg" are tracks of the
@@ -302,6 +331,14 @@ class Channel(_Track):
     motif: str | None = None
     p_value: float = Field(1e-5, gt=0, le=1e-3)
     strand: Literal["+", "-"] | None = None
+
+    @field_validator("name")
+    @classmethod
+    def _can_be_chosen(cls, name: str) -> str:
+        "Check that the name can be chosen in a list of names."
+        if problem := problem_of_name(name):
+            raise ValueError(problem)
+        return name
 
     @model_validator(mode="after")
     def _sequence_of_a_motif(self):
@@ -642,8 +679,8 @@ class Manifest(_Entry):
         The terms of use, the work to cite, and what a reader should know.
     """
 
-    name: str
-    genome: str
+    name: str = Field(min_length=1)
+    genome: str = Field(min_length=1)
     chrom_sizes: Source
     channels: list[Channel] = Field(min_length=1)
     annotation: Annotation
@@ -692,8 +729,11 @@ class Manifest(_Entry):
         if not isinstance(values, dict):
             return values
         contacts = values.get("contacts")
-        window = values.get("window")
-        if not isinstance(contacts, dict) or not isinstance(window, int):
+        try:
+            window = TypeAdapter(int).validate_python(values.get("window"))  # "4000" and 4000.0 are numbers
+        except ValidationError:  # missing, or reported as such
+            return values
+        if not isinstance(contacts, dict):
             return values
         if contacts.get("kind") == "none" or not 1 <= window < Contacts.model_fields["max_length"].default:
             return values
@@ -712,6 +752,17 @@ class Manifest(_Entry):
         if not isinstance(value, list):
             return value
         return [str(chrom) if type(chrom) is int else chrom for chrom in value]
+
+    @field_validator("label", mode="before")
+    @classmethod
+    def _numbers_of_a_rule(cls, value: Any) -> Any:
+        "Accept a number in quotes, as other keys do; YAML also reads 1e-3 as text."
+        if not isinstance(value, dict):
+            return value
+        return {
+            name: float(number) if isinstance(number, str) and is_number(number) else number
+            for name, number in value.items()
+        }
 
     @model_validator(mode="after")
     def _one_fold_per_chromosome(self):
@@ -923,7 +974,9 @@ def _read_file_list(table: Path) -> list[dict[str, str]]:
             "no such table of files", file=table, fix="keep it next to the manifest that names it"
         )
     with open(table, newline="", encoding="utf-8-sig") as lines:
-        rows = list(csv.DictReader((line for line in lines if not line.startswith("#")), delimiter="\t"))
+        rows = list(
+            csv.DictReader((line for line in lines if line.strip() and line[0] != "#"), delimiter="\t")
+        )
     columns = set(rows[0]) if rows else set()
     unknown = sorted(map(str, columns - {"path", "source", "url", "size", "sha256", "git_sha1"}))
     if "path" not in columns or unknown:

@@ -542,7 +542,7 @@ def read_sites(path: str | Path, chrom_sizes: Mapping[str, int], stranded: bool 
     table = read_table(path, names, names=names)
     if len(table) and not str(table["start"].iloc[0]).strip().isdigit():
         table = table.iloc[1:]  # a header
-    chroms = match_chroms(table["chrom"].unique(), chrom_sizes, file=path)
+    chroms = match_chroms(table["chrom"], chrom_sizes, file=path)
     table = table.assign(
         chrom=table["chrom"].map(chroms),
         start=numbers(table, "start", path, whole=True),

@@ -285,7 +285,7 @@ def read_elements(path: str | Path, chrom_sizes: Mapping[str, int]) -> pd.DataFr
     """
     columns = ["chrom", "start", "end"]
     table = read_table(path, columns, names=columns)
-    names = match_chroms(table["chrom"].unique(), chrom_sizes, file=path)
+    names = match_chroms(table["chrom"], chrom_sizes, file=path)
     table = table.assign(
         chrom=table["chrom"].map(names),
         start=numbers(table, "start", path, whole=True),

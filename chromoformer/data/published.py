@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 
 from .expression import check_tss, refuse_other_kind
+from .manifest import problem_of_name
 from .store import PUBLISHED_MARKS, record_store, refuse_finished, write_store
-from .tables import place_of
+from .tables import open_text, place_of
 from ..errors import InputError, naming_file, some
 from ..genome import Region, parse_region
 from ..provenance import Stopwatch, file_record, sha256
@@ -78,8 +79,9 @@ def _read_table_of_genes(path: Path) -> pd.DataFrame:
         raise InputError("no such file", file=path, fix="give the metadata CSV of the published layout")
     text_columns = ("gene_id", "gene_name", "chrom", "neighbors", "scores")
     try:
-        meta = pd.read_csv(path, dtype=dict.fromkeys(text_columns, str), skip_blank_lines=False)
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        with open_text(path) as text:
+            meta = pd.read_csv(text, dtype=dict.fromkeys(text_columns, str), skip_blank_lines=False)
+    except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
         raise InputError(
             f"not a CSV table ({str(error).strip()})", file=path, fix="give a CSV with a header"
         ) from error
@@ -91,7 +93,7 @@ def _read_table_of_genes(path: Path) -> pd.DataFrame:
             fix="add these columns",
         )
     meta.index = pd.RangeIndex(2, len(meta) + 2, name="line")
-    meta = meta.dropna(how="all")  # blank lines
+    meta = meta.replace(r"^\s+$", np.nan, regex=True).dropna(how="all")  # blank lines
     if meta.empty:
         raise InputError("this table has no rows", file=path, fix="give at least one gene")
     repeated = meta.loc[meta["gene_id"].duplicated(), "gene_id"].tolist()
@@ -355,7 +357,8 @@ def import_regions(
     Raises
     ------
     InputError
-        If the store exists, or the metadata or an array is missing or wrong.
+        If the store exists, if a name of a mark has a comma or a blank at its ends, or if the metadata or an
+        array is missing or wrong.
 
     Warns
     -----
@@ -364,6 +367,9 @@ def import_regions(
     """
     watch = Stopwatch()
     refuse_finished(out, force)
+    for name in channels:
+        if problem := problem_of_name(name):
+            raise InputError(problem, place="channels", fix="correct the name of this mark")
     genes, pcres = read_metadata(meta)
     _check_windows(genes, window, meta)
     digests: dict[str, str] = {}

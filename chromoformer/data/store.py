@@ -930,7 +930,7 @@ def refuse_finished(store: str | Path, force: bool = False) -> None:
     InputError
         If `force` is False and the file exists, unless it is a store without a record.
     """
-    if not _has_no_record(store):
+    if Path(store).is_dir() or not _has_no_record(store):
         refuse_existing(store, force)
 
 

@@ -9,6 +9,7 @@ __all__ = ['is_gzip', 'is_number', 'open_text', 'read_table', 'column_names', 'p
 import contextlib
 import csv
 import gzip
+import os
 import re
 import warnings
 import zlib
@@ -59,8 +60,14 @@ def _refuse_other_formats(path: Path) -> None:
             raise InputError(f"found {what}, expected plain or gzipped text", file=path, fix=fix)
 
 
+_END_OF_BGZIP = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")  # an empty block
+
+
 def is_gzip(path: str | Path) -> bool:
-    """Return whether a file begins as gzip, and so as bgzip.
+    """Return whether a file begins as gzip, and so as bgzip; refuse a truncated bgzip file.
+
+    A bgzip file that was cut between two of its blocks is a complete gzip file, so that no reader of gzip
+    would notice. Only the empty block at its end is missing.
 
     Parameters
     ----------
@@ -71,9 +78,25 @@ def is_gzip(path: str | Path) -> bool:
     -------
     bool
         True for the first two bytes of gzip.
+
+    Raises
+    ------
+    InputError
+        If the file begins as bgzip and does not end as one.
     """
     with open(path, "rb") as file:
-        return file.read(2) == b"\x1f\x8b"
+        head = file.read(14)
+        if head[:2] != b"\x1f\x8b":
+            return False
+        if head[2:4] == b"\x08\x04" and head[12:] == b"BC":  # bgzip: an extra field of this name
+            file.seek(max(0, os.path.getsize(path) - len(_END_OF_BGZIP)))
+            if file.read() != _END_OF_BGZIP:
+                raise InputError(
+                    "this bgzip file is truncated: the block that ends it is missing",
+                    file=path,
+                    fix="download it again, or compress it again with bgzip",
+                )
+    return True
 
 
 def is_number(text: str) -> bool:
@@ -145,7 +168,7 @@ def read_table(
 ) -> pd.DataFrame:
     """Read some columns of a table.
 
-    Empty lines and comments (lines that begin with `#`) are skipped; the header itself may begin with `#`.
+    Blank lines and comments (lines that begin with `#`) are skipped; the header itself may begin with `#`.
 
     Parameters
     ----------
@@ -229,7 +252,7 @@ def _read_text(
 
 
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    "Yield number (from 1) and fields of each line that is not empty."
+    "Yield number (from 1) and fields of each line that is not blank."
     number = 0
     delimiter = _delimiter(path)
     with open_text(path) as handle:
@@ -239,7 +262,7 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
                 if reader.line_num > number + 1:
                     raise csv.Error("a field goes on over several lines")
                 number = reader.line_num
-                if any(fields):
+                if any(map(str.strip, fields)):
                     yield number, fields
         except csv.Error as error:
             raise InputError(

@@ -456,7 +456,8 @@ def bin_means(
 # %% ../../nbs/data/tracks.ipynb #60dcd550
 BLOCK = 1 << 24  # bytes of text parsed at a time
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # at the start of some text files from Windows
-_COMMENT = re.compile(rb"^(?:#|track\b|browser\b)[^\n]*\n?", re.MULTILINE)
+_COMMENT = re.compile(rb"^(?:(?:#|track\b|browser\b)[^\n]*|[ \t\r]+$)\n?", re.MULTILINE)  # or blank
+_BEGINNINGS = (b"\n ", b"\n\t", b"#", b"track", b"browser")  # of which one is in any text with such a line
 
 
 def _blocks(path: Path, progress: bool) -> Iterator[bytes]:
@@ -498,8 +499,8 @@ def _pieces(path: Path, progress: bool) -> Iterator[bytes]:
 
 
 def _without_comments(lines: bytes) -> bytes:
-    "Return lines without comments; nothing, if only white space is left."
-    if b"#" in lines or b"track" in lines or b"browser" in lines:
+    "Return lines without comments and blank lines; nothing, if only white space is left."
+    if lines[:1].isspace() or any(beginning in lines for beginning in _BEGINNINGS):
         lines = _COMMENT.sub(b"", lines)
     return b"" if lines.isspace() else lines
 

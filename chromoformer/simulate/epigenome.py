@@ -38,6 +38,14 @@ from chromoformer.simulate.rules import (
 
 # %% ../../nbs/simulate/epigenome.ipynb #0307978a
 CELL_TYPES = ("cellA", "cellB", "other")
+_WRITTEN = (  # what a folder of this command holds
+    *("README.txt", "truth", "genomes", "orthologs.tsv", *CELL_TYPES),
+    *(
+        f"{cell}{end}.yaml"
+        for cell in CELL_TYPES
+        for end in ("", ".ctcf", ".cool", ".sequence", ".predicted")
+    ),
+)
 
 
 def simulate(
@@ -86,7 +94,7 @@ def simulate(
     hic : bool, default True
         Write contact maps.
     force : bool, default False
-        Replace an existing folder.
+        Replace an existing folder of a toy epigenome.
     progress : bool, default True
         Show a progress bar.
 
@@ -98,11 +106,11 @@ def simulate(
     Raises
     ------
     InputError
-        If the folder exists, or for an unknown scale, cell type or mark, long genes or a sequence at human
-        scale, both together, or too few genes.
+        If the folder exists (with `force`: holds other files than a toy epigenome), or for an unknown scale,
+        cell type or mark, long genes or a sequence at human scale, both together, or too few genes.
     """
     cell_types = _checked(scale, cell_types, marks, long_genes=long_genes, sequence=sequence)
-    refuse_existing(folder, force)
+    refuse_existing(folder, force, own=_WRITTEN)
     human = scale == "human"
     number = genes or (19_000 if human else 1_000)
     if rules is None:
