@@ -10,14 +10,14 @@ __all__ = ['Task', 'BLOCK_GENES', 'FEWEST_BLOCKS', 'MAIN_METRIC', 'METRIC_NAMES'
 
 # %% ../nbs/metrics.ipynb #5ffdbd49
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from .errors import InputError
+from .errors import InputError, counted, some
 
 # %% ../nbs/metrics.ipynb #1631421b
 Task = Literal["classification", "regression"]
@@ -402,18 +402,25 @@ def evaluate_scores(
     -------
     dict of str to dict
         For each metric its `value`, and `low` and `high` if `draws` is above 0. The entry `genes` has the
-        number of genes as its `value`. A metric that is not defined (genes of one class only) is NaN.
+        number of genes as its `value`. A metric that is not defined (genes of one class only) is NaN. Folds
+        in which it is not defined are left out of its mean; `folds` is then the number of the others.
 
     Raises
     ------
     InputError
         If there are no genes, if a target or a prediction is not finite, or if the task is unknown.
+
+    Warns
+    -----
+    UserWarning
+        If a metric is not defined; the warning names it and, of several, the folds.
     """
     target = np.asarray(target)
     score = np.asarray(score)
     blocks = np.arange(len(target)) if blocks is None else blocks
     fold = np.zeros(len(target), int) if fold is None else np.asarray(fold)
-    parts = [fold == value for value in pd.unique(fold)] or [np.zeros(0, bool)]
+    names = pd.unique(fold)
+    parts = [fold == name for name in names] or [np.zeros(0, bool)]
     drawn = [
         resampled(
             target[part],
@@ -425,14 +432,37 @@ def evaluate_scores(
         )
         for number, part in enumerate(parts)
     ]
-    number_of_blocks = sum(len(np.unique(blocks[part])) for part in parts)
+    number_of_blocks = np.array([len(np.unique(blocks[part])) for part in parts])
     found: dict[str, dict[str, float]] = {"genes": {"value": len(target)}}
+    undefined: dict[tuple[int, ...], list[str]] = {}  # numbers of folds -> metrics
     for metric in drawn[0]:
-        values = np.mean([part[metric] for part in drawn], axis=0)
-        interval = value_with_interval(values, number_of_blocks, len(parts))
+        defined = np.array([np.isfinite(part[metric][0]) for part in drawn])
+        used = defined if defined.any() else ~defined
+        values = np.mean([part[metric] for part, use in zip(drawn, used) if use], axis=0)
+        interval = value_with_interval(values, int(number_of_blocks[used].sum()), int(used.sum()))
         interval["low"], interval["high"] = within_limits(metric, interval["low"], interval["high"])
         found[metric] = interval if draws else {"value": interval["value"]}
+        if not used.all():
+            found[metric]["folds"] = int(used.sum())
+        if not defined.all() and (draws or not used.all()):
+            undefined.setdefault(tuple(np.flatnonzero(~defined)), []).append(metric)
+    for numbers, metrics in undefined.items():
+        what = "targets" if all(np.ptp(target[parts[number]]) == 0 for number in numbers) else "predictions"
+        _warn_undefined(metrics, [names[number] for number in numbers], len(parts), what)
     return found
+
+
+def _warn_undefined(metrics: Sequence[str], folds: Sequence[Any], of: int, what: str) -> None:
+    "Warn that metrics are not defined in some folds, because all targets or predictions are equal."
+    where = ""
+    if of > 1 or isinstance(folds[0], str):
+        where = " in " + some([fold if isinstance(fold, str) else f"fold {fold}" for fold in folds])
+    rest = f"; the mean is over the other {counted(of - len(folds), 'fold')}" if of > len(folds) else ""
+    warnings.warn(
+        f"not defined{where}, because all {what} are equal: "
+        f"{', '.join(METRIC_NAMES[metric] for metric in metrics)}{rest}",
+        stacklevel=3,
+    )
 
 # %% ../nbs/metrics.ipynb #a7c1e002
 def mean_interval(
@@ -608,7 +638,8 @@ def format_metrics(
     for metric, entry in metrics.items():
         if metric in METRIC_NAMES:
             interval = f" ({entry['low']:.3f}-{entry['high']:.3f})" if "low" in entry else ""
-            parts.append(f"{METRIC_NAMES[metric]} {entry['value']:.3f}{interval}")
+            value = f"{entry['value']:.3f}{interval}" if np.isfinite(entry["value"]) else "not defined"
+            parts.append(f"{METRIC_NAMES[metric]} {value}")
     return ", ".join(parts)
 
 # %% ../nbs/metrics.ipynb #8184d742
