@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['Task', 'BLOCK_GENES', 'FEWEST_BLOCKS', 'MAIN_METRIC', 'METRIC_NAMES', 'check_task', 'gene_blocks', 'blocks_of',
            'block_weights', 'resampled', 'value_with_interval', 'variance_over_genes', 'within_limits',
-           'evaluate_scores', 'mean_interval', 'share_interval', 'correlation', 'format_metrics', 'calibration',
-           'calibration_error']
+           'evaluate_scores', 'warn_undefined', 'mean_interval', 'share_interval', 'correlation', 'format_metrics',
+           'calibration', 'calibration_error']
 
 # %% ../nbs/metrics.ipynb #5ffdbd49
 import warnings
@@ -448,19 +448,31 @@ def evaluate_scores(
             undefined.setdefault(tuple(np.flatnonzero(~defined)), []).append(metric)
     for numbers, metrics in undefined.items():
         what = "targets" if all(np.ptp(target[parts[number]]) == 0 for number in numbers) else "predictions"
-        _warn_undefined(metrics, [names[number] for number in numbers], len(parts), what)
+        warn_undefined(metrics, [names[number] for number in numbers], len(parts), what)
     return found
 
 
-def _warn_undefined(metrics: Sequence[str], folds: Sequence[Any], of: int, what: str) -> None:
-    "Warn that metrics are not defined in some folds, because all targets or predictions are equal."
+def warn_undefined(metrics: Sequence[str], folds: Sequence[Any], of: int, what: str) -> None:
+    """Warn that metrics are not defined in some folds, and that the others are averaged.
+
+    Parameters
+    ----------
+    metrics : sequence of str
+        The metrics.
+    folds : sequence of int or str
+        The folds in which they are not defined; text is shown as it is.
+    of : int
+        Number of all folds.
+    what : str
+        What is equal for all genes of these folds: "targets".
+    """
     where = ""
     if of > 1 or isinstance(folds[0], str):
         where = " in " + some([fold if isinstance(fold, str) else f"fold {fold}" for fold in folds])
     rest = f"; the mean is over the other {counted(of - len(folds), 'fold')}" if of > len(folds) else ""
     warnings.warn(
         f"not defined{where}, because all {what} are equal: "
-        f"{', '.join(METRIC_NAMES[metric] for metric in metrics)}{rest}",
+        f"{', '.join(METRIC_NAMES.get(metric, metric) for metric in metrics)}{rest}",
         stacklevel=3,
     )
 
