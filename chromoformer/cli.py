@@ -615,13 +615,14 @@ def _folds_to_hold_out(stores: list[Any], fold: str) -> list[int]:
         )
     if fold == "all":
         return known
-    if fold not in map(str, known):
+    number = fold.lower().removeprefix("fold")
+    if number not in map(str, known):
         raise InputError(
             f"{fold!r} is not a fold of these genes",
             place="--fold",
             fix=f"give {', '.join(map(str, known))} or all; the manifest's `folds:` decides which there are",
         )
-    return [int(fold)]
+    return [int(number)]
 
 
 def _read_config(path: Path | None, network: str = "", recipe: str = "") -> tuple[Any, Any]:
@@ -799,7 +800,7 @@ def _check_ending(out: Path, *endings: str) -> None:
     from chromoformer.errors import InputError
 
     if out.suffix not in endings:
-        known = " or ".join(f"*{ending}" for ending in endings)
+        known = ", ".join(f"*{ending}" for ending in endings)
         raise InputError(f"unknown format {out.suffix or '(no ending)'}", file=out, fix=f"write to {known}")
 
 

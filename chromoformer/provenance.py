@@ -225,8 +225,10 @@ def folder_of(path: str | Path) -> Iterator[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
+        files = [above for above in (folder, *folder.parents) if above.is_file()]
+        reason = f"{files[0]} is a file" if files else error.strerror
         raise InputError(
-            f"the folder cannot be created ({error.strerror})", file=path, fix="write to another place"
+            f"the folder cannot be created ({reason})", file=path, fix="write to another place"
         ) from error
     if not os.access(folder, os.W_OK):
         raise InputError("the folder is not writable", file=path, fix="write to another place")
@@ -278,9 +280,9 @@ def atomic_files(folder: str | Path) -> Iterator[Path]:
     InputError
         If the folder cannot be created or written to, if it is a file, or if the disk is full.
     """
-    folder = Path(os.path.abspath(folder))  # "." has no name
-    if folder.exists() and not folder.is_dir():
+    if Path(folder).is_file():
         raise InputError("found a file, expected a folder to write", file=folder, fix="choose another name")
+    folder = Path(os.path.abspath(folder))  # "." has no name
     with folder_of(folder):
         temporary = _temporary_path(folder)
         temporary.mkdir()

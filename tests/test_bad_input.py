@@ -1315,3 +1315,22 @@ def test_a_study_with_an_impossible_seed_is_refused(tmp_path):
 def test_notebooks_on_a_full_disk_leave_nothing(small_disk, kilobytes):
     disk = small_disk(kilobytes)
     refused(disk, "notebooks", disk / "new" / "mine", says=["the disk is full", "free some space"])
+
+
+# ---- folders and files in place of each other ----
+
+
+def test_a_path_of_another_kind_is_named_for_what_it_is(toy_runs, toy_store, tiny, tmp_path):
+    (tmp_path / "file").write_text("x")
+    folder, out = toy_runs[0].parent, ("--out", tmp_path / "a.csv")
+    for command, says in (
+        (("evaluate", folder), ["name the runs in this folder", toy_runs[0], toy_runs[3]]),
+        (("evaluate", tmp_path / "lost"), ["no such folder"]),
+        (("predict", toy_runs[0], toy_store, toy_store, *out), ["a file, not a folder"]),
+        (("stack", folder, toy_runs[0], "--out", tmp_path / "s"), ["name the runs in this folder"]),
+        (("train", toy_runs[0], "--out", tmp_path / "r"), [toy_runs[0], "a folder, not a store"]),
+        (("import-weights", toy_runs[0], "--out", tmp_path / "m"), ["a folder, not a checkpoint"]),
+        (("train", toy_store, "--config", tiny, "--out", tmp_path / "file"), ["file is a file"]),
+        (("notebooks", tmp_path / "file", "--force"), [tmp_path / "file", "expected a folder"]),
+    ):
+        refused(tmp_path, *command, says=says)

@@ -190,6 +190,8 @@ def _file(run: Path, task: str) -> Path:
 
 def _about(run: Path, task: str | None) -> dict[str, Any]:
     "Return the task, the held-out folds and the chromosomes that a run left out."
+    if not (run / "config.json").exists():
+        raise checkpoint.no_model(run)
     if not run_folder.is_complete(run):
         raise InputError("this folder holds no complete run", file=run, fix="train the run first")
     config = run_folder.read_settings(run)
