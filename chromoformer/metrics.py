@@ -348,6 +348,15 @@ def variance_over_genes(values: np.ndarray, blocks: int, folds: int = 1) -> tupl
     return float(drawn.var(ddof=1)) * blocks / freedom, freedom
 
 # %% ../nbs/metrics.ipynb #f9fcac77
+MAIN_METRIC = {"classification": "auc", "regression": "pearson_r"}
+METRIC_NAMES = {
+    "auc": "AUC",
+    "average_precision": "average precision",
+    "accuracy": "accuracy",
+    "pearson_r": "Pearson r",
+    "spearman_rho": "Spearman rho",
+    "r2": "R2",
+}
 _SMALLEST = {"auc": 0.0, "average_precision": 0.0, "accuracy": 0.0, "pearson_r": -1.0, "spearman_rho": -1.0}
 
 
@@ -620,17 +629,6 @@ def correlation(
     return found | {"low": max(found["low"], -1.0), "high": min(found["high"], 1.0), "count": count}
 
 # %% ../nbs/metrics.ipynb #26c050c6
-MAIN_METRIC = {"classification": "auc", "regression": "pearson_r"}
-METRIC_NAMES = {
-    "auc": "AUC",
-    "average_precision": "average precision",
-    "accuracy": "accuracy",
-    "pearson_r": "Pearson r",
-    "spearman_rho": "Spearman rho",
-    "r2": "R2",
-}
-
-
 def format_metrics(
     metrics: Mapping[str, Mapping[str, Any]],
 ) -> str:
