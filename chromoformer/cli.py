@@ -42,6 +42,15 @@ def _command(*words: object) -> str:
     "Return a `chromoformer` command that can be copied into a shell."
     return shlex.join(["chromoformer", *map(str, words)])
 
+
+def _check_ending(out: Path, *endings: str) -> None:
+    "Refuse an output whose ending names no known format."
+    from chromoformer.errors import InputError
+
+    if out.suffix not in endings:
+        known = ", ".join(f"*{ending}" for ending in endings)
+        raise InputError(f"unknown format {out.suffix or '(no ending)'}", file=out, fix=f"write to {known}")
+
 # %% ../nbs/cli.ipynb #b6da193a
 @app.command(
     epilog="Example: `chromoformer simulate toy && chromoformer build toy/cellA.yaml --out cellA.h5`"
@@ -795,15 +804,6 @@ def _needs_manifest(run: Path) -> bool:
     return baseline_of(settings["model"]).needs_manifest
 
 # %% ../nbs/cli.ipynb #249e8004
-def _check_ending(out: Path, *endings: str) -> None:
-    "Refuse an output whose ending names no known format."
-    from chromoformer.errors import InputError
-
-    if out.suffix not in endings:
-        known = ", ".join(f"*{ending}" for ending in endings)
-        raise InputError(f"unknown format {out.suffix or '(no ending)'}", file=out, fix=f"write to {known}")
-
-
 def _runs_store_genes(names: list[str], fix: str) -> tuple[list[str], str, list[str]]:
     "Divide arguments into runs, one store and genes; the store ends in .h5, or is the only file."
     from chromoformer.errors import InputError, some
