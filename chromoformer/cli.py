@@ -10,6 +10,7 @@ __all__ = ['app', 'Force', 'Seed', 'Device', 'Threads', 'Precision', 'LowMemory'
 
 # %% ../nbs/cli.ipynb #65c390ab
 import os
+import shlex
 import sys
 import warnings
 from enum import StrEnum
@@ -36,6 +37,20 @@ def _print(*lines: str) -> None:
     for line in lines:
         typer.echo(line)
 
+
+def _command(*words: object) -> str:
+    "Return a `chromoformer` command that can be copied into a shell."
+    return shlex.join(["chromoformer", *map(str, words)])
+
+
+def _check_ending(out: Path, *endings: str) -> None:
+    "Refuse an output whose ending names no known format."
+    from chromoformer.errors import InputError
+
+    if out.suffix not in endings:
+        known = ", ".join(f"*{ending}" for ending in endings)
+        raise InputError(f"unknown format {out.suffix or '(no ending)'}", file=out, fix=f"write to {known}")
+
 # %% ../nbs/cli.ipynb #b6da193a
 @app.command(
     epilog="Example: `chromoformer simulate toy && chromoformer build toy/cellA.yaml --out cellA.h5`"
@@ -61,9 +76,10 @@ def simulate(
 
     kind = {"scale": scale, "long_genes": long_genes, "sequence": sequence}
     write(folder, genes, seed, cell_types=cell_type, force=force, **kind)
+    name = (cell_type or ["cellA"])[0]
     _print(
         f"{folder}: a toy epigenome; its README.txt describes each file.",
-        f"Next: chromoformer build {folder}/cellA.yaml --out cellA.h5",
+        f"Next: {_command('build', folder / f'{name}.yaml', '--out', f'{name}.h5')}",
     )
 
 # %% ../nbs/cli.ipynb #92a4328a
@@ -147,11 +163,11 @@ def fetch(
     from chromoformer.data.manifest import lock_file
     from chromoformer.errors import counted
 
-    where = f" --data {data}" if data else ""
+    where = ("--data", data) if data else ()
     if plan:
         table = fetch_plan(manifest, data, ask=not offline)
         _print_fetch_plan(table, disk_needed(table, jobs))
-        _print(f"Next: chromoformer fetch {manifest}{where}")
+        _print(f"Next: {_command('fetch', manifest, *where)}")
         return
     patience = Patience(timeout=timeout)
     done = run(
@@ -167,7 +183,7 @@ def fetch(
         f"{manifest}: {counted(done['here'], 'file was', 'files were')} here, {done['downloaded']} downloaded"
         f" ({done['bytes'] / 1e6:,.1f} MB), {counted(done['made'], 'track')} made, "
         f"{counted(done['dropped'], 'file')} of reads deleted. {_checksums(done, lock_file(manifest))}",
-        f"Next: chromoformer build {manifest}{where} --out {manifest.stem}.h5",
+        f"Next: {_command('build', manifest, *where, '--out', f'{manifest.stem}.h5')}",
     )
 
 # %% ../nbs/cli.ipynb #a095e0de
@@ -213,7 +229,7 @@ def coverage(
         ),
     ],
     chrom_sizes: Annotated[Path, typer.Option(help="Two columns: chromosome, length.")],
-    out: Annotated[Path, typer.Option(help="bigWig to write.")],
+    out: Annotated[Path, typer.Option(help="bigWig to write, *.bigWig or *.bw.")],
     kind: Annotated[
         str | None, typer.Option(help="tagalign, bed, bam, bedgraph or peaks; default: by the file's name.")
     ] = None,
@@ -230,6 +246,7 @@ def coverage(
     from chromoformer.data.tracks import coverage as write
     from chromoformer.provenance import refuse_existing
 
+    _check_ending(out, ".bigWig", ".bigwig", ".bw")
     refuse_existing(out, force)
     write(list(reads), chrom_sizes, out, kind, value=1 if value == "1" else value)
     _print(
@@ -256,18 +273,27 @@ def build(
     from chromoformer.data.expression import rule_of_labels
     from chromoformer.data.store import Store
 
+    _check_ending(out, ".h5")
     build_store(manifest, out, data=data, processes=processes, force=force)
     store = Store(out)
     folds = store.genes["fold"].value_counts().sort_index()
-    fold = next((fold for fold in folds.index if fold > 0), 1)
     labels = store.genes["label"]
     rule = f" ({rule_of_labels(store.label, store.unit)})" if store.label != "median" else ""
     _print(
         str(store),
         f"genes with label 1: {int((labels == 1).sum()):,} of {int((labels >= 0).sum()):,}{rule}",
         f"genes by fold: {', '.join(f'{name}: {count:,}' for name, count in folds.items())}",
-        f"Next: chromoformer train {out} --fold {fold} --out runs/fold{fold}",
+        f"Next: {_use_of(store)}",
     )
+
+
+def _use_of(store: Any) -> str:
+    "Return the command that trains on a store, or predicts it if no training genes have both labels."
+    genes = store.genes
+    for fold in sorted(set(genes["fold"]) - {0}):
+        if {0, 1} <= set(genes.loc[genes["fold"] != fold, "label"]):
+            return _command("train", store.path, "--fold", fold, "--out", f"runs/fold{fold}")
+    return _command("predict", "MODEL_DIR", store.path, "--out", "predictions.csv")
 
 # %% ../nbs/cli.ipynb #c11a0005
 @app.command(epilog="Example: `chromoformer import-regions demo_meta.csv demo_data/ --out E003.h5`")
@@ -293,6 +319,7 @@ def import_regions(
     from chromoformer.data.published import import_regions as write
     from chromoformer.data.store import PUBLISHED_MARKS, Store
 
+    _check_ending(out, ".h5")
     write(
         meta,
         region_dir,
@@ -303,7 +330,7 @@ def import_regions(
         genome=genome,
         force=force,
     )
-    _print(str(Store(out)), f"Next: chromoformer predict MODEL_DIR {out} --out predictions.csv")
+    _print(str(Store(out)), f"Next: {_command('predict', 'MODEL_DIR', out, '--out', 'predictions.csv')}")
 
 
 def _split(names: str | None) -> list[str]:
@@ -316,7 +343,7 @@ def _integers(text: str, option: str) -> tuple[int, ...]:
     from chromoformer.errors import InputError
 
     try:
-        return tuple(int(part) for part in text.split(","))
+        return tuple(dict.fromkeys(int(part) for part in text.split(",")))
     except ValueError:
         raise InputError(
             f"{text!r} is not a list of integers", place=option, fix="write, for example, 2000,500,100"
@@ -360,7 +387,7 @@ def import_weights(
     parameters = sum(weights.numel() for weights in model.parameters())
     _print(
         f"{out}: a {model.config.task} network with {parameters:,} parameters.",
-        f"Next: chromoformer predict {out} STORE.h5 --out predictions.csv",
+        f"Next: {_prediction_with([out])}",
     )
 
 
@@ -390,12 +417,15 @@ def export_weights(
     from chromoformer.model.checkpoint import export_published, load
     from chromoformer.provenance import refuse_existing
 
+    _check_ending(out, ".pt")
     refuse_existing(out, force)
-    export_published(load(model), out)
+    network = load(model)
+    export_published(network, out)
+    lost = ("--window", network.config.window, "--channels", ",".join(network.config.channels))
     _print(
         f"{out}: a checkpoint in the published format.",
         "Next: load it with the published implementation, or read it back with "
-        f"chromoformer import-weights {out} --out MODEL_DIR",
+        f"{_command('import-weights', out, '--out', 'MODEL_DIR', *lost)}",
     )
 
 # %% ../nbs/cli.ipynb #3e7c75af
@@ -570,7 +600,7 @@ def train(
         )
         state = f"fold {k}: complete already" if _finished(run) == earlier else f"fold {k}"
         _print(f"{state}, held-out genes: {format_metrics(metrics)}  ->  {run}")
-    _print(f"Next: chromoformer evaluate {' '.join(map(str, runs))}")
+    _print(f"Next: {_command('evaluate', *runs)}")
 
 # %% ../nbs/cli.ipynb #391cd8a0
 def _finished(run: Path) -> int | None:
@@ -594,13 +624,14 @@ def _folds_to_hold_out(stores: list[Any], fold: str) -> list[int]:
         )
     if fold == "all":
         return known
-    if fold not in map(str, known):
+    number = fold.lower().removeprefix("fold")
+    if number not in map(str, known):
         raise InputError(
             f"{fold!r} is not a fold of these genes",
             place="--fold",
             fix=f"give {', '.join(map(str, known))} or all; the manifest's `folds:` decides which there are",
         )
-    return [int(fold)]
+    return [int(number)]
 
 
 def _read_config(path: Path | None, network: str = "", recipe: str = "") -> tuple[Any, Any]:
@@ -628,7 +659,7 @@ def _read_config(path: Path | None, network: str = "", recipe: str = "") -> tupl
 
 def _start(init: Path | None, fold: int, freeze: str, marks: str) -> Any:
     "Return the model that the training of a fold starts from; None for random weights."
-    from chromoformer.errors import InputError
+    from chromoformer.errors import InputError, refuse_repeated
     from chromoformer.training.start import Start
 
     if init is None:
@@ -638,6 +669,7 @@ def _start(init: Path | None, fold: int, freeze: str, marks: str) -> Any:
         raise InputError(
             f"{marks!r} does not name pairs of marks", place="--marks", fix="write STORE_MARK=MODEL_MARK,..."
         )
+    refuse_repeated([ours.strip() for ours, _, _ in pairs], "mark of the store", "--marks")
     own = init / f"fold{fold}"
     if own.is_dir() and not (init / "config.json").exists():
         init = own
@@ -691,7 +723,6 @@ def predict(
     from chromoformer.baselines.stack import predict_runs
     from chromoformer.data.store import Store
     from chromoformer.errors import InputError
-    from chromoformer.model.checkpoint import members_of
     from chromoformer.provenance import refuse_existing
     from chromoformer.training.run_folder import kind_of
 
@@ -729,26 +760,65 @@ def predict(
         _print(f"{what} calibrated for the cell types that the model was trained on, not for others.")
     without = len(Store(store).genes) - len(table)
     left_out = f"; {without:,} genes of folds that no model held out are left out" if without else ""
-    compare = "Next: compare `score` with `target` for the genes with `held_out`"
+    following = []
+    if (table["held_out"] & table["target"].notna()).any():
+        following.append("compare `score` with `target` for the genes with `held_out`")
     if kind_of(models[0]) == "network":
-        each = " ".join(str(members_of(model)[0]) for model in models)
-        compare += f", or explain one gene with chromoformer explain {each} {store} GENE --out gene.png"
+        explain = _command("explain", *_one_per_fold(models), store, "GENE", "--out", "gene.png")
+        following.append(f"explain one gene with {explain}")
     _print(
         f"{out}: {len(table):,} genes, {int(table['held_out'].sum()):,} of them held out by the model that "
         f"predicts them{left_out}.",
-        compare,
+        f"Next: {', or '.join(following) or 'open the table; score is the prediction of each gene'}",
     )
 
-# %% ../nbs/cli.ipynb #249e8004
-def _check_ending(out: Path, *endings: str) -> None:
-    "Refuse an output whose ending names no known format."
-    from chromoformer.errors import InputError
 
-    if out.suffix not in endings:
-        known = ", ".join(f"*{ending}" for ending in endings)
-        raise InputError(
-            f"unknown format {out.suffix or '(no ending)'}", file=out, fix=f"write to one of {known}"
-        )
+def _one_per_fold(models: list[Path]) -> list[Path]:
+    "Return the first of the networks that held out the same folds; of several members, the first."
+    from chromoformer.model.checkpoint import members_of, read_config
+
+    chosen: dict[Any, Path] = {}
+    for number, model in enumerate(models):
+        chosen.setdefault(tuple(read_config(model)[1]) or f"unknown {number}", members_of(model)[0])
+    return list(chosen.values())
+
+
+def _prediction_with(runs: list[Path]) -> str:
+    "Return the command that predicts a store with runs."
+    more = ("--manifest", "MANIFEST.yaml") if any(map(_needs_manifest, runs)) else ()
+    return _command("predict", *runs, "STORE.h5", *more, "--out", "predictions.csv")
+
+
+def _needs_manifest(run: Path) -> bool:
+    "Return whether a run, or a run of a combination, reads more than the store."
+    from chromoformer.training.run_folder import kind_of, read_settings
+
+    kind = kind_of(run)
+    if kind == "network":
+        return False
+    settings = read_settings(run)
+    if kind == "combination":
+        return any(_needs_manifest(run / part) for part in settings["runs"])
+    from chromoformer.baselines.registry import baseline_of
+
+    return baseline_of(settings["model"]).needs_manifest
+
+# %% ../nbs/cli.ipynb #249e8004
+def _runs_store_genes(names: list[str], fix: str) -> tuple[list[str], str, list[str]]:
+    "Divide arguments into runs, one store and genes; the store ends in .h5, or is the only file."
+    from chromoformer.errors import InputError, some
+
+    stores = [name for name in names if name.endswith(".h5")] or [
+        name for name in names if Path(name).is_file()
+    ]
+    if len(stores) != 1:
+        found = some(stores) if stores else f"none among {some(names)}"
+        raise InputError(f"expected one store (*.h5), found {found}", fix=fix)
+    place = names.index(stores[0])
+    genes = names[place + 1 :]
+    if place == 0 or any(Path(name).is_dir() for name in genes):
+        raise InputError("expected the run folders in front of the store", file=stores[0], fix=fix)
+    return names[:place], stores[0], genes
 
 
 def _write_table(table: Any, out: Path) -> None:
@@ -788,7 +858,7 @@ def stack(
     _print(
         f"weights {', '.join(weights)}, from {genes:,} genes of chromosome {chroms}; held-out genes: "
         f"{format_metrics(metrics)}  ->  {out}",
-        f"Next: chromoformer collect {' '.join(map(str, runs))} {out} --out results.csv",
+        f"Next: {_command('collect', *runs, out, '--out', 'results.csv')}",
     )
 
 # %% ../nbs/cli.ipynb #c11a0009
@@ -798,28 +868,36 @@ def evaluate(
     everything: Annotated[
         bool, typer.Option("--all-genes", help="Include the genes that the models were trained on.")
     ] = False,
-    out: Annotated[Path | None, typer.Option(help="Write the table as *.csv.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the table as *.csv or *.parquet.")] = None,
     force: Force = False,
 ):
     """Compute the metrics of the held-out genes, with 95% intervals from resampled genes.
 
     The intervals cover genes, in blocks of neighbours, not the noise of training. For runs that hold out
-    different folds, "all folds" is the mean over the runs.
+    different folds, "all folds" is the mean over the runs in which the metric is defined.
     """
     from chromoformer.errors import counted
     from chromoformer.provenance import refuse_existing
     from chromoformer.training.predict import evaluate as run
-    from chromoformer.training.run_folder import kind_of
 
     if out is not None:
+        _check_ending(out, ".csv", ".parquet")
         refuse_existing(out, force)
     table = run(list(runs), everything)
     typer.echo(table.round(4).to_string(index=False))
     if out is not None:
         _write_table(table, out)
         typer.echo(f"{out}: {counted(len(table), 'metric')}.")
-    alike = [str(run) for run in runs if kind_of(run) == kind_of(runs[-1])]
-    _print(f"Next: chromoformer predict {' '.join(alike)} STORE.h5 --out predictions.csv")
+    joined = (table["run"] == "all folds").any() and len({_model_and_task(run) for run in runs}) == 1
+    _print(f"Next: {_prediction_with(runs if joined else runs[-1:])}")
+
+
+def _model_and_task(run: Path) -> tuple[str, str]:
+    "Return what a run is and what it predicts; only runs that agree in both predict one table."
+    from chromoformer.training.run_folder import read_settings
+
+    settings = read_settings(run)
+    return settings.get("model", "network"), settings.get("task") or settings["network"]["task"]
 
 # %% ../nbs/cli.ipynb #c11a000a
 @app.command(
@@ -848,15 +926,18 @@ def explain(
     from chromoformer.interpret.gene import explain_gene
     from chromoformer.provenance import refuse_existing
 
-    if len(models_store_gene) < 3:
-        raise InputError(
-            "expected a model folder, a store and a gene",
-            fix="give all three: chromoformer explain MODEL_DIR STORE.h5 GENE --out gene.png",
-        )
+    usage = "chromoformer explain RUN_DIR... STORE.h5 GENE --out gene.png"
+    models, path, genes = _runs_store_genes(models_store_gene, f"give them in this order: {usage}")
     _check_ending(out, ".png", ".pdf", ".svg")
     refuse_existing(out, force)
-    *models, path, gene = models_store_gene
     store = Store(path)
+    if len(genes) != 1:
+        example = store.genes["gene_id"].iloc[0]
+        raise InputError(
+            f"expected one gene after the store, found {len(genes)}",
+            fix=f"give the id of one gene, for example {example}: {usage}",
+        )
+    gene = genes[0]
     found = explain_gene(models, store, gene, device=device, dtype=torch_type)
     plots.save(plots.gene(store, found).figure, out)
     if len(found.pcres):
@@ -936,20 +1017,14 @@ def links(
 def _links_by_effect(runs_store_genes: list[str], device: str, torch_type: Any) -> Any:
     "Return the links that trained networks rank."
     from chromoformer.data.store import Store
-    from chromoformer.errors import InputError
     from chromoformer.experiments.links import rank_links
 
-    stores = [place for place, name in enumerate(runs_store_genes) if name.endswith(".h5")]
-    if len(stores) != 1 or stores[0] == 0:
-        raise InputError(
-            "expected run folders, one store, and possibly genes",
-            fix="give them in this order: chromoformer links RUN_DIR... STORE.h5 [GENE...] --out links.bedpe"
-            ", or without networks: chromoformer links MANIFEST.yaml [GENE...] --by share --out links.bedpe",
-        )
-    models = runs_store_genes[: stores[0]]
-    store = Store(runs_store_genes[stores[0]])
-    genes = runs_store_genes[stores[0] + 1 :] or None
-    return rank_links(models, store, genes, device=device, dtype=torch_type)
+    models, store, genes = _runs_store_genes(
+        runs_store_genes,
+        "give them in this order: chromoformer links RUN_DIR... STORE.h5 [GENE...] --out links.bedpe"
+        ", or without networks: chromoformer links MANIFEST.yaml [GENE...] --by share --out links.bedpe",
+    )
+    return rank_links(models, Store(store), genes or None, device=device, dtype=torch_type)
 
 
 def _links_by_share(manifest_genes: list[str], data: Path | None) -> Any:
@@ -972,13 +1047,17 @@ def info(
     what: Annotated[Path, typer.Argument(help="STORE.h5, MODEL_DIR or RUN_DIR.")],
 ):
     """Describe what a store, a model folder or a run folder contains."""
+    from chromoformer.data.store import Store
     from chromoformer.describe import describe
+    from chromoformer.training.run_folder import is_interrupted
 
     description = describe(what)
-    if what.is_dir():
-        following = f"chromoformer predict {what} STORE.h5 --out predictions.csv"
+    if not what.is_dir():
+        following = _use_of(Store(what))
+    elif is_interrupted(what):
+        following = "run the command again that trained it"
     else:
-        following = f"chromoformer train {what} --fold 1 --out runs/fold1"
+        following = _prediction_with([what])
     _print(description, f"Next: {following}")
 
 # %% ../nbs/cli.ipynb #c11a000c
@@ -1061,7 +1140,11 @@ def run(
     if not outcome.complete:
         _print("Next: fix the failed jobs and run the same command again; finished jobs are kept.")
         raise typer.Exit(1)
-    _print(f"Next: chromoformer collect {outcome.root} --out results.csv; chromoformer verify {outcome.root}")
+    collect, verify = (
+        _command("collect", outcome.root, "--out", "results.csv"),
+        _command("verify", outcome.root),
+    )
+    _print(f"Next: {collect}; {verify}")
 
 # %% ../nbs/cli.ipynb #43d30d7d
 @app.command(hidden=True)
@@ -1103,8 +1186,8 @@ def plan(
 
     found = make_plan(find_study(study), out=out, notebooks=notebooks)
     given = {"--cores": cores, "--out": out, "--notebooks": notebooks}
-    options = "".join(f" {name} {value}" for name, value in given.items() if value is not None)
-    _print(format_plan(found, cores or os.cpu_count() or 1), f"Next: chromoformer run {study}{options}")
+    options = [word for name, value in given.items() if value is not None for word in (name, value)]
+    _print(format_plan(found, cores or os.cpu_count() or 1), f"Next: {_command('run', study, *options)}")
 
 # %% ../nbs/cli.ipynb #eb82f2e7
 @app.command(epilog="Example: `chromoformer notebooks mine`")
@@ -1118,17 +1201,19 @@ def notebooks(
     """
     import shutil
 
-    from chromoformer.provenance import refuse_existing
+    from chromoformer.provenance import atomic_files, refuse_existing
     from chromoformer.studies.workflow import beside_the_library
 
     refuse_existing(folder, force, own=("*",))  # files of other names are kept
-    for part in ("nbs/tutorials", "nbs/analyses", "workflow/studies", "data_manifests"):
-        hidden = shutil.ignore_patterns(".*")
-        shutil.copytree(beside_the_library(part), folder / part, ignore=hidden, dirs_exist_ok=True)
+    with atomic_files(folder) as temporary:
+        for part in ("nbs/tutorials", "nbs/analyses", "workflow/studies", "data_manifests"):
+            hidden = shutil.ignore_patterns(".*")
+            shutil.copytree(beside_the_library(part), temporary / part, ignore=hidden)
+    study = folder / "workflow" / "studies" / "toy.yaml"
     _print(
         f"{folder}: notebooks of tutorials and analyses in nbs, studies in workflow/studies, and manifests.",
-        f"Next: jupyter lab {folder}/nbs/tutorials/first_model.ipynb, or chromoformer run "
-        f"{folder}/workflow/studies/toy.yaml --notebooks {folder}/nbs/analyses",
+        f"Next: {shlex.join(['jupyter', 'lab', f'{folder}/nbs/tutorials/first_model.ipynb'])}, or "
+        f"{_command('run', study, '--notebooks', folder / 'nbs' / 'analyses')}",
     )
 
 # %% ../nbs/cli.ipynb #c11a000d

@@ -25,7 +25,7 @@ import chromoformer
 from . import plots
 from .data.build import build_store
 from .data.store import Store
-from .errors import InputError
+from .errors import InputError, check_seed
 from .interpret.gene import GeneExplanation, explain_gene, withhold_each
 from .metrics import MAIN_METRIC, blocks_of, evaluate_scores
 from .model import checkpoint
@@ -111,13 +111,14 @@ def _prepare(out: Path, settings: Mapping[str, Any], force: bool) -> None:
         )
     if not marker.exists():
         write_json(marker, settings)
-        (out / "README.txt").write_text(README)
     elif json.loads(marker.read_text()) != settings:
         raise InputError(
             "this folder holds a demo with other settings",
             file=out,
             fix="choose another folder, or add --force to run it again",
         )
+    with atomic_path(out / "README.txt") as temporary:
+        temporary.write_text(README)
 
 # %% ../nbs/demo.ipynb #829c7e75
 def _make_store(out: Path, seed: int, genes: int, progress: bool) -> Store:
@@ -133,7 +134,8 @@ def _train(out: Path, store: Store, seed: int, epochs: int, progress: bool) -> d
     "Train every run, and return the run folders by kind."
     recipe_settings = RECIPE | {"epochs": epochs}
     config = {"network": NETWORK, "recipe": recipe_settings}
-    (out / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    with atomic_path(out / "config.yaml") as temporary:
+        temporary.write_text(yaml.safe_dump(config, sort_keys=False))
     folders: dict[str, list[Path]] = {}
     for kind, run in RUNS.items():
         changes = NETWORK | {"max_pcres": run["max_pcres"], "task": run["task"]}
@@ -403,7 +405,7 @@ def run_demo(
         If the folder holds other files, a complete demo, or a demo with other settings.
     """
     out = Path(out)
-    settings = {"seed": seed, "genes": genes, "epochs": epochs}
+    settings = {"seed": check_seed(seed), "genes": genes, "epochs": epochs}
     _prepare(out, settings, force)
     with _with_threads(threads):
         return _run(out, settings, progress, threads)

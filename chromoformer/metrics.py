@@ -5,19 +5,19 @@
 # %% auto #0
 __all__ = ['Task', 'BLOCK_GENES', 'FEWEST_BLOCKS', 'MAIN_METRIC', 'METRIC_NAMES', 'check_task', 'gene_blocks', 'blocks_of',
            'block_weights', 'resampled', 'value_with_interval', 'variance_over_genes', 'within_limits',
-           'evaluate_scores', 'mean_interval', 'share_interval', 'correlation', 'format_metrics', 'calibration',
-           'calibration_error']
+           'evaluate_scores', 'warn_undefined', 'mean_interval', 'share_interval', 'correlation', 'format_metrics',
+           'calibration', 'calibration_error']
 
 # %% ../nbs/metrics.ipynb #5ffdbd49
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from .errors import InputError
+from .errors import InputError, counted, some
 
 # %% ../nbs/metrics.ipynb #1631421b
 Task = Literal["classification", "regression"]
@@ -348,6 +348,15 @@ def variance_over_genes(values: np.ndarray, blocks: int, folds: int = 1) -> tupl
     return float(drawn.var(ddof=1)) * blocks / freedom, freedom
 
 # %% ../nbs/metrics.ipynb #f9fcac77
+MAIN_METRIC = {"classification": "auc", "regression": "pearson_r"}
+METRIC_NAMES = {
+    "auc": "AUC",
+    "average_precision": "average precision",
+    "accuracy": "accuracy",
+    "pearson_r": "Pearson r",
+    "spearman_rho": "Spearman rho",
+    "r2": "R2",
+}
 _SMALLEST = {"auc": 0.0, "average_precision": 0.0, "accuracy": 0.0, "pearson_r": -1.0, "spearman_rho": -1.0}
 
 
@@ -402,18 +411,25 @@ def evaluate_scores(
     -------
     dict of str to dict
         For each metric its `value`, and `low` and `high` if `draws` is above 0. The entry `genes` has the
-        number of genes as its `value`. A metric that is not defined (genes of one class only) is NaN.
+        number of genes as its `value`. A metric that is not defined (genes of one class only) is NaN. Folds
+        in which it is not defined are left out of its mean; `folds` is then the number of the others.
 
     Raises
     ------
     InputError
         If there are no genes, if a target or a prediction is not finite, or if the task is unknown.
+
+    Warns
+    -----
+    UserWarning
+        If a metric is not defined; the warning names it and, of several, the folds.
     """
     target = np.asarray(target)
     score = np.asarray(score)
     blocks = np.arange(len(target)) if blocks is None else blocks
     fold = np.zeros(len(target), int) if fold is None else np.asarray(fold)
-    parts = [fold == value for value in pd.unique(fold)] or [np.zeros(0, bool)]
+    names = pd.unique(fold)
+    parts = [fold == name for name in names] or [np.zeros(0, bool)]
     drawn = [
         resampled(
             target[part],
@@ -425,14 +441,49 @@ def evaluate_scores(
         )
         for number, part in enumerate(parts)
     ]
-    number_of_blocks = sum(len(np.unique(blocks[part])) for part in parts)
+    number_of_blocks = np.array([len(np.unique(blocks[part])) for part in parts])
     found: dict[str, dict[str, float]] = {"genes": {"value": len(target)}}
+    undefined: dict[tuple[int, ...], list[str]] = {}  # numbers of folds -> metrics
     for metric in drawn[0]:
-        values = np.mean([part[metric] for part in drawn], axis=0)
-        interval = value_with_interval(values, number_of_blocks, len(parts))
+        defined = np.array([np.isfinite(part[metric][0]) for part in drawn])
+        used = defined if defined.any() else ~defined
+        values = np.mean([part[metric] for part, use in zip(drawn, used) if use], axis=0)
+        interval = value_with_interval(values, int(number_of_blocks[used].sum()), int(used.sum()))
         interval["low"], interval["high"] = within_limits(metric, interval["low"], interval["high"])
         found[metric] = interval if draws else {"value": interval["value"]}
+        if not used.all():
+            found[metric]["folds"] = int(used.sum())
+        if not defined.all() and (draws or not used.all()):
+            undefined.setdefault(tuple(np.flatnonzero(~defined)), []).append(metric)
+    for numbers, metrics in undefined.items():
+        what = "targets" if all(np.ptp(target[parts[number]]) == 0 for number in numbers) else "predictions"
+        warn_undefined(metrics, [names[number] for number in numbers], len(parts), what)
     return found
+
+
+def warn_undefined(metrics: Sequence[str], folds: Sequence[Any], of: int, what: str) -> None:
+    """Warn that metrics are not defined in some folds, and that the others are averaged.
+
+    Parameters
+    ----------
+    metrics : sequence of str
+        The metrics.
+    folds : sequence of int or str
+        The folds in which they are not defined; text is shown as it is.
+    of : int
+        Number of all folds.
+    what : str
+        What is equal for all genes of these folds: "targets".
+    """
+    where = ""
+    if of > 1 or isinstance(folds[0], str):
+        where = " in " + some([fold if isinstance(fold, str) else f"fold {fold}" for fold in folds])
+    rest = f"; the mean is over the other {counted(of - len(folds), 'fold')}" if of > len(folds) else ""
+    warnings.warn(
+        f"not defined{where}, because all {what} are equal: "
+        f"{', '.join(METRIC_NAMES.get(metric, metric) for metric in metrics)}{rest}",
+        stacklevel=3,
+    )
 
 # %% ../nbs/metrics.ipynb #a7c1e002
 def mean_interval(
@@ -578,17 +629,6 @@ def correlation(
     return found | {"low": max(found["low"], -1.0), "high": min(found["high"], 1.0), "count": count}
 
 # %% ../nbs/metrics.ipynb #26c050c6
-MAIN_METRIC = {"classification": "auc", "regression": "pearson_r"}
-METRIC_NAMES = {
-    "auc": "AUC",
-    "average_precision": "average precision",
-    "accuracy": "accuracy",
-    "pearson_r": "Pearson r",
-    "spearman_rho": "Spearman rho",
-    "r2": "R2",
-}
-
-
 def format_metrics(
     metrics: Mapping[str, Mapping[str, Any]],
 ) -> str:
@@ -608,7 +648,8 @@ def format_metrics(
     for metric, entry in metrics.items():
         if metric in METRIC_NAMES:
             interval = f" ({entry['low']:.3f}-{entry['high']:.3f})" if "low" in entry else ""
-            parts.append(f"{METRIC_NAMES[metric]} {entry['value']:.3f}{interval}")
+            value = f"{entry['value']:.3f}{interval}" if np.isfinite(entry["value"]) else "not defined"
+            parts.append(f"{METRIC_NAMES[metric]} {value}")
     return ", ".join(parts)
 
 # %% ../nbs/metrics.ipynb #8184d742

@@ -1276,3 +1276,72 @@ def test_a_store_given_before_the_models_is_reported(folder):
         folder / "p.csv",
         says=[folder / "run", "the store last"],
     )
+
+
+# ---- names of outputs, names given twice, and seeds ----
+
+
+def test_unknown_endings_are_refused_before_anything_is_read(tmp_path):
+    for command, out, says in (
+        (("build", "a.yaml"), "a.hdf5", ["*.h5"]),
+        (("import-regions", "a.csv", "arrays"), "a", ["*.h5"]),
+        (("coverage", "a.bed", "--chrom-sizes", "sizes"), "a.wig", ["*.bigWig", "*.bw"]),
+        (("export-weights", "run"), "a.safetensors", ["*.pt"]),
+        (("predict", "run", "a.h5"), "a.tsv", ["*.parquet", "*.csv"]),
+        (("evaluate", "run"), "a.xlsx", ["*.parquet", "*.csv"]),
+        (("collect", "run"), "a.xlsx", ["*.parquet", "*.csv"]),
+        (("explain", "run", "a.h5", "GENE"), "a.jpg", ["*.png", "*.svg", "*.pdf"]),
+        (("links", "run", "a.h5"), "a.bed", ["*.bedpe"]),
+    ):
+        refused(tmp_path, *command, "--out", tmp_path / out, says=[out, "unknown format", *says])
+
+
+def test_reads_and_marks_that_are_given_twice_are_refused(toy, toy_store, toy_runs, weights, tiny, tmp_path):
+    reads, sizes = toy / "cellA" / "H3K4me3.tagAlign.gz", toy / "genomes/toy.chrom.sizes"
+    twice = [reads.name, "given twice"]
+    refused(
+        tmp_path,
+        *("coverage", reads, reads, "--chrom-sizes", sizes, "--out", tmp_path / "a.bw"),
+        says=twice,
+    )
+    command = ("train", toy_store, "--config", tiny, "--out", tmp_path / "run", "--init", toy_runs[0])
+    marks = "H3K4me3=H3K27ac,H3K4me3=H3K4me1"
+    refused(tmp_path, *command, "--marks", marks, says=["--marks", "H3K4me3 is given twice"])
+    channels = ",".join(["H3K4me3"] * 2 + [f"mark{number}" for number in range(5)])
+    refused(
+        tmp_path,
+        *("import-weights", weights, "--out", tmp_path / "model", "--channels", channels),
+        says=["channels", "twice"],
+    )
+
+
+def test_a_study_with_an_impossible_seed_is_refused(tmp_path):
+    (tmp_path / "study.yaml").write_text(
+        "name: a\nout: a\nsimulate: {}\nseed: -1\ncell_types: {cellA: a.yaml}\nanalyses: {train: }\n"
+    )
+    refused(tmp_path, "plan", tmp_path / "study.yaml", says=["seed", "-1"])
+
+
+@pytest.mark.parametrize("kilobytes", [8, 100])
+def test_notebooks_on_a_full_disk_leave_nothing(small_disk, kilobytes):
+    disk = small_disk(kilobytes)
+    refused(disk, "notebooks", disk / "new" / "mine", says=["the disk is full", "free some space"])
+
+
+# ---- folders and files in place of each other ----
+
+
+def test_a_path_of_another_kind_is_named_for_what_it_is(toy_runs, toy_store, tiny, tmp_path):
+    (tmp_path / "file").write_text("x")
+    folder, out = toy_runs[0].parent, ("--out", tmp_path / "a.csv")
+    for command, says in (
+        (("evaluate", folder), ["name the runs in this folder", toy_runs[0], toy_runs[3]]),
+        (("evaluate", tmp_path / "lost"), ["no such folder"]),
+        (("predict", toy_runs[0], toy_store, toy_store, *out), ["a file, not a folder"]),
+        (("stack", folder, toy_runs[0], "--out", tmp_path / "s"), ["name the runs in this folder"]),
+        (("train", toy_runs[0], "--out", tmp_path / "r"), [toy_runs[0], "a folder, not a store"]),
+        (("import-weights", toy_runs[0], "--out", tmp_path / "m"), ["a folder, not a checkpoint"]),
+        (("train", toy_store, "--config", tiny, "--out", tmp_path / "file"), ["file is a file"]),
+        (("notebooks", tmp_path / "file", "--force"), [tmp_path / "file", "expected a folder"]),
+    ):
+        refused(tmp_path, *command, says=says)

@@ -4,6 +4,8 @@ import contextlib
 import json
 import os
 import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +18,7 @@ import pandas as pd
 import pyBigWig
 import pytest
 import torch
+import yaml
 from command_line import TINY, chromoformer, listing, refused, succeed
 from helpers import toy_tables, write_toy_store
 
@@ -305,7 +308,7 @@ def test_explain_uses_the_run_that_held_the_gene_out(toy_runs, toy_store, tmp_pa
     assert (tmp_path / "gene.png").read_bytes()[:4] == b"\x89PNG"
     figure, text = tmp_path / "other.png", tmp_path / "other.txt"
     refused(tmp_path, "explain", toy_runs[0], toy_store, "nobody", "--out", figure, says=["nobody"])
-    refused(tmp_path, "explain", toy_store, gene, "--out", figure, says=["a gene"])
+    refused(tmp_path, "explain", toy_store, gene, "--out", figure, says=["run folder", "GENE"])
     refused(tmp_path, "explain", *toy_runs, toy_store, gene, "--out", text, says=["other.txt", "*.png"])
 
 
@@ -579,3 +582,54 @@ def test_command_is_installed():
         pytest.skip("the package is not installed: no chromoformer next to python")
     result = subprocess.run([script, "--help"], capture_output=True, text=True)
     assert result.returncode == 0 and "import-regions" in result.stdout
+
+
+# ---- what to do next ----
+
+
+def suggested(result, **values) -> list[str]:
+    "Return the words of the command that a result suggests, with values for its placeholders."
+    words = shlex.split(result.out.rstrip().splitlines()[-1].partition("chromoformer ")[2])
+    return [str(values.get(word.partition(".")[0], word)) for word in words]
+
+
+def test_a_store_without_two_labels_is_predicted_next(toy, toy_runs, tmp_path):
+    content = yaml.safe_load((toy / "cellA.yaml").read_text())
+    del content["expression"]
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(content))
+    store = tmp_path / "my cells.h5"
+    out = ["--out", tmp_path / "p.csv", "--force"]
+    built = succeed("build", tmp_path / "a.yaml", "--data", toy, "--out", store, "--processes", 1)
+    for result in (built, succeed("info", store)):
+        words = suggested(result, MODEL_DIR=toy_runs[0])
+        assert words[:3] == ["predict", str(toy_runs[0]), str(store)]
+        assert "compare" not in succeed(*words[:3], *out).out.splitlines()[-1]
+
+
+def test_a_labelled_store_is_trained_on_next(toy_store, tiny, tmp_path):
+    words = suggested(succeed("info", toy_store))
+    assert words[:2] == ["train", str(toy_store)] and words[-2:] == ["--out", "runs/fold1"]
+    succeed(*words[:-1], tmp_path / "run", "--config", tiny)
+
+
+def test_the_simulated_cell_type_is_built_next(tmp_path, monkeypatch):
+    monkeypatch.setattr("chromoformer.simulate.epigenome.simulate", lambda *_, **__: None)
+    result = succeed("simulate", tmp_path / "toy", "--genes", 8, "--cell-type", "cellB")
+    assert suggested(result)[1] == str(tmp_path / "toy" / "cellB.yaml")
+
+
+def test_exported_weights_are_read_back_next_with_their_window_and_marks(tiny, tmp_path):
+    genes, pcres = toy_tables(per_chrom=6)
+    write_toy_store(tmp_path / "toy.h5", genes=genes, pcres=pcres)
+    store = Store(tmp_path / "toy.h5")
+    succeed("train", store.path, "--config", tiny, "--out", tmp_path / "run")
+    result = succeed("export-weights", tmp_path / "run", "--out", tmp_path / "w.pt")
+    succeed(*suggested(result, MODEL_DIR=tmp_path / "model"))
+    config = json.loads((tmp_path / "model" / "config.json").read_text())["network"]
+    assert tuple(config["channels"]) == store.channels and config["window"] == store.window
+
+
+def test_an_interrupted_run_is_continued_next(toy_runs, tmp_path):
+    run = Path(shutil.copytree(toy_runs[0], tmp_path / "run"))
+    (run / "metrics.json").unlink()
+    assert "run the command again that trained it" in succeed("info", run).out

@@ -694,3 +694,20 @@ def test_intervals_of_few_genes_stay_within_the_metric(task, metric, smallest, g
         for scores in (mean_scores(table, task, 100), fold_scores(table, task, 100)):
             row = scores.set_index("metric").loc[metric]
             assert smallest <= row["low"] <= row["value"] <= row["high"] <= 1
+
+
+def test_models_are_compared_in_the_folds_that_define_the_metric():
+    table = predictions(
+        a=lambda label, random: label + random.normal(size=300),
+        b=lambda label, random: label + 3 * random.normal(size=300),
+    )
+    table.loc[table["fold"] == 2, "target"] = 1
+    others = table[table["fold"] != 2]
+    with pytest.warns(
+        UserWarning, match="not defined in fold 2, .*: AUC; the mean is over the other 2 folds"
+    ):
+        found = mean_scores(table, "classification", draws=50).set_index(["model", "metric"])
+    expected = mean_scores(others, "classification", draws=0).set_index(["model", "metric"])
+    for model in ("a", "b"):
+        assert found.loc[(model, "auc"), "value"] == expected.loc[(model, "auc"), "value"]
+        assert found.loc[(model, "auc"), "low"] < found.loc[(model, "auc"), "value"]

@@ -13,7 +13,11 @@ from torch.nn import functional as F
 from chromoformer.data.batches import GeneDataset
 from chromoformer.data.store import Store, write_store
 from chromoformer.errors import InputError
+from chromoformer.genome import Region
+from chromoformer.interpret.attention import attention_maps, tss_attention
 from chromoformer.interpret.gene import explain_gene, withhold, withhold_each
+from chromoformer.interpret.perturbation import perturb, scan
+from chromoformer.interpret.regulation import regulatory_embeddings
 from chromoformer.model import checkpoint
 from chromoformer.model.config import BlockConfig
 from chromoformer.model.network import Chromoformer, predicted_values, random_batch
@@ -271,3 +275,22 @@ def test_errors_name_unknown_genes_ambiguous_models_and_wrong_channels(store, ru
         explain_gene([runs[0], runs[0], runs[1], runs[2], runs[3], runs[3], runs[2], runs[1]], store, gene)
     with pytest.raises(InputError, match="lacks .*which the model reads"):
         explain_gene(network(replace(SMALL, channels=("H3K4me3", "CTCF"))), store, gene)
+
+
+def test_a_gene_that_is_named_twice_counts_once(store, runs, gene):
+    other = store.genes["gene_id"].iloc[0]
+    once, twice = (withhold_each(runs, store, genes) for genes in ([other, gene], [gene, other, gene]))
+    assert twice.equals(once)
+    maps = [attention_maps(runs, store, genes) for genes in ([other, gene], [gene, other, gene])]
+    assert all(np.allclose(maps[0][size], maps[1][size]) for size in maps[0])
+    for found in (
+        tss_attention(runs, store, [gene, gene]).genes,
+        regulatory_embeddings(runs, store, [gene, gene]).table,
+        perturb(runs, store, Region(store.genes["chrom"].iloc[0], 0, 10_000), genes=[gene, gene]),
+    ):
+        assert found["gene_id"].tolist() == [gene]
+
+
+def test_a_mark_that_is_named_twice_is_scanned_once(store, runs, gene):
+    twice = scan(runs, store, gene, marks=[MARKS[0], MARKS[0]])
+    assert twice.equals(scan(runs, store, gene, marks=[MARKS[0]]))

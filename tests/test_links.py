@@ -1,6 +1,8 @@
 "Enhancer-gene links: features of pairs, scores that hold chromosomes out, and comparison with tested pairs."
 
+import errno
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import papermill
 import pytest
 import torch
 import yaml
-from command_line import refused, succeed
+from command_line import listing, refused, succeed
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 
@@ -47,6 +49,7 @@ from chromoformer.experiments.links import (
     silencer_marks,
     silencing_effects,
     simple_scores,
+    write_links,
 )
 from chromoformer.genome import Region
 from chromoformer.interpret.gene import withhold_each
@@ -734,3 +737,35 @@ def test_the_kept_result_reaches_the_promised_precision():
     used = next(row for row in kept["predicted contacts"] if row["used"])
     held_out = {row["score"]: row["average_precision"] for row in kept["folds 3 and 4"]}
     assert used["folds 3 and 4"] > held_out["distance"]
+
+
+def test_links_are_written_as_both_files_or_none(toy_runs, toy_store, tmp_path, monkeypatch):
+    gene = Store(toy_store).genes["gene_id"].iloc[Store(toy_store).pcres["gene"].iloc[0]]
+    table = rank_links(toy_runs, toy_store, [gene, gene])
+    assert table.equals(rank_links(toy_runs, toy_store, [gene]))
+    out = tmp_path / "links.bedpe"
+
+    def full_disk(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for old in (False, True):
+        if old:
+            write_links(out, table)
+        before = listing(tmp_path)
+        with monkeypatch.context() as patched:
+            patched.setattr(pd.DataFrame, "to_csv", full_disk)
+            with pytest.raises(InputError, match=r"links.bedpe: the disk is full"):
+                write_links(out, table.assign(score=1.0))
+        assert listing(tmp_path) == before
+
+
+def test_runs_store_and_genes_are_told_apart(toy_runs, toy_store, tmp_path):
+    store = shutil.copy(toy_store, tmp_path / "store")  # an older store, without the ending
+    gene = Store(store).genes["gene_id"].iloc[Store(store).pcres["gene"].iloc[0]]
+    succeed("links", *toy_runs, store, gene, "--out", tmp_path / "a.bedpe")
+    out = ("--out", tmp_path / "b.png")
+    refused(tmp_path, "explain", *toy_runs, store, *out, says=["one gene", "found 0", "for example"])
+    refused(tmp_path, "explain", *toy_runs, store, gene, gene, *out, says=["one gene", "found 2"])
+    refused(tmp_path, "explain", gene, toy_store, toy_runs[0], *out, says=["run folders in front"])
+    refused(tmp_path, "explain", toy_runs[0], gene, *out, says=["one store", "none among"])
+    refused(tmp_path, "explain", toy_runs[0], tmp_path / "lost.h5", gene, *out, says=["lost.h5"])

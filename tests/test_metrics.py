@@ -8,7 +8,14 @@ from helpers import write_toy_store
 from chromoformer.data.batches import GeneDataset
 from chromoformer.data.store import Store
 from chromoformer.errors import InputError
-from chromoformer.metrics import calibration, check_task, correlation, evaluate_scores, resampled
+from chromoformer.metrics import (
+    calibration,
+    check_task,
+    correlation,
+    evaluate_scores,
+    format_metrics,
+    resampled,
+)
 from chromoformer.training.calibration import Calibration
 from chromoformer.training.fit import check_targets
 
@@ -58,3 +65,23 @@ def test_an_unknown_task_is_refused_everywhere(tmp_path, task):
     if task is not None:  # the default of `calibration`, which then decides by the targets
         with pytest.raises(InputError, match="is unknown"):
             calibration(table, task=task)
+
+
+def test_a_fold_of_one_class_is_named_and_left_out_of_the_mean():
+    fold = np.repeat([1, 2, 3], 100)
+    label = np.where(fold == 2, 0, VARIED > 0)
+    with pytest.warns(UserWarning, match="fold 2, because all targets are equal: AUC, average") as caught:
+        found = evaluate_scores(label, VARIED**2, "classification", fold=fold)
+    assert len(caught) == 1 and "the mean is over the other 2 folds" in str(caught[0].message)
+    others = fold != 2
+    expected = evaluate_scores(label[others], VARIED[others] ** 2, "classification", 0, fold=fold[others])
+    assert found["auc"]["value"] == expected["auc"]["value"] and found["auc"]["folds"] == 2
+    assert found["auc"]["low"] < found["auc"]["value"] and "folds" not in found["accuracy"]
+
+
+def test_metrics_that_are_not_defined_are_reported_as_such():
+    with pytest.warns(UserWarning, match="not defined, because all targets are equal: AUC") as caught:
+        found = evaluate_scores(np.ones(300), VARIED, "classification")
+    assert len(caught) == 1 and format_metrics(found).startswith("AUC not defined, average precision 1.000")
+    with pytest.warns(UserWarning, match="because all predictions are equal: Pearson r, Spearman rho"):
+        evaluate_scores(VARIED, np.ones(300), "regression")

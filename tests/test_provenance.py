@@ -1,5 +1,6 @@
 """Records without their hash are refused, and a folder survives a kill between two renames."""
 
+import errno
 import json
 import os
 import platform
@@ -10,7 +11,15 @@ import pytest
 
 from chromoformer import provenance
 from chromoformer.errors import InputError
-from chromoformer.provenance import Stopwatch, atomic_path, read_record, record, refuse_existing, verify
+from chromoformer.provenance import (
+    Stopwatch,
+    atomic_files,
+    atomic_path,
+    read_record,
+    record,
+    refuse_existing,
+    verify,
+)
 
 
 def test_a_record_without_the_hash_of_its_content_is_refused(tmp_path):
@@ -118,3 +127,32 @@ def test_a_folder_that_cannot_be_replaced_keeps_its_name(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="refused"), atomic_path(path) as new:
         new.mkdir()
     assert [file.name for file in tmp_path.iterdir()] == ["folder"]
+
+
+def test_files_that_belong_together_are_written_all_or_none(tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name in ("mine", "a"):
+        (folder / name).write_text("old")
+    with pytest.raises(InputError, match=f"^{folder / 'b'}: the disk is full"):
+        with atomic_files(folder) as new:
+            (new / "a").write_text("new")
+            with atomic_path(new / "b"):
+                raise OSError(errno.ENOSPC, "No space left on device")
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {"mine": "old", "a": "old"}
+    with atomic_files(folder) as new:
+        (new / "a").write_text("new")
+        (new / "deep").mkdir()
+        (new / "deep" / "b").write_text("new")
+    assert (folder / "a").read_text() == (folder / "deep" / "b").read_text() == "new"
+    assert (folder / "mine").read_text() == "old" and [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_files_are_written_to_the_working_folder_and_never_below_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with atomic_files(".") as new:
+        (new / "a").write_text("new")
+    with pytest.raises(InputError, match="found a file, expected a folder"):
+        with atomic_files("a"):
+            pass
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from command_line import succeed
+from command_line import listing, succeed
 from helpers import SMALL, toy_tables, write_toy_store
 
 from chromoformer import baselines
@@ -18,6 +18,7 @@ from chromoformer.describe import describe
 from chromoformer.errors import InputError
 from chromoformer.provenance import verify
 from chromoformer.studies.collect import collect
+from chromoformer.training import run_folder
 from chromoformer.training.fit import fit
 from chromoformer.training.members import fit_members
 from chromoformer.training.recipe import Recipe
@@ -271,3 +272,50 @@ def test_runs_with_damaged_settings_are_refused(runs, store, tmp_path, content):
                 use(folder)
     with pytest.raises(InputError, match="config.json"):
         baselines.predict(tmp_path / "damaged linear", store)
+
+
+def test_a_combination_on_a_full_disk_leaves_nothing_and_keeps_the_old(runs, tmp_path, monkeypatch):
+    out = tmp_path / "both"
+    write = run_folder.write_json
+
+    def full_disk(path, content):
+        if Path(path).name == "metrics.json":
+            raise InputError("the disk is full", file=path)
+        write(path, content)
+
+    monkeypatch.setattr(run_folder, "write_json", full_disk)
+    with pytest.raises(InputError, match=f"^{out / 'metrics.json'}: the disk is full"):
+        stack(runs, out)
+    assert not list(tmp_path.iterdir())
+    monkeypatch.undo()
+    stack(runs, out)
+    (out / "notes.txt").write_text("mine")
+    before = listing(tmp_path)
+    monkeypatch.setattr(run_folder, "write_json", full_disk)
+    with pytest.raises(InputError, match="the disk is full"):
+        stack(runs, out, method="isotonic", force=True)
+    assert listing(tmp_path) == before
+    monkeypatch.undo()
+    stack(runs, out, method="isotonic", force=True)
+    assert (out / "notes.txt").read_text() == "mine" and verify(out) == []
+
+
+def test_a_run_is_not_combined_with_itself(runs, tmp_path):
+    with pytest.raises(InputError, match="network is given twice"):
+        stack([runs[0], runs[1], runs[0]], tmp_path / "both")
+
+
+def test_evaluate_suggests_predictions_that_can_be_made(runs, store, tmp_path):
+    stack(runs, tmp_path / "both")
+    for fold in (1, 2):
+        fit(store, tmp_path / f"level{fold}", fold, SMALL, QUICK, task="regression", progress=False)
+    fit(store, tmp_path / "seed1", 1, SMALL, QUICK, seed=1, progress=False)
+    levels = [tmp_path / "level1", tmp_path / "level2"]
+    for evaluated in (runs, [runs[0], levels[1]], levels, [levels[0], tmp_path / "both"]):
+        out = succeed("evaluate", *evaluated).out
+        found = re.search(r"chromoformer (predict .*) STORE.h5 --out predictions.csv", out)
+        assert found and found[1].endswith(str(evaluated[-1]))
+        assert (str(evaluated[0]) in found[1]) == (evaluated is levels)
+        succeed(*found[1].split(), store, "--out", tmp_path / "p.csv", "--force")
+    out = succeed("predict", runs[0], tmp_path / "seed1", store, "--out", tmp_path / "p.csv", "--force").out
+    assert f"explain {runs[0]} {store} GENE" in out  # `explain` refuses two runs of a fold

@@ -15,14 +15,18 @@ import pytest
 import torch
 from helpers import SMALL, interrupted_in_the_second_epoch, toy_tables, write_toy_store
 
+from chromoformer import baselines
 from chromoformer.data.batches import GeneDataset
 from chromoformer.data.store import Store
+from chromoformer.demo import run_demo
 from chromoformer.errors import InputError
 from chromoformer.metrics import blocks_of, evaluate_scores
 from chromoformer.model import checkpoint
 from chromoformer.provenance import verify, write_json
+from chromoformer.simulate.epigenome import simulate
 from chromoformer.studies.collect import collect
 from chromoformer.training.fit import fit, split_genes
+from chromoformer.training.members import fit_members
 from chromoformer.training.models import held_out_genes
 from chromoformer.training.predict import evaluate, predict
 from chromoformer.training.recipe import Recipe
@@ -493,3 +497,41 @@ def test_damaged_settings_of_a_model_are_named(store, tmp_path):
     (tmp_path / "run" / "provenance.json").write_text("{")
     with pytest.raises(InputError, match="provenance.json"):
         seed_of(tmp_path / "run")
+
+
+def test_a_run_with_genes_of_one_class_is_named_and_left_out_of_the_mean(runs, tmp_path):
+    moved = [shutil.copytree(run, tmp_path / run.name) for run in runs]
+    table = pd.read_parquet(moved[2] / "predictions.parquet")
+    table.assign(target=1.0).to_parquet(moved[2] / "predictions.parquet", index=False)
+    with pytest.warns(UserWarning, match=r"fold3, .*equal: AUC; the mean is over the other 3 folds"):
+        found = evaluate(moved).set_index(["run", "metric"])
+    assert np.isnan(found.loc[("fold3", "auc"), "value"])
+    others = [found.loc[(f"fold{fold}", "auc"), "value"] for fold in (1, 2, 4)]
+    together = found.loc["all folds"]
+    assert np.isclose(together.loc["auc", "value"], np.mean(others))
+    assert together["fold"].to_dict() == {"auc": "3 of 4", "average_precision": "all", "accuracy": "all"}
+
+
+def test_a_run_that_is_named_twice_is_not_evaluated(runs):
+    with pytest.raises(InputError, match="fold1 is given twice"):
+        evaluate([runs[0], runs[1], runs[1] / ".." / "fold1"])
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 2**64, 10**17, 1.5])
+def test_impossible_seeds_are_refused_and_leave_nothing(store, tmp_path, seed):
+    for train in (
+        lambda: fit(store, tmp_path / "run", 1, SMALL, seed=seed, progress=False),
+        lambda: fit_members(store, tmp_path / "run", 1, SMALL, seeds=[0, seed], progress=False),
+        lambda: baselines.fit("logistic regression", store, tmp_path / "run", 1, seed=seed, progress=False),
+        lambda: simulate(tmp_path / "toy", 8, seed, progress=False),
+        lambda: run_demo(tmp_path / "demo", seed, progress=False),
+    ):
+        with pytest.raises(InputError, match="seed: found .*\n.*0 to 4,294,967,295"):
+            train()
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_largest_seed_trains(store, tmp_path):
+    recipe = Recipe(epochs=1, batch_size=64)
+    fit(store, tmp_path / "run", 1, SMALL, recipe, seed=2**32 - 1, progress=False)
+    assert seed_of(tmp_path / "run") == 2**32 - 1

@@ -27,7 +27,7 @@ from .hmcrnn import HMCRNN
 from .networks import NetworkBaseline, chosen_epoch, outputs_of, train_network
 from .shallow import SHALLOW, Shallow, predict_with
 from ..data.store import Store, open_stores, store_names
-from ..errors import InputError, naming_file, some
+from ..errors import InputError, check_seed, naming_file, some
 from chromoformer.provenance import (
     Stopwatch,
     atomic_path,
@@ -208,7 +208,7 @@ def fit(
         "validation": None if validation is None else list(validation),
         "recipe": asdict(chosen) if chosen else None,
         "settings": values,
-        "seed": int(seed),
+        "seed": check_seed(seed),
         "channels": list(stores[0].channels),
         "stores": [str(store.path) for store in stores],
     } | ({"leave_out": list(leave_out)} if leave_out else {})

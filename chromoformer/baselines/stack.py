@@ -18,10 +18,10 @@ import torch
 
 from . import registry
 from ..data.store import Store, open_stores
-from ..errors import InputError, some
+from ..errors import InputError, refuse_repeated, some
 from ..genome import bare_name
 from ..model import checkpoint
-from ..provenance import Stopwatch, read_record, sha256, write_json
+from ..provenance import Stopwatch, atomic_files, read_record, sha256, write_json
 from ..training import run_folder
 from chromoformer.training.calibration import (
     Method,
@@ -102,8 +102,8 @@ def stack(
     Raises
     ------
     InputError
-        If there are fewer than two runs, they differ in task, genes or held-out folds, they left out no
-        common chromosome, or the folder is occupied.
+        If there are fewer than two runs, one is named twice, they differ in task, genes or held-out folds,
+        they left out no common chromosome, or the folder is occupied.
     """
     watch = Stopwatch()
     out = Path(out)
@@ -119,29 +119,30 @@ def stack(
     weights = stack_weights(scores[:, own], first["target"].to_numpy()[own])
     _warn_of_few(int(own.sum()), chroms)
     table = _weighted_mean(tables, weights)
-    if force:
-        run_folder.clear(out)
     task = about[0]["task"]
     found = calibrate({task: table}, chroms, method)
-    write_calibration(out, found)
     names = [str(run) for run in runs]
     config = {"model": "stack", "task": task, "held_out": about[0]["held_out"], "validation": chroms}
     config |= {"runs": names, "weights": weights.tolist(), "seed": 0, "stores": _stores_of(Path(runs[0]))}
     places = {"runs": [os.path.relpath(run, out) for run in runs], "folds": checkpoint.read_folds(runs[0])}
-    write_json(out / "config.json", config | places)
-    return run_folder.write_results(
-        out,
-        found.apply(table, task),
-        {name: config[name] for name in ("model", "task", "held_out")},
-        what="weighted mean of runs",
-        stores=[],
-        settings=config,
-        watch=watch,
-        inputs={f"run {n + 1}": _file(Path(run), task) for n, run in enumerate(runs)},
-        more=calibration_metrics(found, {task: table})
-        | _weights_of(names, weights)
-        | {"genes of the weights": {"value": int(own.sum())}},
-    )
+    with atomic_files(out) as folder:
+        write_calibration(folder, found)
+        write_json(folder / "config.json", config | places)
+        metrics = run_folder.write_results(
+            folder,
+            found.apply(table, task),
+            {name: config[name] for name in ("model", "task", "held_out")},
+            what="weighted mean of runs",
+            stores=[],
+            settings=config,
+            watch=watch,
+            inputs={f"run {n + 1}": _file(Path(run), task) for n, run in enumerate(runs)},
+            more=calibration_metrics(found, {task: table})
+            | _weights_of(names, weights)
+            | {"genes of the weights": {"value": int(own.sum())}},
+        )
+        run_folder.clear(out)
+    return metrics
 
 
 def _weighted_mean(tables: Sequence[pd.DataFrame], weights: Sequence[float] | np.ndarray) -> pd.DataFrame:
@@ -189,6 +190,8 @@ def _file(run: Path, task: str) -> Path:
 
 def _about(run: Path, task: str | None) -> dict[str, Any]:
     "Return the task, the held-out folds and the chromosomes that a run left out."
+    if not (run / "config.json").exists():
+        raise checkpoint.no_model(run)
     if not run_folder.is_complete(run):
         raise InputError("this folder holds no complete run", file=run, fix="train the run first")
     config = run_folder.read_settings(run)
@@ -208,6 +211,7 @@ def _common_chroms(runs: Sequence[str | Path], about: Sequence[Mapping[str, Any]
     'Return the chromosomes that all runs left out, without "chr".'
     if len(runs) < 2:
         raise InputError("one run cannot be combined", fix="name two or more runs")
+    refuse_repeated([Path(run) for run in runs], "run")
     for run, one in zip(runs, about):
         if one["held_out"] != about[0]["held_out"]:
             raise InputError(

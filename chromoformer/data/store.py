@@ -524,7 +524,7 @@ class Store:
         self._columns: list[int] | None = None
         if not self.path.is_file():
             raise InputError(
-                "no such store",
+                "a folder, not a store" if self.path.is_dir() else "no such store",
                 file=path,
                 fix="make one with `chromoformer build MANIFEST.yaml --out STORE.h5`",
             )

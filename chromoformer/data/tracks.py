@@ -26,7 +26,7 @@ import pyarrow.csv
 from tqdm import tqdm
 
 from .bigwig import Intervals, existing, known_format, open_bigwig, write_bigwig
-from ..errors import InputError, naming_file, some
+from ..errors import InputError, naming_file, refuse_repeated, some
 from .tables import is_gzip, is_number
 from ..genome import Region, bare_name, chrom_finder, match_chroms, read_chrom_sizes
 
@@ -1414,11 +1414,12 @@ def coverage(
     Raises
     ------
     InputError
-        As `read_coverage`, `bedgraph_intervals`, `peak_intervals` and `write_bigwig`; or if `value` is given
-        for another kind than peaks.
+        As `read_coverage`, `bedgraph_intervals`, `peak_intervals` and `write_bigwig`; or if a file is given
+        twice, or `value` for another kind than peaks.
     """
     sizes = dict(sorted(_sizes(chrom_sizes).items()))
     paths = _paths(reads)
+    refuse_repeated(paths, "file", "reads")
     kinds = [_kind(path, kind) for path in paths]
     if set(kinds) == {"peaks"}:
         return write_bigwig(out, sizes, _added_peaks(paths, sizes, value, progress, required))

@@ -25,6 +25,7 @@ from chromoformer.metrics import (
     blocks_of,
     resampled,
     variance_over_genes,
+    warn_undefined,
     within_limits,
 )
 from ..model.checkpoint import members_of
@@ -192,35 +193,40 @@ def _of_fold(
 # %% ../../nbs/experiments/comparison.ipynb #b47c18cf
 @dataclass(frozen=True)
 class _Measured:
-    "One metric of one model in every fold."
+    "One metric of one model in every fold in which it is defined for all models."
 
     values: np.ndarray  # (folds, 1 + draws): of the genes as given, then of resampled genes
     variance: np.ndarray  # (folds,), of one training; NaN if the model was trained once
     trainings: np.ndarray  # (folds,)
-    blocks: int  # of genes, of all folds together
+    blocks: int  # of genes, of these folds together
 
 
 def _measure(
     predictions: pd.DataFrame, resample: _Resample, ensembles: Collection[str] = (), seed: int = 0
 ) -> dict[str, dict[str, _Measured]]:
-    "Return metric -> model -> what was measured in all folds, with the same resampled genes for all models."
-    parts: dict[tuple[str, str], list[tuple[np.ndarray, float, int]]] = {}
-    blocks = 0
+    "Return metric -> model -> what was measured in the folds that define it for all, with the same genes."
+    parts: dict[str, dict[str, list[tuple[np.ndarray, float, int]]]] = {}  # metric -> model -> folds
+    blocks = []
     folds = _by_fold(predictions)
     for fold, held_out in folds.items():
         block = blocks_of(held_out.genes)
-        blocks += int(block.max()) + 1
+        blocks.append(int(block.max()) + 1)
         for model, scores in held_out.scores.items():
             for metric, found in _of_fold(
                 held_out.genes, scores, block, resample, model in ensembles, seed + fold
             ).items():
-                parts.setdefault((metric, model), []).append(found)
+                parts.setdefault(metric, {}).setdefault(model, []).append(found)
     measured: dict[str, dict[str, _Measured]] = {}
-    for (metric, model), found in parts.items():
-        values, variances, trainings = zip(*found)
-        measured.setdefault(metric, {})[model] = _Measured(
-            np.array(values), np.array(variances), np.array(trainings), blocks
-        )
+    for metric, models in parts.items():
+        each = models.values()
+        defined = np.all([[np.isfinite(values[0]) for values, _, _ in found] for found in each], axis=0)
+        if not defined.all():
+            warn_undefined([metric], np.array(list(folds))[~defined], len(folds), "targets or predictions")
+        used = defined if defined.any() else ~defined
+        for model, found in models.items():
+            values, variances, trainings = (np.array(column)[used] for column in zip(*found))
+            number = int(np.array(blocks)[used].sum())
+            measured.setdefault(metric, {})[model] = _Measured(values, variances, trainings, number)
     return measured
 
 # %% ../../nbs/experiments/comparison.ipynb #c0a1b204

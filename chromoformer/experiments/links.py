@@ -780,7 +780,7 @@ def write_links(
     path: str | Path,
     links: pd.DataFrame,
 ) -> None:
-    """Write ranked links as BEDPE and as Parquet.
+    """Write ranked links as BEDPE and as Parquet; if one cannot be written, neither is.
 
     Parameters
     ----------
@@ -790,11 +790,10 @@ def write_links(
         Links from `rank_links`, `link_table` or `rank_by_share`.
     """
     path = Path(path)
-    with atomic_path(path.with_suffix(".parquet")) as temporary:
-        links.to_parquet(temporary, index=False)
-    with atomic_path(path) as temporary:
+    with atomic_path(path.with_suffix(".parquet")) as table, atomic_path(path) as bedpe:
+        links.to_parquet(table, index=False)
         text = links.to_csv(sep="\t", index=False, float_format="%.6g", lineterminator="\n")
-        temporary.write_text("#" + text)
+        bedpe.write_text("#" + text)
 
 # %% ../../nbs/experiments/links.ipynb #51f10011
 def rank_links(
@@ -847,7 +846,7 @@ def rank_links(
         raise InputError(
             "no gene has a pCRE that these networks read",
             file=store.path,
-            fix="choose other genes, or build the store with contacts",
+            fix="choose other genes or networks that read pCREs, or build the store with contacts",
         )
     return link_table(effects, store)
 

@@ -163,7 +163,7 @@ def models_of_genes(
     store : Store
         Store of the genes.
     genes : sequence of str or None
-        Gene ids; None for all genes.
+        Gene ids, each of which counts once; None for all genes.
     dtype : torch.dtype
         Precision of the networks.
 
@@ -178,7 +178,7 @@ def models_of_genes(
     InputError
         If a gene is unknown, or if not exactly one of several models held out its fold.
     """
-    rows = np.arange(len(store.genes)) if genes is None else np.sort(store.gene_rows(genes))
+    rows = np.arange(len(store.genes)) if genes is None else np.unique(store.gene_rows(genes))
     return genes_by_model(open_models(models, dtype), store, rows)
 
 # %% ../../nbs/interpret/gene.ipynb #ab6aa0a7

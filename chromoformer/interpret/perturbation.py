@@ -283,7 +283,7 @@ def perturb(
     """
     store = open_store(store)
     silent = silence(store, interval, marks, level)
-    ids = store.genes["gene_id"].iloc[silent.genes_reading()] if genes is None else genes
+    ids = store.genes["gene_id"].iloc[silent.genes_reading()] if genes is None else list(dict.fromkeys(genes))
     if len(ids) == 0:
         columns = ["gene_id", "score", "score_silenced", "score_change", "effect", "held_out"]
         return pd.DataFrame(columns=columns)
@@ -500,7 +500,9 @@ def scan(
     before = logit(_outputs(model, store, row, device)).item()
     rows = []
     for stretch, rank in _stretches_of(store, row[0], width, model.config.max_pcres):
-        for mark in marks or [mark for mark in store.channels if mark in model.config.channels]:
+        for mark in dict.fromkeys(
+            marks or [mark for mark in store.channels if mark in model.config.channels]
+        ):
             silent = silence(store, stretch, [mark], level)
             after = logit(_outputs(model, silent, row, device)).item()
             rows.append((*stretch, rank, mark, before - after))

@@ -289,7 +289,7 @@ class GeneExplainer:
         of_pcres = attention["pcre_attention"].items()
         attention["pcre_attention"] = {size: dict(zip(kept, weights)) for size, weights in of_pcres}
         return ChangedPrediction(
-            pcres=tuple(sorted(pcres)),
+            pcres=tuple(sorted(set(pcres))),
             marks=tuple(mark for mark in self._model.config.channels if mark in marks),
             score=float(change["score_without"]),
             score_change=float(change["score_change"]),

@@ -150,8 +150,10 @@ class ChromoformerConfig:
 
     def _check_windows(self) -> None:
         "Raise `InputError` if windows and bin sizes do not fit together."
-        if len(set(self.bin_sizes)) < len(self.bin_sizes):
-            raise _wrong(f"{self.bin_sizes} names a bin size twice", "bin_sizes")
+        for setting in ("channels", "bin_sizes"):
+            values = getattr(self, setting)
+            if len(set(values)) < len(values):
+                raise _wrong(f"{some(values, 20)}: one is given twice", setting)
         read = self.promoter_window or self.window
         for size in self.bin_sizes:
             if self.window % size or read % size:

@@ -17,7 +17,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from ..data.sequence import encoded
-from ..errors import InputError, some
+from ..errors import InputError, check_seed, some
 from ..genome import HUMAN_FOLDS
 from ..provenance import atomic_path, refuse_existing, write_json
 from . import files
@@ -107,9 +107,11 @@ def simulate(
     ------
     InputError
         If the folder exists (with `force`: holds other files than a toy epigenome), or for an unknown scale,
-        cell type or mark, long genes or a sequence at human scale, both together, or too few genes.
+        cell type or mark, long genes or a sequence at human scale, both together, too few genes, or an
+        impossible seed.
     """
     cell_types = _checked(scale, cell_types, marks, long_genes=long_genes, sequence=sequence)
+    check_seed(seed)
     refuse_existing(folder, force, own=_WRITTEN)
     human = scale == "human"
     number = genes or (19_000 if human else 1_000)
@@ -156,7 +158,7 @@ def _checked(
     unknown_marks = [mark for mark in marks if mark not in known_marks]
     if unknown_marks:
         raise InputError(f"unknown mark: {some(unknown_marks)}", fix=f"choose among {some(known_marks, 8)}")
-    chosen = list(cell_types or (CELL_TYPES[:1] if scale == "human" else CELL_TYPES))
+    chosen = list(dict.fromkeys(cell_types or (CELL_TYPES[:1] if scale == "human" else CELL_TYPES)))
     unknown = [name for name in chosen if name not in CELL_TYPES]
     if unknown:
         raise InputError(f"unknown cell type: {some(unknown)}", fix=f"choose among {some(CELL_TYPES)}")

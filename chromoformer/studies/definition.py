@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from ..errors import InputError, as_input_error, read_yaml, some
+from ..errors import LAST_SEED, InputError, as_input_error, read_yaml, some
 
 # %% ../../nbs/studies/definition.ipynb #51d0a005
 Task = Literal["classification", "regression"]
@@ -62,7 +62,7 @@ class Analysis(_Entry):
     tasks: list[Task] | None = None
     network: dict[str, Any] = {}
     recipe: dict[str, Any] = {}
-    seed: int | None = None
+    seed: int | None = Field(None, ge=0, le=LAST_SEED)
     parameters: dict[str, Any] = {}
     threads: int | None = Field(None, ge=1)
     memory_mb: int | None = Field(None, ge=1)
@@ -91,7 +91,7 @@ class Simulation(_Entry):
     """
 
     genes: int | None = None
-    seed: int = 0
+    seed: int = Field(0, ge=0, le=LAST_SEED)
     cell_types: list[str] | None = None
     hic: bool = True
     scale: Literal["toy", "human"] = "toy"
@@ -150,7 +150,7 @@ class Study(_Entry):
     tasks: list[Task] = Field(["classification"], min_length=1)
     network: dict[str, Any] = {}
     recipe: dict[str, Any] = {}
-    seed: int = 0
+    seed: int = Field(0, ge=0, le=LAST_SEED)
     threads: int = Field(1, ge=1)
     memory_mb: int = Field(4000, ge=1)
     minutes: int = Field(720, ge=1)

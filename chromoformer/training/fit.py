@@ -24,7 +24,7 @@ from torch.optim.swa_utils import AveragedModel
 from ..data.batches import Batch, GeneDataset, loader
 from ..data.expression import labels_of
 from ..data.store import Store, open_stores, store_names
-from ..errors import InputError, naming_file, some
+from ..errors import InputError, check_seed, naming_file, some
 from ..genome import bare_name
 from ..metrics import MAIN_METRIC, check_task, evaluate_scores
 from ..model import checkpoint
@@ -738,7 +738,7 @@ def fit(
     out = Path(out)
     stores = open_stores(stores)
     prepared = prepare_run(stores, held_out, config, recipe, task, validation, calibrate, start, dtype)
-    held_out, config, recipe, seed = prepared.held_out, prepared.config, prepared.recipe, int(seed)
+    held_out, config, recipe, seed = prepared.held_out, prepared.config, prepared.recipe, check_seed(seed)
     settings = prepared.settings(seed)
     saved = None
     if not force:

@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 
 from ..data.store import Store, open_stores
-from ..errors import InputError, some
+from ..errors import InputError, check_seed, some
 from ..model import checkpoint
 from ..model.config import ChromoformerConfig
 from ..provenance import Stopwatch, write_json
@@ -138,7 +138,7 @@ def fit_members(
     watch = Stopwatch()
     out = Path(out)
     stores = open_stores(stores)
-    seeds = [int(seed) for seed in seeds]
+    seeds = [check_seed(seed) for seed in seeds]
     _check_seeds(seeds)
     prepared = prepare_run(stores, held_out, config, recipe, task, validation, calibrate, start, dtype)
     settings = prepared.settings_of_members(seeds)

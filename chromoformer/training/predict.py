@@ -19,7 +19,7 @@ import torch
 
 from ..data.batches import GeneDataset, loader
 from ..data.store import Store, open_stores
-from ..errors import InputError, naming_file, some
+from ..errors import InputError, naming_file, refuse_repeated, some
 from ..metrics import blocks_of, evaluate_scores
 from ..model import checkpoint
 from ..model.network import Chromoformer, predicted_values
@@ -382,21 +382,24 @@ def evaluate(
     DataFrame
         One row per run and metric: run, fold, task, genes, metric, value, low, high (95% interval over
         genes, not over trainings). If several runs of one task hold out different genes, the last rows,
-        with the run "all folds", are the means over the runs.
+        with the run "all folds", are the means over the runs. A metric that is not defined in a run, such as
+        the AUC of genes of one class, is NaN there. The mean is then that over the other runs: `fold` gives
+        their number, as "3 of 4", and a warning names the run.
 
     Raises
     ------
     InputError
-        If a run has no predictions, or damaged ones.
+        If a run is named twice, or has no predictions, or damaged ones.
     """
     folders = [Path(run) for run in ([runs] if isinstance(runs, str | Path) else runs)]
+    refuse_repeated(folders, "run")
     rows = []
     tables: dict[str, list[pd.DataFrame]] = {}  # by task
-    for number, folder in enumerate(folders):
+    for folder in folders:
         tasks, held_out = _tasks_and_folds(folder)
         for task in tasks:
             table = read_predictions(folder, task)
-            table = table[table["target"].notna() & (table["held_out"] | everything)].assign(run=number)
+            table = table[table["target"].notna() & (table["held_out"] | everything)].assign(run=str(folder))
             tables.setdefault(task, []).append(table)
             rows += _metric_rows(folder.name, ",".join(map(str, held_out)), task, table, draws)
     for task, parts in tables.items():
@@ -424,5 +427,10 @@ def _metric_rows(run: str, fold: str, task: str, table: pd.DataFrame, draws: int
     blocks = blocks_of(table) if draws else None
     metrics = evaluate_scores(target, score, task, draws, blocks=blocks, fold=table["run"].to_numpy())
     genes = metrics.pop("genes")["value"]
-    about = {"run": run, "fold": fold, "task": task, "genes": genes}
-    return [about | {"metric": metric} | entry for metric, entry in metrics.items()]
+    rows = []
+    for metric, entry in metrics.items():
+        defined = entry.pop("folds", None)  # in how many runs, if not in all
+        folds = fold if defined is None else f"{defined} of {table['run'].nunique()}"
+        about = {"run": run, "fold": folds, "task": task, "genes": genes}
+        rows.append(about | {"metric": metric} | entry)
+    return rows

@@ -169,7 +169,7 @@ def _measured(metrics: Mapping[str, Any]) -> list[str]:
 def _value(entry: Mapping[str, float]) -> str:
     "Return a metric with its interval, if it has one."
     interval = f" ({entry['low']:.3f} to {entry['high']:.3f})" if "low" in entry else ""
-    return f"{entry['value']:.3f}{interval}"
+    return f"{entry['value']:.3f}{interval}" if pd.notna(entry["value"]) else "not defined"
 
 
 def _worth(folder: Path, found: Calibration | None, stores: Sequence[Store]) -> list[str]:
