@@ -102,11 +102,12 @@ def stack(
     Raises
     ------
     InputError
-        If there are fewer than two runs, they differ in task, genes or held-out folds, they left out no
-        common chromosome, or the folder is occupied.
+        If there are fewer than two runs, one is named twice, they differ in task, genes or held-out folds,
+        they left out no common chromosome, or the folder is occupied.
     """
     watch = Stopwatch()
     out = Path(out)
+    run_folder.refuse_repeated(runs)
     if not force:
         run_folder.refuse_occupied(out, resume=False)
     about = [_about(Path(run), task) for run in runs[:1]]
@@ -119,29 +120,30 @@ def stack(
     weights = stack_weights(scores[:, own], first["target"].to_numpy()[own])
     _warn_of_few(int(own.sum()), chroms)
     table = _weighted_mean(tables, weights)
-    if force:
-        run_folder.clear(out)
     task = about[0]["task"]
     found = calibrate({task: table}, chroms, method)
-    write_calibration(out, found)
     names = [str(run) for run in runs]
     config = {"model": "stack", "task": task, "held_out": about[0]["held_out"], "validation": chroms}
     config |= {"runs": names, "weights": weights.tolist(), "seed": 0, "stores": _stores_of(Path(runs[0]))}
     places = {"runs": [os.path.relpath(run, out) for run in runs], "folds": checkpoint.read_folds(runs[0])}
-    write_json(out / "config.json", config | places)
-    return run_folder.write_results(
-        out,
-        found.apply(table, task),
-        {name: config[name] for name in ("model", "task", "held_out")},
-        what="weighted mean of runs",
-        stores=[],
-        settings=config,
-        watch=watch,
-        inputs={f"run {n + 1}": _file(Path(run), task) for n, run in enumerate(runs)},
-        more=calibration_metrics(found, {task: table})
-        | _weights_of(names, weights)
-        | {"genes of the weights": {"value": int(own.sum())}},
-    )
+    with run_folder.alone(out):
+        if force:
+            run_folder.clear(out)
+        write_calibration(out, found)
+        write_json(out / "config.json", config | places)
+        return run_folder.write_results(
+            out,
+            found.apply(table, task),
+            {name: config[name] for name in ("model", "task", "held_out")},
+            what="weighted mean of runs",
+            stores=[],
+            settings=config,
+            watch=watch,
+            inputs={f"run {n + 1}": _file(Path(run), task) for n, run in enumerate(runs)},
+            more=calibration_metrics(found, {task: table})
+            | _weights_of(names, weights)
+            | {"genes of the weights": {"value": int(own.sum())}},
+        )
 
 
 def _weighted_mean(tables: Sequence[pd.DataFrame], weights: Sequence[float] | np.ndarray) -> pd.DataFrame:
@@ -169,8 +171,9 @@ def _warn_of_few(genes: int, chroms: Sequence[str]) -> None:
 
 def _stores_of(run: Path) -> list[str]:
     "Return the paths of the stores that a run was trained on."
-    paths = [entry["path"] for entry in read_record(run)["inputs"].values()]
-    return [path for path in paths if path.endswith(".h5")]
+    if run_folder.kind_of(run) == "combination":
+        return run_folder.read_settings(run)["stores"]
+    return [entry["path"] for name, entry in read_record(run)["inputs"].items() if name != "start"]
 
 
 def _weights_of(names: Sequence[str], weights: np.ndarray) -> dict[str, dict[str, float]]:

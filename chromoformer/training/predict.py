@@ -34,7 +34,7 @@ from chromoformer.training.models import (
     open_models,
 )
 from .range import numbers_of, outside_training
-from .run_folder import kind_of, read_predictions, read_settings
+from .run_folder import kind_of, read_predictions, read_settings, refuse_repeated
 
 # %% ../../nbs/training/predict.ipynb #cb9b8d59
 def outputs_of(
@@ -387,9 +387,10 @@ def evaluate(
     Raises
     ------
     InputError
-        If a run has no predictions, or damaged ones.
+        If a run has no predictions, or damaged ones, or is named twice.
     """
     folders = [Path(run) for run in ([runs] if isinstance(runs, str | Path) else runs)]
+    refuse_repeated(folders)
     rows = []
     tables: dict[str, list[pd.DataFrame]] = {}  # by task
     for number, folder in enumerate(folders):
