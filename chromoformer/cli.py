@@ -940,9 +940,7 @@ def _links_by_effect(runs_store_genes: list[str], device: str, torch_type: Any) 
     from chromoformer.experiments.links import rank_links
 
     stores = [
-        place
-        for place, name in enumerate(runs_store_genes)
-        if name.endswith(".h5") or Path(name).is_file()
+        place for place, name in enumerate(runs_store_genes) if name.endswith(".h5") or Path(name).is_file()
     ]
     if len(stores) != 1 or stores[0] == 0:
         raise InputError(

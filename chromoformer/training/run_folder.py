@@ -275,7 +275,7 @@ def changed_settings(run: str | Path, earlier: Mapping[str, Any], wanted: Mappin
     """
     wanted = json.loads(json.dumps(wanted))
     earlier = _with_defaults(dict(earlier), wanted)
-    contents = earlier.pop(STORE_CONTENTS, None) or _recorded_contents(run)
+    contents = earlier.pop(STORE_CONTENTS, None) or _recorded_contents(run)  # None: unknown
     own = wanted.pop(STORE_CONTENTS, None)
     if contents and own:
         earlier["stores"], wanted["stores"] = contents, own
