@@ -18,7 +18,7 @@ from helpers import MARKS, SMALL, interrupted_in_the_second_epoch, toy_tables, w
 
 from chromoformer import baselines
 from chromoformer.baselines.stack import stack
-from chromoformer.data.batches import GeneDataset
+from chromoformer.data.batches import GeneDataset, check_compatible
 from chromoformer.data.store import Store
 from chromoformer.errors import InputError
 from chromoformer.experiments.retrain import train_seeds
@@ -27,6 +27,7 @@ from chromoformer.provenance import read_record, write_json
 from chromoformer.training import run_folder
 from chromoformer.training.fit import fit, fit_again
 from chromoformer.training.members import fit_members, mean_predictions
+from chromoformer.training.models import compare_with_training
 from chromoformer.training.predict import evaluate, predict
 from chromoformer.training.recipe import Recipe
 
@@ -295,6 +296,18 @@ def test_models_are_warned_of_contacts_and_refuse_longer_genes(cells, trained, t
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         predict(run, other, progress=False)
+
+
+def test_whole_genes_that_extend_less_far_than_in_training_are_refused(cells):
+    store, other = Store(cells / "a.h5"), Store(cells / "b.h5")
+    store.downstream, other.downstream = 20_000, 0
+    with pytest.raises(InputError, match="beyond the transcript .* is 0, but 20000 in .*a.h5"):
+        check_compatible([store, other], whole_genes=True)
+    with pytest.raises(InputError, match="is 0, but 20000 in the model's training data") as refusal:
+        compare_with_training([store.described], other, "regression", whole_genes=True)
+    assert "whole_genes: {downstream: 20000}" in str(refusal.value)
+    check_compatible([store, other])  # a network of promoter windows reads both
+    compare_with_training([store.described], other, "regression")
 
 
 # ---- one training in a folder at a time ----
