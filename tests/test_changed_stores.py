@@ -334,11 +334,12 @@ def test_a_second_training_into_a_folder_is_refused(cells, trained, tmp_path):
 
 def test_the_lock_of_a_killed_training_is_free(cells, tmp_path):
     run = tmp_path / "run"
+    run.mkdir()
     code = (
-        "import os, signal, sys; from chromoformer.training.run_folder import alone\n"
-        "with alone(sys.argv[1]): os.kill(os.getpid(), signal.SIGKILL)"
+        "import filelock, os, signal, sys; filelock.FileLock(sys.argv[1]).acquire()\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
     )
-    assert subprocess.run([sys.executable, "-c", code, run]).returncode != 0
+    assert subprocess.run([sys.executable, "-c", code, run / ".lock"]).returncode != 0
     assert (run / ".lock").exists()
     fit(cells / "a.h5", run, 1, TINY, replace(QUICK, epochs=1), progress=False)
 
