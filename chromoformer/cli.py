@@ -273,7 +273,6 @@ def build(
     from chromoformer.data.expression import rule_of_labels
     from chromoformer.data.store import Store
 
-    _check_ending(out, ".h5")
     build_store(manifest, out, data=data, processes=processes, force=force)
     store = Store(out)
     folds = store.genes["fold"].value_counts().sort_index()
@@ -319,7 +318,6 @@ def import_regions(
     from chromoformer.data.published import import_regions as write
     from chromoformer.data.store import PUBLISHED_MARKS, Store
 
-    _check_ending(out, ".h5")
     write(
         meta,
         region_dir,

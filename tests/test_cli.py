@@ -277,7 +277,11 @@ def test_float64_agrees_with_float32_and_is_more_precise(toy_runs, toy_store, tm
 
 
 def test_regressor_trains_in_float64_on_two_stores(toy, toy_store, tiny, tmp_path):
-    succeed("build", toy / "cellA.yaml", "--out", tmp_path / "second.h5", "--processes", 1)
+    manifest = yaml.safe_load((toy / "cellA.yaml").read_text())
+    manifest["contacts"]["top"] = 4  # another store of the same genes
+    (tmp_path / "second.yaml").write_text(yaml.safe_dump(manifest))
+    out = ("--out", tmp_path / "second.h5", "--processes", 1)
+    succeed("build", tmp_path / "second.yaml", "--data", toy, *out)
     options = ("--task", "regression", "--dtype", "float64", "--seed", 3, "--validation", "chr1")
     stores = (toy_store, tmp_path / "second.h5")
     succeed("train", *stores, "--fold", 2, "--config", tiny, *options, "--out", tmp_path / "run")

@@ -138,7 +138,8 @@ def test_only_the_given_genes_are_measured(store):
 
 def test_a_run_records_the_scale_of_its_training_genes(store, runs):
     recorded = json.loads((runs[0] / "config.json").read_text())["training_signal"]
-    assert recorded == {"cellA": channel_scale(store, np.flatnonzero(store.genes["fold"] != 1))}
+    scale = channel_scale(store, np.flatnonzero(store.genes["fold"] != 1))
+    assert recorded == {"cellA": scale | {"data": store.described}}
     assert checkpoint.load(runs[0]).training_signal == recorded
 
 

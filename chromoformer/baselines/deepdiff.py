@@ -16,7 +16,7 @@ import torch
 from .attentivechrome import AttentiveChromeNetwork
 from .common import BaselineRecipe, Prepared, PromoterBaseline, promoter_bins
 from .networks import NetworkBaseline
-from ..data.batches import GeneDataset
+from ..data.batches import GeneDataset, data_differences
 from ..data.store import Store
 from ..errors import InputError, some
 from ..training.predict import known_targets
@@ -92,6 +92,12 @@ class DeepDiff(PromoterBaseline, NetworkBaseline):
                 f"the marks are {data[0].channels} in {stores[0].path} and {data[1].channels} in "
                 f"{stores[1].path}",
                 fix="build both stores with the same marks in the same order",
+            )
+        for text in data_differences(*(store.described for store in stores), task, pcres=False).values():
+            raise InputError(
+                f"{text} in {stores[0].path}",
+                file=stores[1].path,
+                fix="build both stores with expression in the same unit",
             )
         rows = common_genes(data[0].genes, data[1].genes)
         bins = [promoter_bins(part, **settings)[torch.tensor(row)] for part, row in zip(data, rows)]

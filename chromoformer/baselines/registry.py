@@ -31,7 +31,6 @@ from ..errors import InputError, check_seed, naming_file, some
 from chromoformer.provenance import (
     Stopwatch,
     atomic_path,
-    folder_of,
     input_path,
     read_record,
     sha256,
@@ -41,7 +40,14 @@ from ..model import checkpoint
 from ..training import run_folder
 from ..training.calibration import validation_chroms
 from ..training.fit import split_genes
-from ..training.models import assign_genes, check_channels, chromosome_folds, folds_as_trained
+from chromoformer.training.models import (
+    assign_genes,
+    check_channels,
+    check_training_stores,
+    chromosome_folds,
+    compare_with_training,
+    folds_as_trained,
+)
 from ..training.predict import predictions_of
 
 # %% ../../nbs/baselines/registry.ipynb #f3845ada
@@ -190,8 +196,9 @@ def fit(
     Raises
     ------
     InputError
-        If the model does not fit the stores or the task, the targets cannot be learned, or the folder holds
-        a complete run, another model or a run with other settings.
+        If the model does not fit the stores or the task, the stores do not fit together, the targets cannot
+        be learned, another process is training into the folder, or the folder holds a complete run, another
+        model or a run with other settings or stores of other content.
     """
     watch = Stopwatch()
     out = Path(out)
@@ -199,6 +206,7 @@ def fit(
     held_out = checkpoint.as_folds(held_out)
     baseline = baseline_of(model)
     _refuse(baseline, stores, task, manifest)
+    check_training_stores(stores)
     chosen = baseline.with_recipe(recipe)
     values = baseline.with_settings(settings)
     config: dict[str, Any] = {
@@ -211,28 +219,30 @@ def fit(
         "seed": check_seed(seed),
         "channels": list(stores[0].channels),
         "stores": [str(store.path) for store in stores],
+        run_folder.STORE_CONTENTS: [store.sha256 for store in stores],
     } | ({"leave_out": list(leave_out)} if leave_out else {})
     if not force and _is_kept(out, baseline, config, keep):
         return run_folder.read_metrics(out)
-    prepared = baseline.prepare(stores, task, values, manifest)
-    chroms = config["validation"] = _validation(prepared, held_out, chosen, validation)
-    genes = _split(prepared, held_out, chroms, stores[0], leave_out)
-    if force:
-        run_folder.clear(out)
-    with folder_of(out / "state.pt"):
+    with run_folder.alone(out):
+        prepared = baseline.prepare(stores, task, values, manifest)
+        chroms = config["validation"] = _validation(prepared, held_out, chosen, validation)
+        genes = _split(prepared, held_out, chroms, stores[0], leave_out)
+        if force:
+            run_folder.clear(out)
         output, epoch = _train(baseline, prepared, genes, chosen, config, out, progress)
-    config["chosen_epoch"] = epoch
-    write_json(out / "config.json", config | {"folds": chromosome_folds(stores)})
-    is_held_out = np.isin(np.arange(len(prepared)), genes[2])
-    return run_folder.write_results(
-        out,
-        _table(baseline, prepared, output, is_held_out, task),
-        {name: config[name] for name in ("model", "task", "held_out")},
-        what=f"training run of {baseline.name}",
-        stores=stores,
-        settings=config,
-        watch=watch,
-    )
+        config["chosen_epoch"] = epoch
+        about = {"folds": chromosome_folds(stores), "data": [store.described for store in stores]}
+        write_json(out / "config.json", config | about)
+        is_held_out = np.isin(np.arange(len(prepared)), genes[2])
+        return run_folder.write_results(
+            out,
+            _table(baseline, prepared, output, is_held_out, task),
+            {name: config[name] for name in ("model", "task", "held_out")},
+            what=f"training run of {baseline.name}",
+            stores=stores,
+            settings=config,
+            watch=watch,
+        )
 
 # %% ../../nbs/baselines/registry.ipynb #bc8d8242
 def _validation(
@@ -263,12 +273,7 @@ def _is_kept(out: Path, baseline: Baseline, config: Mapping[str, Any], keep: boo
         settings.setdefault("leave_out", [])
     if wanted["validation"] is None or not (wanted["recipe"] or {}).get("select"):
         wanted["validation"] = earlier.get("validation")  # it is chosen, or none is needed
-    if changed := [name for name in wanted if earlier.get(name) != wanted[name]]:
-        raise InputError(
-            f"this folder holds a run that was started with other settings ({some(changed)} differ)",
-            file=out,
-            fix="choose another folder, or train again with --force (force=True)",
-        )
+    run_folder.refuse_other(out, {name: earlier.get(name) for name in wanted}, wanted)
     return True
 
 
@@ -409,6 +414,8 @@ def predict(
         prepared = ready[inputs]
         with naming_file(folder):
             check_channels(config["channels"], prepared.channels, stores[0].path)
+        for store in stores:
+            compare_with_training(config.get("data", ()), store, task, bool(config["settings"].get("pcres")))
         fold = _folds(folders, prepared.genes, stores)
         rows = assign_genes(held_out, fold)[number]
         output = _outputs(folder, config, baseline, prepared, stores, trained_with, trained_manifest)

@@ -107,6 +107,7 @@ def stack(
     """
     watch = Stopwatch()
     out = Path(out)
+    refuse_repeated([Path(run) for run in runs], "run")
     if not force:
         run_folder.refuse_occupied(out, resume=False)
     about = [_about(Path(run), task) for run in runs[:1]]
@@ -125,7 +126,7 @@ def stack(
     config = {"model": "stack", "task": task, "held_out": about[0]["held_out"], "validation": chroms}
     config |= {"runs": names, "weights": weights.tolist(), "seed": 0, "stores": _stores_of(Path(runs[0]))}
     places = {"runs": [os.path.relpath(run, out) for run in runs], "folds": checkpoint.read_folds(runs[0])}
-    with atomic_files(out) as folder:
+    with run_folder.alone(out), atomic_files(out) as folder:
         write_calibration(folder, found)
         write_json(folder / "config.json", config | places)
         metrics = run_folder.write_results(
@@ -170,8 +171,9 @@ def _warn_of_few(genes: int, chroms: Sequence[str]) -> None:
 
 def _stores_of(run: Path) -> list[str]:
     "Return the paths of the stores that a run was trained on."
-    paths = [entry["path"] for entry in read_record(run)["inputs"].values()]
-    return [path for path in paths if path.endswith(".h5")]
+    if run_folder.kind_of(run) == "combination":
+        return run_folder.read_settings(run)["stores"]
+    return [entry["path"] for name, entry in read_record(run)["inputs"].items() if name != "start"]
 
 
 def _weights_of(names: Sequence[str], weights: np.ndarray) -> dict[str, dict[str, float]]:
@@ -211,7 +213,6 @@ def _common_chroms(runs: Sequence[str | Path], about: Sequence[Mapping[str, Any]
     'Return the chromosomes that all runs left out, without "chr".'
     if len(runs) < 2:
         raise InputError("one run cannot be combined", fix="name two or more runs")
-    refuse_repeated([Path(run) for run in runs], "run")
     for run, one in zip(runs, about):
         if one["held_out"] != about[0]["held_out"]:
             raise InputError(

@@ -584,6 +584,7 @@ def build_store(
             exons=_exons_of(manifest, genes),
             unit=manifest.expression.unit if manifest.expression else "RPKM",
             label=manifest.label,
+            contacts=manifest.contacts.kind,
             signal_of=lambda regions: read_signal(ready, regions, chrom_sizes, processes, progress, folder),
         )
     known = {

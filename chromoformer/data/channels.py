@@ -99,6 +99,7 @@ def add_channel(
         exons=_exons_of_store(store),
         unit=store.unit,
         label=store.label,
+        contacts=store.contacts,
     )
     record_store(
         out,

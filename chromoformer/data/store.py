@@ -13,7 +13,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ import pandas as pd
 from .expression import PRIOR
 from ..errors import InputError, counted, hdf5_problem, nearest, some, summary_html
 from ..genome import Region, check_inside
-from ..provenance import Stopwatch, atomic_path, record, refuse_existing
+from ..provenance import Stopwatch, atomic_path, record, refuse_existing, sha256
 
 # %% ../../nbs/data/store.ipynb #3073a19f
 FORMAT_VERSION = 1
@@ -248,6 +248,7 @@ def write_store(
     exons: pd.DataFrame | None = None,
     unit: str = "RPKM",
     label: str | Mapping[str, float] = "median",
+    contacts: str | None = None,
 ) -> None:
     """Lay out the regions, get their signal and write the store atomically.
 
@@ -284,6 +285,8 @@ def write_store(
         Unit of the expression.
     label : str or mapping, default "median"
         The rule of the labels, as in a manifest.
+    contacts : str, optional
+        What the contacts are, see `Store.contacts`; None if it is unknown.
 
     Raises
     ------
@@ -320,6 +323,8 @@ def write_store(
             file.attrs["unit"] = unit
         if label != "median":
             file.attrs["label"] = json.dumps(label)
+        if contacts is not None:
+            file.attrs["contacts"] = contacts
         if exons is not None:
             _write_table(file, "exons", _exons_by_row(exons, genes))
         _write_signal(file, signal)
@@ -463,6 +468,21 @@ def unknown_genes(missing: Sequence[str], genes: pd.DataFrame, file: str | Path 
 _LACKING = -1  # column of a channel that a store does not have
 
 
+def _status_of(path: Path) -> tuple[int, int, int] | None:
+    "Return size, time of modification and inode of a file; None if it is missing."
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+@lru_cache(maxsize=64)
+def _hash_of_file(path: Path, status: tuple[int, int, int]) -> str:
+    "Return the SHA-256 of a file, which is read once as long as its status is the same."
+    return sha256(path)
+
+
 class Store:
     """A cell type, read from one HDF5 file.
 
@@ -511,6 +531,9 @@ class Store:
         Unit of the expression: "RPKM" unless the manifest says otherwise.
     label : str or dict
         The rule of the labels, as in the manifest: "median", {"above": X} or {"quantile": Q}.
+    contacts : str or None
+        What the contacts are: what the score of measured ones is, or how they are predicted; None if it is
+        unknown.
 
     Raises
     ------
@@ -528,6 +551,7 @@ class Store:
                 file=path,
                 fix="make one with `chromoformer build MANIFEST.yaml --out STORE.h5`",
             )
+        self._status = _status_of(self.path)
         try:
             with h5py.File(self.path) as file:
                 self._read_attributes(file)
@@ -563,6 +587,8 @@ class Store:
         self.downstream = int(file.attrs["downstream"]) if "downstream" in file.attrs else None
         self.unit = str(file.attrs.get("unit", "RPKM"))
         self.label: str | dict[str, float] = json.loads(file.attrs.get("label", '"median"'))
+        scores = sorted({entry["score"] for entry in self.inputs.values() if "score" in entry})
+        self.contacts: str | None = "; ".join(scores) or file.attrs.get("contacts")
 
     def _read_tables(self, file: h5py.File) -> None:
         "Read the tables and compare them with the size of the signal."
@@ -654,6 +680,58 @@ class Store:
             changed._select_channels(channels, lacking)
         return changed
 
+    def check_unchanged(self) -> None:
+        """Raise `InputError` if the file was replaced, changed or deleted since this store was opened.
+
+        Raises
+        ------
+        InputError
+            If size, time of modification or inode of the file differ.
+        """
+        if _status_of(self.path) != self._status:
+            raise InputError(
+                "the file was replaced, changed or deleted since this store was opened: its tables in memory "
+                "do not belong to the bins in the file",
+                file=self.path,
+                fix="open the store again, or run the command again",
+            )
+
+    @cached_property
+    def sha256(self) -> str:
+        """Return the SHA-256 of the file, which identifies a store wherever it is.
+
+        Returns
+        -------
+        str
+            64 hexadecimal digits. Changes in memory do not count.
+
+        Raises
+        ------
+        InputError
+            If the file was replaced, changed or deleted since this store was opened.
+        """
+        self.check_unchanged()
+        digest = _hash_of_file(self.path.absolute(), self._status)
+        self.check_unchanged()
+        return digest
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """Return what has to agree between stores that a model reads, besides channels, bins and window.
+
+        Returns
+        -------
+        dict
+            unit and label (None if no gene has one), downstream and contacts, as the attributes.
+        """
+        has_expression, has_label = self.genes["expression"].notna().any(), (self.genes["label"] >= 0).any()
+        return {
+            "unit": self.unit if has_expression else None,
+            "label": self.label if has_label else None,
+            "downstream": self.downstream,
+            "contacts": self.contacts,
+        }
+
     @property
     def name(self) -> str:
         """Return the name of this cell type: the file's name without its ending.
@@ -709,14 +787,18 @@ class Store:
         Raises
         ------
         InputError
-            If the file is damaged or locked.
+            If the file is damaged or locked, or was replaced since the store was opened.
         """
         try:
             with h5py.File(self.path) as file:
+                self.check_unchanged()
                 signal = file["signal"]
                 found = [signal[start:end] for start, end in places]
         except OSError as error:
-            problem, fix = hdf5_problem(error) or (
+            known = hdf5_problem(error)
+            if known is None:
+                self.check_unchanged()
+            problem, fix = known or (
                 f"the signal cannot be read ({error})",
                 "the file is damaged; build it again",
             )
@@ -916,7 +998,9 @@ def record_store(
 
 
 def refuse_finished(store: str | Path, force: bool = False) -> None:
-    """Raise `InputError` if a store and its record exist already and must not be replaced.
+    """Raise `InputError` if a store must not be written: its name lacks `.h5`, or it is finished.
+
+    The record of `cellA.h5` is `cellA.provenance.json`, so another ending would share it.
 
     Parameters
     ----------
@@ -928,8 +1012,15 @@ def refuse_finished(store: str | Path, force: bool = False) -> None:
     Raises
     ------
     InputError
-        If `force` is False and the file exists, unless it is a store without a record.
+        If the name does not end in `.h5`, or if `force` is False and the file exists, unless it is a store
+        without a record.
     """
+    if Path(store).suffix != ".h5":
+        raise InputError(
+            "the name of a store ends in .h5",
+            file=store,
+            fix=f"write to {Path(store).name.removesuffix('.')}.h5",
+        )
     if Path(store).is_dir() or not _has_no_record(store):
         refuse_existing(store, force)
 

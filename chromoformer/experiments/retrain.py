@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from ..data.store import Store, open_store, open_stores
-from ..errors import InputError
+from ..errors import InputError, some
 from .variants import run_jobs
 from ..model.config import ChromoformerConfig
 from ..training.fit import arguments_of, fit_again
-from ..training.run_folder import settings_of
+from ..training.run_folder import STORE_CONTENTS, changed_settings, settings_of
 
 # %% ../../nbs/experiments/retrain.ipynb #cc431914
 def train_alike(
@@ -109,8 +109,8 @@ def train_seeds(
     Raises
     ------
     InputError
-        If `trainings` is below 1, two runs hold out the same folds, a run cannot be trained again, or a
-        folder in `out` holds a run with other settings.
+        If `trainings` is below 1, two runs hold out the same folds, a run cannot be trained again, a run that
+        counts was trained on other data than `store`, or a folder in `out` holds a run with other settings.
     """
     if trainings < 1:
         raise InputError(f"the number of trainings is {trainings}", fix="choose 1 or more")
@@ -118,6 +118,17 @@ def train_seeds(
     held_out = [tuple(one["held_out"]) for one in settings.values()]
     if len(set(held_out)) < len(held_out):
         raise InputError("two of the runs hold out the same folds", fix="name one run per fold")
+    if include and settings:
+        stores = open_stores(store)
+        contents = {STORE_CONTENTS: [one.sha256 for one in stores]}
+        for run, own in settings.items():
+            same_number = len(stores) == len(own["stores"])  # else `train_alike` refuses
+            if same_number and "store contents" in changed_settings(run, own, own | contents):
+                raise InputError(
+                    f"this run was trained on other data than {some([one.path for one in stores])}",
+                    file=run,
+                    fix="name the store that it was trained on, or train every seed again (include=False)",
+                )
     folders = []
     jobs = {}
     for run in map(Path, runs):

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
 
-from ..data.batches import Batch, GeneDataset, loader
+from ..data.batches import Batch, GeneDataset, check_compatible, loader
 from ..data.expression import labels_of
 from ..data.store import Store, open_stores, store_names
 from ..errors import InputError, check_seed, naming_file, some
@@ -30,11 +30,11 @@ from ..metrics import MAIN_METRIC, check_task, evaluate_scores
 from ..model import checkpoint
 from ..model.config import ChromoformerConfig
 from ..model.network import Chromoformer, predicted_values
-from ..provenance import Stopwatch, folder_of, input_path, read_record, sha256
+from ..provenance import Stopwatch, input_path, read_record, sha256
 from . import run_folder
 from .calibration import Method, calibration_chroms
 from .common_scale import common_scale, unscaled
-from .models import chromosome_folds, dataset_for
+from .models import check_training_stores, chromosome_folds, dataset_for
 from .predict import outputs_of, prediction_table
 from .range import training_range
 from .recipe import Recipe, as_recipe, learning_rate, network_for
@@ -357,6 +357,8 @@ def _train(model, optimiser, average, genes, recipe, seed, measure, out, setting
             if measure:
                 row |= _measure(judged, genes.data, genes.held_out, "held_out")
             state.finish_epoch(row, judged, recipe.patience)
+            for store in genes.data.stores:
+                store.check_unchanged()
             weights = {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
             if average:
                 weights["average"] = average.state_dict()
@@ -568,6 +570,7 @@ def _settings(stores, held_out, config, recipe, validation, seed, dtype) -> dict
         "recipe": asdict(recipe),
         "network": config.to_dict(),
         "stores": store_names(stores),
+        run_folder.STORE_CONTENTS: [store.sha256 for store in stores],
         "dtype": str(dtype),
     }
 
@@ -614,10 +617,11 @@ def prepare_run(
     Raises
     ------
     InputError
-        If settings do not fit the stores or the start, or the start was trained on genes that are to test or
-        to calibrate.
+        If settings do not fit the stores or the start, the stores do not fit together, or the start was
+        trained on genes that are to test or to calibrate.
     """
     held_out = checkpoint.as_folds(held_out)
+    check_training_stores(stores)
     source = None if start is None else open_start(start, stores, held_out)
     config = network_for(stores, config, task) if source is None else source.config_for(stores, config, task)
     validation = list(validation)
@@ -727,8 +731,9 @@ def fit(
     Raises
     ------
     InputError
-        If the settings do not fit the store, the targets cannot be learned, the loss is not finite, or the
-        folder holds a complete run, another model or a run with other settings.
+        If the settings do not fit the store, the targets cannot be learned, the loss is not finite, a store
+        is replaced during the training, another process is training into the folder, or the folder holds a
+        complete run, another model or a run with other settings or stores of other content.
 
     Examples
     --------
@@ -738,18 +743,39 @@ def fit(
     out = Path(out)
     stores = open_stores(stores)
     prepared = prepare_run(stores, held_out, config, recipe, task, validation, calibrate, start, dtype)
-    held_out, config, recipe, seed = prepared.held_out, prepared.config, prepared.recipe, check_seed(seed)
-    settings = prepared.settings(seed)
-    saved = None
-    if not force:
+    held_out, settings = prepared.held_out, prepared.settings(check_seed(seed))
+    if not force and run_folder.is_complete(out):
         run_folder.refuse_occupied(out, keep=keep)
-        saved = run_folder.load_state(out, settings)
-        if run_folder.is_complete(out):
-            return run_folder.read_metrics(out)
+        run_folder.load_state(out, settings)
+        return run_folder.read_metrics(out)
+    with run_folder.alone(out):
+        if not force:
+            run_folder.refuse_occupied(out)
+        saved = None if force else run_folder.load_state(out, settings)
+        model, genes = _trained(prepared, out, settings, saved, device, measure, in_memory, force, progress)
+        checkpoint.save(model, out, held_out, chromosome_folds(stores))
+        return finish(
+            out,
+            _predict_all(model, genes),
+            method=prepared.method,
+            what="training run",
+            stores=stores,
+            settings=settings,
+            watch=watch,
+            inputs=prepared.inputs,
+        )
 
+
+def _trained(
+    prepared, out, settings, saved, device, measure, in_memory, force, progress
+) -> tuple[Chromoformer, _Genes]:
+    "Train a network from the start or from a saved state; return it with its genes."
+    stores, config, recipe, seed = prepared.stores, prepared.config, prepared.recipe, settings["seed"]
     torch.manual_seed(seed)
-    model = Chromoformer(config).to(device, dtype)
-    genes = _prepare(model, stores, held_out, prepared.validation, recipe, device, in_memory, prepared.source)
+    model = Chromoformer(config).to(device, prepared.dtype)
+    genes = _prepare(
+        model, stores, prepared.held_out, prepared.validation, recipe, device, in_memory, prepared.source
+    )
     if prepared.source is not None:
         _start_from(prepared.source, model, genes)
     optimiser = new_optimiser(model, recipe.learning_rate, recipe.weight_decay)
@@ -759,25 +785,13 @@ def fit(
     state = _resume(saved, model, optimiser, average)
     if force:
         run_folder.clear(out)
-    with folder_of(out / "state.pt"):
-        _train(model, optimiser, average, genes, recipe, seed, measure, out, settings, state, progress)
+    _train(model, optimiser, average, genes, recipe, seed, measure, out, settings, state, progress)
     run_folder.write_history(out, state.history)  # adds a row if the run was killed before writing it
     if average:
         model.load_state_dict(average.module.state_dict())
     if state.best_weights is not None:
         model.load_state_dict(state.best_weights)
-
-    checkpoint.save(model, out, held_out, chromosome_folds(stores))
-    return finish(
-        out,
-        _predict_all(model, genes),
-        method=prepared.method,
-        what="training run",
-        stores=stores,
-        settings=settings,
-        watch=watch,
-        inputs=prepared.inputs,
-    )
+    return model, genes
 
 # %% ../../nbs/training/fit.ipynb #0a6f0f25
 def _prepare(model, stores, held_out, validation, recipe, device, in_memory, source=None) -> _Genes:
@@ -817,6 +831,7 @@ def _prepare_both_targets(model, genes: _Genes, label: Tensor, smallest: int) ->
         np.log2(data.genes["expression"].to_numpy(np.float64) + 1), device=data.device
     )
     for data.target, task in ((label, "classification"), (expression, "regression")):
+        check_compatible(data.stores, task, pcres=False)
         check_targets(data, rows, task, smallest)
     data.target = own
     known = expression[rows]
@@ -846,7 +861,7 @@ def _with_own_channels(store: Store, config: ChromoformerConfig) -> Store:
 
 
 def _training_signal(data: GeneDataset, rows: np.ndarray, depth: bool = True) -> dict[str, Any]:
-    "Return the scale of each training store; warn if a store is on a different scale from the first."
+    "Return scale and description of each training store; warn if one is on another scale than the first."
     scales: dict[str, Any] = {}
     first = 0
     for number, store in enumerate(data.stores):
@@ -854,9 +869,8 @@ def _training_signal(data: GeneDataset, rows: np.ndarray, depth: bool = True) ->
         first += len(store.genes)
         if len(own):
             warn_of_other_scale(dict(list(scales.items())[:1]), store, depth)
-            scales[store.name if store.name not in scales else f"{store.name}-{number}"] = channel_scale(
-                unscaled(store), own
-            )
+            name = store.name if store.name not in scales else f"{store.name}-{number}"
+            scales[name] = channel_scale(unscaled(store), own) | {"data": store.described}
     return scales
 
 # %% ../../nbs/training/fit.ipynb #b5ec51c7
@@ -987,8 +1001,8 @@ def fit_again(
     Raises
     ------
     InputError
-        If the arguments of the run are incomplete, a store is missing, there are more or fewer stores, or as
-        `fit`.
+        If the arguments of the run are incomplete, a store is missing or was changed, there are more or fewer
+        stores, or as `fit`.
     """
     arguments = arguments_of(run) | changes
     names = run_folder.settings_of(run)["stores"]
@@ -1012,4 +1026,11 @@ def _stores_of(run: Path, names: Sequence[str]) -> list[Path]:
             file=run,
             fix="keep the run and its stores at the same places relative to each other, or name the stores",
         )
-    return [file for file in found if file is not None]
+    files = [file for file in found if file is not None]
+    if changed := [name for name, file in zip(names, files) if sha256(file) != inputs[name]["sha256"]]:
+        raise InputError(
+            f"the store {some(changed)} has other content than when this run was trained on it",
+            file=run,
+            fix="put the store back, or name the stores to train on other data",
+        )
+    return files

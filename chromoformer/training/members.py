@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 
 from ..data.store import Store, open_stores
-from ..errors import InputError, check_seed, some
+from ..errors import InputError, check_seed, refuse_repeated, some
 from ..model import checkpoint
 from ..model.config import ChromoformerConfig
 from ..provenance import Stopwatch, write_json
@@ -48,8 +48,9 @@ def mean_predictions(runs: Sequence[str | Path], task: str | None = None) -> pd.
     Raises
     ------
     InputError
-        If the runs predicted different genes.
+        If the runs predicted different genes, or a run is named twice.
     """
+    refuse_repeated([Path(run) for run in runs], "run")
     tables = [run_folder.read_predictions(run, task) for run in runs]
     first = tables[0]
     known = [name for name in ("gene_id", "store", "held_out") if name in first]
@@ -133,7 +134,8 @@ def fit_members(
     ------
     InputError
         If there are no seeds or one is given twice, the settings do not fit the store, or the folder holds a
-        complete run, a single network, members with other settings, or a damaged list of members.
+        complete run, a single network, members with other settings or stores, or a damaged list of members,
+        or another process is training into it.
     """
     watch = Stopwatch()
     out = Path(out)
@@ -142,31 +144,32 @@ def fit_members(
     _check_seeds(seeds)
     prepared = prepare_run(stores, held_out, config, recipe, task, validation, calibrate, start, dtype)
     settings = prepared.settings_of_members(seeds)
-    if force:
-        _clear(out)
-    elif _is_done(out, settings, keep):
+    if not force and _is_done(out, settings, keep):
         return run_folder.read_metrics(out)
-    run_folder.clear(out)  # the results of fewer members, if seeds were added
-    names = [f"seed{seed}" for seed in seeds]
-    write_json(out / checkpoint.MEMBERS, {"members": names, "settings": settings})
-    for seed, name in zip(seeds, names):
-        fit(
-            stores,
-            out / name,
-            prepared.held_out,
-            prepared.config,
-            prepared.recipe,
-            validation=prepared.validation,
-            seed=seed,
-            start=start,
-            device=device,
-            dtype=dtype,
-            measure=measure,
-            in_memory=in_memory,
-            keep=True,
-            progress=progress,
-        )
-    return _finish_members(out, prepared, settings, stores, watch)
+    with run_folder.alone(out):
+        if force:
+            _clear(out)
+        run_folder.clear(out)  # the results of fewer members, if seeds were added
+        names = [f"seed{seed}" for seed in seeds]
+        write_json(out / checkpoint.MEMBERS, {"members": names, "settings": settings})
+        for seed, name in zip(seeds, names):
+            fit(
+                stores,
+                out / name,
+                prepared.held_out,
+                prepared.config,
+                prepared.recipe,
+                validation=prepared.validation,
+                seed=seed,
+                start=start,
+                device=device,
+                dtype=dtype,
+                measure=measure,
+                in_memory=in_memory,
+                keep=True,
+                progress=progress,
+            )
+        return _finish_members(out, prepared, settings, stores, watch)
 
 
 def _finish_members(out: Path, prepared: Prepared, settings, stores, watch) -> dict[str, Any]:
@@ -210,16 +213,11 @@ def _is_done(out: Path, settings: dict[str, Any], keep: bool) -> bool:
             )
         return False
     earlier = _settings_in(file)
-    wanted = json.loads(json.dumps(settings))
-    changed = [name for name in wanted | earlier if wanted.get(name) != earlier.get(name)]
-    if changed == ["seeds"] and set(earlier["seeds"]) <= set(wanted["seeds"]):
+    seeds = settings["seeds"]
+    if earlier["seeds"] != seeds and set(earlier["seeds"]) <= set(seeds):  # some are added
+        run_folder.refuse_other(out, earlier | {"seeds": seeds}, settings)
         return False
-    if changed:
-        raise InputError(
-            f"this folder holds members that were trained with other settings ({some(changed)} differ)",
-            file=out,
-            fix="choose another folder, or train again with --force (force=True)",
-        )
+    run_folder.refuse_other(out, earlier, settings)
     if run_folder.is_complete(out) and not keep:
         run_folder.refuse_occupied(out)
     return run_folder.is_complete(out)
