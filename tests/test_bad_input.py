@@ -1283,17 +1283,17 @@ def test_a_store_given_before_the_models_is_reported(folder):
 
 def test_unknown_endings_are_refused_before_anything_is_read(tmp_path):
     for command, out, says in (
-        (("build", "a.yaml"), "a.hdf5", ["*.h5"]),
-        (("import-regions", "a.csv", "arrays"), "a", ["*.h5"]),
-        (("coverage", "a.bed", "--chrom-sizes", "sizes"), "a.wig", ["*.bigWig", "*.bw"]),
-        (("export-weights", "run"), "a.safetensors", ["*.pt"]),
-        (("predict", "run", "a.h5"), "a.tsv", ["*.parquet", "*.csv"]),
-        (("evaluate", "run"), "a.xlsx", ["*.parquet", "*.csv"]),
-        (("collect", "run"), "a.xlsx", ["*.parquet", "*.csv"]),
-        (("explain", "run", "a.h5", "GENE"), "a.jpg", ["*.png", "*.svg", "*.pdf"]),
-        (("links", "run", "a.h5"), "a.bed", ["*.bedpe"]),
+        (("build", "a.yaml"), "a.hdf5", ["the name of a store ends in .h5"]),
+        (("import-regions", "a.csv", "arrays"), "a", ["the name of a store ends in .h5"]),
+        (("coverage", "a.bed", "--chrom-sizes", "sizes"), "a.wig", ["unknown format", "*.bigWig", "*.bw"]),
+        (("export-weights", "run"), "a.safetensors", ["unknown format", "*.pt"]),
+        (("predict", "run", "a.h5"), "a.tsv", ["unknown format", "*.parquet", "*.csv"]),
+        (("evaluate", "run"), "a.xlsx", ["unknown format", "*.parquet", "*.csv"]),
+        (("collect", "run"), "a.xlsx", ["unknown format", "*.parquet", "*.csv"]),
+        (("explain", "run", "a.h5", "GENE"), "a.jpg", ["unknown format", "*.png", "*.svg", "*.pdf"]),
+        (("links", "run", "a.h5"), "a.bed", ["unknown format", "*.bedpe"]),
     ):
-        refused(tmp_path, *command, "--out", tmp_path / out, says=[out, "unknown format", *says])
+        refused(tmp_path, *command, "--out", tmp_path / out, says=[out, *says])
 
 
 def test_reads_and_marks_that_are_given_twice_are_refused(toy, toy_store, toy_runs, weights, tiny, tmp_path):

@@ -354,7 +354,7 @@ def test_a_run_that_is_named_twice_is_not_combined(trained, tmp_path):
         lambda: mean_predictions(runs),
         lambda: evaluate(runs),
     ):
-        with pytest.raises(InputError, match="network: this run is named twice"):
+        with pytest.raises(InputError, match="network is given twice"):
             combine()
     assert not (tmp_path / "both").exists()
 

@@ -185,6 +185,8 @@ def test_one_file_for_two_channels_is_named_in_a_warning(tmp_path):
         with pytest.warns(UserWarning, match="the same data are read 2 times, for A .*, B "):
             build(tmp_path, channels)
     with pytest.warns(UserWarning, match="the same data are read 2 times, for A .*, A "):
+        build(tmp_path, {"A": ("peaks", f"[{path}, {copy}]")})
+    with pytest.raises(InputError, match="track.narrowPeak is given twice"):
         build(tmp_path, {"A": ("peaks", f"[{path}, {path}]")})
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # another value of the same peaks is another track
