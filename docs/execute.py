@@ -53,7 +53,6 @@ def execute(path: Path) -> tuple[list[list], list[str], float]:
             notebook,
             timeout=LIMIT,
             kernel_name="python3",
-            extra_arguments=["--IPKernelApp.log_level=50"],
             resources={"metadata": {"path": str(path.parent)}},
         )
         try:

@@ -9,6 +9,7 @@ from command_line import refused, succeed
 
 from chromoformer.errors import InputError
 from chromoformer.studies.definition import check_settings, parameters_of, read_study
+from chromoformer.studies.execution import run_notebook
 from chromoformer.studies.jobs import jobs_of
 from chromoformer.training.recipe import RECIPES, network_and_recipe
 
@@ -401,3 +402,14 @@ def test_a_network_may_name_another_as_its_base_and_brings_its_recipe(folder):
     jobs(folder, network={"base": "none"})
     with pytest.raises(InputError, match="there is no network 'none'"):
         check_settings(read_study(folder / "study.yaml"), "study.yaml")
+
+
+def test_a_notebook_is_executed_without_messages_of_its_kernel(tmp_path, capfd):
+    cells = [nbformat.v4.new_code_cell("number: int = 1"), nbformat.v4.new_code_cell("number")]
+    cells[0].metadata["tags"] = ["parameters"]
+    kernel = {"kernelspec": {"name": "python3", "language": "python", "display_name": "python3"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), tmp_path / "one.ipynb")
+    run_notebook(tmp_path / "one.ipynb", tmp_path / "out", {"number": 2}, tmp_path)
+    executed = nbformat.read(tmp_path / "out" / "notebook.ipynb", as_version=4)
+    assert executed.cells[-1].outputs[0].data["text/plain"] == "2"
+    assert capfd.readouterr().err == ""

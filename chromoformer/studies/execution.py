@@ -109,6 +109,7 @@ def own_kernel() -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="chromoformer_kernel_") as folder:
         kernel = get_kernel_dict()
         kernel["argv"][0] = sys.executable
+        kernel["argv"].append("--IPKernelApp.log_level=ERROR")  # it warns of connections inside this machine
         write_json(Path(folder) / "kernels" / "python3" / "kernel.json", kernel)
         others = os.environ.get("JUPYTER_PATH")
         with _changed_environment({"JUPYTER_PATH": f"{folder}{os.pathsep}{others}" if others else folder}):
