@@ -96,7 +96,7 @@ def kept_result(name: str, jobs: list[dict], study: Path, title: str) -> dict:
                 else json.loads((own[0]["folder"] / "metrics.json").read_text())
             )
             record = own[0]["record"]
-            found.setdefault(cell, {})[task] = {
+            found.setdefault(cell, {})[task or "no task"] = {
                 "metrics": metrics,
                 "parameters": without_paths(record["parameters"], study),
                 "inputs": {key: entry["sha256"] for key, entry in record["inputs"].items()},
