@@ -2,7 +2,7 @@
 
 import importlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -42,19 +42,28 @@ def run_notebook(name, out, **parameters) -> dict:
     return json.loads((out / "metrics.json").read_text())
 
 
-@contextmanager
-def interrupted_in_the_second_epoch(monkeypatch) -> Iterator[None]:
-    "Interrupt the training within the block in its second epoch."
+def before_the_second_epoch(monkeypatch, act: Callable[[], None]) -> None:
+    "Let trainings call a function once, before their second epoch."
     training = importlib.import_module("chromoformer.training.fit")
     calls, train_epoch = [], training._train_epoch
 
-    def stop(*arguments):
+    def train(*arguments):
         calls.append(1)
         if len(calls) == 2:
-            raise KeyboardInterrupt
+            act()
         return train_epoch(*arguments)
 
-    monkeypatch.setattr(training, "_train_epoch", stop)
+    monkeypatch.setattr(training, "_train_epoch", train)
+
+
+@contextmanager
+def interrupted_in_the_second_epoch(monkeypatch) -> Iterator[None]:
+    "Interrupt the training within the block in its second epoch."
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    before_the_second_epoch(monkeypatch, interrupt)
     try:
         yield
     except KeyboardInterrupt:

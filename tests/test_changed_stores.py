@@ -1,6 +1,5 @@
 """A run belongs to the content of its stores: stores that change, disagree or are named twice are noticed."""
 
-import importlib
 import json
 import os
 import shutil
@@ -14,7 +13,14 @@ import numpy as np
 import pytest
 import torch
 from command_line import refused, succeed
-from helpers import MARKS, SMALL, interrupted_in_the_second_epoch, toy_tables, write_toy_store
+from helpers import (
+    MARKS,
+    SMALL,
+    before_the_second_epoch,
+    interrupted_in_the_second_epoch,
+    toy_tables,
+    write_toy_store,
+)
 
 from chromoformer import baselines
 from chromoformer.baselines.stack import stack
@@ -70,17 +76,12 @@ def store_with(cells, path, change=lambda genes: genes, genome=None, contacts=No
 
 def replaced_in_the_second_epoch(monkeypatch, store, other):
     "Replace a store by another one, in one step, before the second epoch."
-    training = importlib.import_module("chromoformer.training.fit")
-    calls, train_epoch = [], training._train_epoch
 
-    def swap(*arguments):
-        calls.append(1)
-        if len(calls) == 2:
-            shutil.copy(other, store.with_name("new"))
-            os.replace(store.with_name("new"), store)
-        return train_epoch(*arguments)
+    def swap():
+        shutil.copy(other, store.with_name("new"))
+        os.replace(store.with_name("new"), store)
 
-    monkeypatch.setattr(training, "_train_epoch", swap)
+    before_the_second_epoch(monkeypatch, swap)
 
 
 # ---- keeping, resuming and extending ----
