@@ -1,6 +1,7 @@
 """Models are compared on the same genes, and variants of the network change one thing."""
 
 import json
+import shutil
 from itertools import combinations
 from pathlib import Path
 
@@ -37,6 +38,7 @@ from chromoformer.metrics import evaluate_scores, format_metrics, resampled
 from chromoformer.model.checkpoint import read_config
 from chromoformer.training.fit import fit
 from chromoformer.training.recipe import RECIPES, network_and_recipe
+from chromoformer.training.start import Start
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCK = {"layers": 1, "heads": 2, "width": 8, "attention_width": 8, "feed_forward_width": 8}
@@ -571,9 +573,13 @@ def test_the_benchmark_takes_given_runs_as_one_training_and_adds_others(plain_st
     used = table.query("model == 'Chromoformer' and seed == 7").set_index("gene_id")["score"]
     expected = given[given["held_out"]].set_index("gene_id")["score"].loc[used.index]
     assert len(used) and np.array_equal(used, expected)
-    for run_folder in runs:  # as runs of imported weights
-        (Path(run_folder) / "state.pt").unlink()
-    found = run("benchmark", tmp_path / "once", **common)
+    first, how = tmp_path / "first", {"measure": False, "progress": False}
+    fit(Store(plain_store), first, (1, 2), config, recipe, **how)
+    tuned = [str(tmp_path / "tuned" / f"fold{fold}") for fold in (1, 2)]
+    for fold, run_folder in zip((1, 2), tuned):
+        fit(Store(plain_store), run_folder, fold, config, recipe, start=Start(first), **how)
+    shutil.rmtree(first)  # what they started from is gone, so they cannot be trained again
+    found = run("benchmark", tmp_path / "once", **common | {"runs": tuned})
     assert found["seeds"] == 1 and [row["verdict"] for row in found["differences"]] == ["not tested"]
 
 
