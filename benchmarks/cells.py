@@ -63,12 +63,12 @@ def finite(value):
     return value
 
 
-def without_paths(value, study: Path):
+def without_paths(value):
     "Return parameters in which files of this machine have only their names."
     if isinstance(value, dict):
-        return {key: without_paths(item, study) for key, item in value.items()}
+        return {key: without_paths(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [without_paths(item, study) for item in value]
+        return [without_paths(item) for item in value]
     return Path(value).name if isinstance(value, str) and re.match(r"/|[A-Za-z]:\\", value) else value
 
 
@@ -82,7 +82,7 @@ def scores_of(jobs: list[dict]) -> dict:
     }
 
 
-def kept_result(name: str, jobs: list[dict], study: Path, title: str) -> dict:
+def kept_result(name: str, jobs: list[dict], title: str) -> dict:
     "Return what is kept of one analysis."
     found: dict = {}
     for cell in dict.fromkeys(job["cell_type"] or ALL for job in jobs):
@@ -98,7 +98,7 @@ def kept_result(name: str, jobs: list[dict], study: Path, title: str) -> dict:
             record = own[0]["record"]
             found.setdefault(cell, {})[task or "no task"] = {
                 "metrics": metrics,
-                "parameters": without_paths(record["parameters"], study),
+                "parameters": without_paths(record["parameters"]),
                 "inputs": {key: entry["sha256"] for key, entry in record["inputs"].items()},
                 "code": record["code"],
                 "jobs": len(own),
@@ -158,7 +158,7 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     for name, own in by_name.items():
         file = arguments.out / f"{title}.{name}.json"
-        result = kept_result(name, own, study, title)
+        result = kept_result(name, own, title)
         if file.exists():
             for cell, by_task in json.loads(file.read_text())["cells"].items():
                 result["cells"][cell] = by_task | result["cells"].get(cell, {})

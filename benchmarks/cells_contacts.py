@@ -20,6 +20,7 @@ from pathlib import Path
 from _gm12878 import RESULTS, ROOT, analysed
 from _measure import about
 from against_trees import CELLS
+from cells import without_paths
 
 from chromoformer.data.build import build_store
 from chromoformer.data.manifest import files_of, read_manifest
@@ -70,7 +71,8 @@ def main() -> None:
             cell,
         )
         kept = json.loads(KEPT.read_text()) if KEPT.exists() else {"cells": {}}
-        kept["cells"][cell] = found | about()
+        cells = kept["cells"] | {cell: without_paths(found) | about()}
+        kept["cells"] = {name: cells[name] for name in CELLS if name in cells}
         kept["what"] = "pCREs from each kind of contact, made by nbs/analyses/contacts.ipynb"
         write_json(KEPT, kept)
 
