@@ -1,6 +1,7 @@
 """Experiment notebooks find the rules planted in a toy epigenome and refuse models that do not fit."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -263,6 +264,25 @@ def test_a_benchmark_of_one_fold_uses_the_given_run_of_this_fold(stores, tmp_pat
     given = read_predictions(runs[1]).query("held_out").set_index("gene_id")["score"]
     own = predictions.query("model == 'Chromoformer'").set_index("gene_id")["score"]
     assert set(predictions["fold"]) == {2} and np.allclose(own, given.loc[own.index])
+
+
+def test_whole_gene_takes_network_and_recipe_of_its_base(tmp_path):
+    toy = simulate(
+        tmp_path / "toy", 80, long_genes=True, marks=["H3K4me3", "H3K36me3"], hic=False, progress=False
+    )
+    build_store(toy / "cellA.yaml", tmp_path / "cellA.h5", progress=False)
+    common = {"store": str(tmp_path / "cellA.h5"), "held_out": [1], "seeds": 1, "window": False, "draws": 20}
+    common |= {"positions": ["tss end"], "network": {"base": "whole-gene-joint", "max_pcres": 0}}
+    short = {"epochs": 1, "batch_size": 16}
+    run_notebook("whole_gene", tmp_path / "out", **common, recipe=short, processes=1)
+    used = settings_of(tmp_path / "out" / "runs" / "whole_genes" / "seed0" / "fold1")
+    network, recipe = network_and_recipe(
+        Store(common["store"]),
+        common["network"] | {"positions": ["tss", "end"]},
+        {"base": "whole-gene-joint"} | short,
+    )
+    assert network.joint
+    assert used["network"] == json.loads(json.dumps(asdict(network))) and used["recipe"] == asdict(recipe)
 
 
 def test_four_marks_without_pcres_work_or_are_an_error_with_the_reason(toy, tmp_path):
