@@ -6,11 +6,13 @@ DATA holds the files that data_manifests/encode_K562.yaml names (`chromoformer f
 The tested pairs are links/K562.crispri.hg19.tsv.gz in DATA or in CHROMOFORMER_DATA. OUT keeps tables. With
 `--networks` (run folders, one per fold, and the store that they predict), pairs are also scored by silencing
 the element, once by predicting again and once to first order, by the gradient. Each gene is predicted by the
-run that held it out. The model of the recommended score is chosen within the training chromosomes; features
-were chosen on folds 1 and 2, so results on folds 3 and 4 are given separately.
+run that held it out. Without `--networks`, the kept result keeps what networks found before. The model of the
+recommended score is chosen within the training chromosomes; features were chosen on folds 1 and 2, so results
+on folds 3 and 4 are given separately.
 """
 
 import argparse
+import json
 import os
 from pathlib import Path
 from time import process_time
@@ -51,7 +53,7 @@ from chromoformer.provenance import write_json
 
 KEPT = RESULTS / "links.K562.json"
 RELATIVES = ("E000", "E116", "E117", "E122")  # the universal reference, and the project's other cell lines
-RECOMMENDED = "recommended"
+RECOMMENDED, WITH_EXPRESSION = "recommended", "with the gene's expression"
 KINDS = [["H3K27ac", "H3K4me1"]]
 WAYS = {"predicted again": False, "by gradient": True}
 
@@ -133,6 +135,20 @@ def network_scores(name: str, store: str, runs: list[str], pairs: pd.DataFrame, 
     return kept, pd.concat({way: found["effect"] for way, found in effects.items()}, axis=1)
 
 
+def earlier_networks() -> list[dict]:
+    "Return what networks found in the kept result, without the scores that are learned anew."
+    if not KEPT.exists():
+        return []
+    kept = json.loads(KEPT.read_text())
+    found = []
+    for entry in kept["networks"]:
+        entry = {"code": kept["code"], "date": kept["date"]} | entry
+        for table in ("scores", "scores of elements read"):
+            entry[table] = [row for row in entry[table] if row["score"] not in (RECOMMENDED, WITH_EXPRESSION)]
+        found.append(entry)
+    return found
+
+
 def measured_contacts(pairs: pd.DataFrame, sizes: dict, path: Path) -> np.ndarray:
     "Return the Hi-C contact of each pair of chromosome 22; 0 where none was counted."
     table = read_cool(path, sizes, sites=pairs[["chrom", "tss"]])
@@ -176,7 +192,7 @@ def main() -> None:
     scores |= table_scores(pairs)
     label = pairs["regulated"].to_numpy(bool)
     scores[RECOMMENDED], chosen = held_out_scores(recommended_features(table), label, pairs["chrom"])
-    scores["with the gene's expression"], _ = held_out_scores(table, label, pairs["chrom"])
+    scores[WITH_EXPRESSION], _ = held_out_scores(table, label, pairs["chrom"])
     fold = pairs["chrom"].map(chromosome_fold).to_numpy()
     powered = pairs["power_at_25"].to_numpy() >= 0.8
     made = (manifest, genes, sizes, out)
@@ -199,7 +215,7 @@ def main() -> None:
         own = {score: values[part] for score, values in scores.items()}
         judged = judge_links(own, pairs[part].reset_index(drop=True), draws=arguments.draws)
         kept[name] = judged.to_dict("records")
-    kept["networks"] = []
+    kept["networks"] = [] if arguments.networks else earlier_networks()
     for name, store, *runs in arguments.networks:
         found, effects = network_scores(name, store, runs, pairs, scores, arguments.draws)
         kept["networks"].append(found)

@@ -164,6 +164,24 @@ def test_tss_of_other_genes_are_counted_between_and_nearer():
     assert found["to nearest TSS"] == pytest.approx([np.log1p(10_000)])
 
 
+def test_the_recommended_features_do_not_follow_the_expression_of_the_pairs_own_gene():
+    peaks = track(*((at, at + 200, 4) for at in (100_000, 200_000, 500_400, 700_000)))
+    tracks = {"DNase": peaks, "H3K27ac": peaks}
+    pairs = pd.DataFrame({"chrom": "chr1", "start": [199_750, 500_150], "end": [200_250, 500_650]})
+    pairs = pairs.assign(gene_id="own", tss=500_000)
+
+    def features(own, other):
+        genes = pd.DataFrame({"gene_id": ["own", "other"], "chrom": "chr1", "tss": [500_000, 500_900]})
+        genes = genes.assign(strand="+", gene_start=genes["tss"], gene_end=genes["tss"] + 10_000)
+        return link_features(pairs, tracks, genes.assign(expression=[own, other]))
+
+    silent, expressed, beside = features(0.0, 3.0), features(5.0, 3.0), features(0.0, 6.0)
+    assert not silent.equals(expressed)
+    pd.testing.assert_frame_equal(recommended_features(silent), recommended_features(expressed))
+    assert beside["promoter expression"].tolist() == [-1, 6]  # the other gene's, though the own TSS is nearer
+    assert np.expm1(beside["expressed TSSs around"]) == pytest.approx([1, 1])
+
+
 def test_loops_and_domains_join_or_separate():
     loops = pd.DataFrame(
         {

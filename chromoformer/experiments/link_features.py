@@ -298,9 +298,10 @@ def crossed_genes(
     nearer = other & (far < reach)
     weight = (level + 0.1) / np.maximum(far, NEAREST)
     mine = (own + 0.1) / np.maximum(reach[:, 0], NEAREST)
-    nearest = far.argmin(1)
-    to_nearest = far[np.arange(len(middle)), nearest]
-    around = (np.abs(site[None] - tss[:, None]) < 100_000) & (level > 1)
+    far_others = np.where(other, far, 1e7)
+    nearest = far_others.argmin(1)
+    to_other = far_others[np.arange(len(middle)), nearest]
+    around = other & (np.abs(site[None] - tss[:, None]) < 100_000) & (level > 1)
     return {
         "TSSs between": np.log1p(between.sum(1)),
         "expressed TSSs between": np.log1p((between & (level > 1)).sum(1)),
@@ -308,9 +309,9 @@ def crossed_genes(
         "TSSs nearer": np.log1p(nearer.sum(1)),
         "expressed TSSs nearer": np.log1p((nearer & (level > 1)).sum(1)),
         "gene share": np.log(mine / ((weight * other).sum(1) + mine) + 1e-4),
-        "to nearest TSS": np.log1p(to_nearest),
-        "promoter expression": np.where(to_nearest < PROMOTER, level[nearest], -1.0),
-        "to other TSS": np.log1p(np.where(other, far, 1e7).min(1)),
+        "to nearest TSS": np.log1p(far.min(1)),
+        "promoter expression": np.where(to_other < PROMOTER, level[nearest], -1.0),
+        "to other TSS": np.log1p(to_other),
         "expressed TSSs around": np.log1p(around.sum(1)),
     }
 
