@@ -211,6 +211,23 @@ class Baseline:
         """
         raise NotImplementedError
 
+    def files(self, settings: Mapping[str, Any], manifest: Any = None) -> dict[str, str]:
+        """Return the files that the model reads besides the stores and their tracks.
+
+        Parameters
+        ----------
+        settings : mapping
+            Settings of the inputs, all of them.
+        manifest : Manifest, path or None
+            What the store was built from.
+
+        Returns
+        -------
+        dict of str to str
+            Name -> path. Another content of such a file makes another run.
+        """
+        return {}
+
     def predicted_values(self, output: torch.Tensor, task: str) -> torch.Tensor:
         """Return predictions from outputs.
 

@@ -26,10 +26,11 @@ from ..data.build import channel_sums
 from ..data.consistency import check_manifest_of
 from ..data.contacts import READING, read_contacts
 from ..data.coolers import bin_weights, median_counts, open_cooler, read_cool
-from ..data.manifest import PREDICTED, Manifest, files_of, read_manifest
+from ..data.manifest import PREDICTED, Manifest, disk_file, files_of, read_manifest, sources_of
 from ..data.predicted_contacts import averaged
 from ..errors import InputError
 from ..genome import bare_name, match_chroms, read_chrom_sizes
+from ..provenance import numbered
 from ..training.predict import known_targets
 
 # %% ../../nbs/baselines/gcmerge.ipynb #555a6bd1
@@ -439,6 +440,18 @@ class GCMERGE(NetworkBaseline):
         "fast": BaselineRecipe(epochs=100, learning_rate=1e-3, batch_size=None, select=False),
     }
     needs_manifest = True
+
+    def files(self, settings, manifest=None):  # numpydoc ignore=GL08
+        if settings["hic"] is not None:
+            return {"hic": disk_file(settings["hic"])}
+        if manifest is None:
+            return {}
+        described = manifest if isinstance(manifest, Manifest) else read_manifest(manifest)
+        found = {}
+        for key, entry in sources_of(described).items():
+            if key.startswith("contacts") and key != "contacts.otherwise":
+                found |= numbered(key, files_of(entry.path))
+        return {name: disk_file(path) for name, path in found.items()}
 
     def prepare(self, stores, task, settings, manifest=None):  # numpydoc ignore=GL08
         if manifest is None:

@@ -28,6 +28,7 @@ from .networks import NetworkBaseline, chosen_epoch, outputs_of, train_network
 from .shallow import SHALLOW, Shallow, predict_with
 from ..data.store import Store, open_stores, store_names
 from ..errors import InputError, check_seed, naming_file, some
+from ..genome import bare_name
 from chromoformer.provenance import (
     Stopwatch,
     atomic_path,
@@ -219,13 +220,16 @@ def fit(
         "seed": check_seed(seed),
         "channels": list(stores[0].channels),
         "stores": [str(store.path) for store in stores],
-        run_folder.STORE_CONTENTS: [store.sha256 for store in stores],
+        run_folder.STORE_CONTENTS: [store.contents for store in stores],
     } | ({"leave_out": list(leave_out)} if leave_out else {})
+    files = baseline.files(values, manifest)
+    if files:
+        config["files"] = {name: sha256(path) for name, path in files.items()}
     if not force and _is_kept(out, baseline, config, keep):
         return run_folder.read_metrics(out)
     with run_folder.alone(out):
         prepared = baseline.prepare(stores, task, values, manifest)
-        chroms = config["validation"] = _validation(prepared, held_out, chosen, validation)
+        chroms = config["validation"] = _validation(prepared, held_out, chosen, validation, leave_out)
         genes = _split(prepared, held_out, chroms, stores[0], leave_out)
         if force:
             run_folder.clear(out)
@@ -242,16 +246,27 @@ def fit(
             stores=stores,
             settings=config,
             watch=watch,
+            inputs=files,
         )
 
 # %% ../../nbs/baselines/registry.ipynb #bc8d8242
 def _validation(
-    prepared: Prepared, held_out: Sequence[int], recipe: BaselineRecipe | None, named: Sequence[str] | None
+    prepared: Prepared,
+    held_out: Sequence[int],
+    recipe: BaselineRecipe | None,
+    named: Sequence[str] | None,
+    leave_out: Sequence[str] = (),
 ) -> list[str]:
     "Return the validation chromosomes; none if the recipe does not select an epoch."
     if recipe is None or not recipe.select:
         return []
-    chroms = validation_chroms(prepared.genes, held_out) if named is None else list(named)
+    left_out = {bare_name(chrom) for chrom in leave_out}
+    if both := [chrom for chrom in named or () if bare_name(chrom) in left_out]:
+        raise InputError(
+            f"{some(both)} is to choose the epoch and to be left out", fix="name it in one of the two"
+        )
+    genes = prepared.genes[~prepared.genes["chrom"].map(bare_name).isin(left_out)]
+    chroms = validation_chroms(genes, held_out) if named is None else list(named)
     if not chroms:
         raise InputError(
             "this recipe chooses the epoch by validation genes, and no chromosome would be left to train on",
@@ -502,7 +517,7 @@ def _outputs(folder, config, baseline, prepared, stores, trained_with, trained_m
 
 def _training_stores(folder: Path, config: Mapping[str, Any], trained_with: Any) -> list[Store]:
     "Open the stores that a shallow model was trained on; refuse missing and other ones."
-    entries = list(read_record(folder)["inputs"].values())
+    entries = run_folder.recorded_stores(read_record(folder))
     fix = "name the store that it was trained on: trained_with, or --trained-with"
     again = f"{config['model']} is fitted again on its training store"
     if trained_with is None:
@@ -511,10 +526,12 @@ def _training_stores(folder: Path, config: Mapping[str, Any], trained_with: Any)
             raise InputError(f"{again}, and {some(missing)} is missing", file=folder, fix=fix)
         trained_with = [path for path in found if path is not None]
     stores = open_stores(trained_with)
-    if [sha256(store.path) for store in stores] != [entry["sha256"] for entry in entries]:
+    contents = config.get(run_folder.STORE_CONTENTS) or [entry["sha256"] for entry in entries]
+    if [store.contents for store in stores] != contents:
         paths = some([str(store.path) for store in stores])
         raise InputError(f"{again}, and {paths} has other content", file=folder, fix=fix)
     channels = tuple(config["channels"])
     return [
-        store.replace(channels=channels) if set(channels) < set(store.channels) else store for store in stores
+        store.replace(channels=channels) if set(channels) <= set(store.channels) else store
+        for store in stores
     ]

@@ -173,7 +173,7 @@ def _stores_of(run: Path) -> list[str]:
     "Return the paths of the stores that a run was trained on."
     if run_folder.kind_of(run) == "combination":
         return run_folder.read_settings(run)["stores"]
-    return [entry["path"] for name, entry in read_record(run)["inputs"].items() if name != "start"]
+    return [entry["path"] for entry in run_folder.recorded_stores(read_record(run))]
 
 
 def _weights_of(names: Sequence[str], weights: np.ndarray) -> dict[str, dict[str, float]]:
@@ -205,7 +205,9 @@ def _about(run: Path, task: str | None) -> dict[str, Any]:
             file=run,
             fix=f"name a run for {task}, or choose the task that all runs predict: task, or --task",
         )
-    left_out = [*record.get("validation", ()), *record.get("leave_out", ())]
+    recipe = record.get("recipe") or {}
+    refitted = recipe.get("select") and recipe.get("refit")  # on the validation genes, too
+    left_out = [*record.get("leave_out", ()), *(() if refitted else record.get("validation", ()))]
     return {"task": task or has, "held_out": config["held_out"], "left_out": {bare_name(c) for c in left_out}}
 
 
@@ -224,7 +226,8 @@ def _common_chroms(runs: Sequence[str | Path], about: Sequence[Mapping[str, Any]
     if not common:
         raise InputError(
             f"the runs left out no common chromosome: {'; '.join(some(one['left_out']) for one in about)}",
-            fix="train networks with --calibrate, and baselines with the same chromosomes in leave_out",
+            fix="train networks with --calibrate, and baselines with the same chromosomes in leave_out "
+            "(validation chromosomes do not count if the recipe refits)",
         )
     return common
 

@@ -9,6 +9,7 @@ __all__ = ['FORMAT_VERSION', 'CHUNK', 'PUBLISHED_MARKS', 'GENE_COLUMNS', 'Layout
 
 # %% ../../nbs/data/store.ipynb #614ae276
 import copy
+import hashlib
 import io
 import json
 from collections import Counter
@@ -673,7 +674,8 @@ class Store:
             If this store lacks one of the channels, unless `lacking` is set.
         """
         changed = copy.copy(self)
-        changed.__dict__.pop("pcre_start", None)  # follows from the contacts
+        for derived in ("pcre_start", "contents"):  # follow from the tables
+            changed.__dict__.pop(derived, None)
         changed.genes = (self.genes if genes is None else genes).copy()
         changed.pcres = (self.pcres if pcres is None else pcres).copy()
         if channels is not None and tuple(channels) != self.channels:
@@ -714,6 +716,31 @@ class Store:
         digest = _hash_of_file(self.path.absolute(), self._status)
         self.check_unchanged()
         return digest
+
+    @cached_property
+    def contents(self) -> str:
+        """Return what identifies the file and the tables in memory.
+
+        Returns
+        -------
+        str
+            64 hexadecimal digits: `sha256`, unless genes or contacts were replaced in memory.
+
+        Raises
+        ------
+        InputError
+            If the file was replaced, changed or deleted since this store was opened.
+        """
+        original = Store(self.path)
+        tables = {"genes": (self.genes, original.genes), "pcres": (self.pcres, original.pcres)}
+        changed = {name: own for name, (own, before) in tables.items() if not own.equals(before)}
+        if not changed:
+            return self.sha256
+        digest = hashlib.sha256(self.sha256.encode())
+        for name, table in changed.items():
+            digest.update(f"{name}: {list(table)}".encode())
+            digest.update(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes())
+        return digest.hexdigest()
 
     @property
     def described(self) -> dict[str, Any]:

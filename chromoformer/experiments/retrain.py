@@ -27,6 +27,7 @@ def train_alike(
     out: str | Path,
     seed: int | None = None,
     *,
+    added: Sequence[str] = (),
     keep: bool = True,
     **network: Any,
 ) -> Path:
@@ -38,12 +39,14 @@ def train_alike(
         Run folder. Its settings are used: network, recipe, held-out folds, validation chromosomes,
         calibration, start and precision.
     store : str, Path, Store, or sequence of them
-        Store to train on, or as many as `run` was trained on. It may have other channels or labels than the
-        store of `run`; the network reads the channels of the first.
+        Store to train on, or as many as `run` was trained on. It may have more channels, or other labels,
+        than the store of `run`.
     out : str or Path
         Run folder to write.
     seed : int, optional
         Seed of the training; that of `run` by default.
+    added : sequence of str, default ()
+        Channels of the store that the network reads besides those of `run`.
     keep : bool, default True
         Keep a complete run in `out` that has the same settings, instead of raising an error.
     **network : Any
@@ -62,7 +65,8 @@ def train_alike(
     """
     arguments = arguments_of(run)
     stores = open_stores(store)
-    settings = arguments["config"].to_dict() | {"channels": stores[0].channels} | network
+    config = arguments["config"]
+    settings = config.to_dict() | {"channels": [*config.channels, *added]} | network
     seed = arguments["seed"] if seed is None else seed
     options = {"measure": False, "keep": keep, "progress": False}
     fit_again(run, out, stores, config=ChromoformerConfig(**settings), seed=seed, **options)
@@ -77,6 +81,8 @@ def train_seeds(
     include: bool = True,
     processes: int = 1,
     progress: bool = False,
+    *,
+    added: Sequence[str] = (),
 ) -> list[Path]:
     """Train several times with the settings of existing runs, with seeds that differ.
 
@@ -94,12 +100,13 @@ def train_seeds(
     trainings : int
         Number of trainings per fold.
     include : bool, default True
-        Whether `runs` were trained on `store` and count as the first training of each fold. The others then
-        read the same channels, not all of the store's.
+        Whether `runs` were trained on `store` and count as the first training of each fold.
     processes : int, default 1
         Number of trainings at the same time, with one thread each.
     progress : bool, default False
         Whether to show a progress bar.
+    added : sequence of str, default ()
+        Channels of the store that the networks read besides those of the runs, if these do not count.
 
     Returns
     -------
@@ -109,18 +116,24 @@ def train_seeds(
     Raises
     ------
     InputError
-        If `trainings` is below 1, two runs hold out the same folds, a run cannot be trained again, a run that
-        counts was trained on other data than `store`, or a folder in `out` holds a run with other settings.
+        If `trainings` is below 1, runs that count are to read added channels, two runs hold out the same
+        folds, a run cannot be trained again, a run that counts was trained on other data than `store`, or a
+        folder in `out` holds a run with other settings.
     """
     if trainings < 1:
         raise InputError(f"the number of trainings is {trainings}", fix="choose 1 or more")
+    if include and added:
+        raise InputError(
+            f"the runs do not read {some(added)}, so they are no trainings of this network",
+            fix="train every seed again: include=False",
+        )
     settings = {} if include and trainings == 1 else {Path(run): settings_of(run) for run in runs}
     held_out = [tuple(one["held_out"]) for one in settings.values()]
     if len(set(held_out)) < len(held_out):
         raise InputError("two of the runs hold out the same folds", fix="name one run per fold")
     if include and settings:
         stores = open_stores(store)
-        contents = {STORE_CONTENTS: [one.sha256 for one in stores]}
+        contents = {STORE_CONTENTS: [one.contents for one in stores]}
         for run, own in settings.items():
             same_number = len(stores) == len(own["stores"])  # else `train_alike` refuses
             if same_number and "store contents" in changed_settings(run, own, own | contents):
@@ -139,8 +152,7 @@ def train_seeds(
             seed = settings[run]["seed"] + number
             fold = "_".join(map(str, settings[run]["held_out"]))
             folders.append(Path(out) / f"seed{seed}" / f"fold{fold}")
-            channels = {"channels": settings[run]["network"]["channels"]} if include else {}
-            jobs[folders[-1]] = partial(train_alike, run, store, folders[-1], seed, **channels)
+            jobs[folders[-1]] = partial(train_alike, run, store, folders[-1], seed, added=added)
     run_jobs(jobs, processes, progress)
     return folders
 

@@ -341,6 +341,8 @@ class _Filling(_Levels):
         self.fill_stores(filled, cell_type)
         self.fill_manifests(filled, cell_type)
         self.fill_runs(filled, cell_type, task)
+        if "folds" in self.study.model_fields_set or self.entry.folds:  # else all of the store
+            filled.values["held_out"] = self.folds()
         if "truth" in self.asked and study.simulate:
             filled.needs += self.jobs.data(next(iter(study.cell_types)))
         filled.values = {name: value for name, value in filled.values.items() if name in self.asked}
@@ -399,6 +401,11 @@ class _Filling(_Levels):
             filled.values["all_runs"] = all_runs
             filled.needs += [run for runs in all_runs.values() for run in runs]
 
+    def folds(self) -> list[int]:
+        "Return the folds to hold out; those of the training runs, if the analysis reads them."
+        train = self.study.analyses.get("train") if self.reads_runs else None
+        return self.entry.folds or (train and train.folds) or self.study.folds
+
     def training_runs(self, cell_type: str, task: str | None) -> list[str]:
         "Return the run folders of a cell type and task, one per fold."
         train = self.study.analyses["train"]
@@ -410,7 +417,7 @@ class _Filling(_Levels):
                 place="analyses.train.tasks",
                 fix="add this task to `train`",
             )
-        folds = self.entry.folds or train.folds or self.study.folds
+        folds = self.folds()
         runs = [f"train/{task or tasks[0]}/{cell_type}/fold{fold}" for fold in folds]
         missing = [run for run in runs if run not in self.jobs.made]
         if missing:
@@ -426,7 +433,7 @@ _READ_BY = {  # key of an analysis -> the parameters of a notebook on which it h
     "recipe": {"recipe"},
     "seed": {"seed"},
     "tasks": {"task"},
-    "folds": {"fold", "runs", "all_runs"},
+    "folds": {"fold", "held_out", "runs", "all_runs"},
     "cell_types": {"cell_type", "store", "manifest", "stores", "manifests", "runs", "all_runs"},
 }
 GIVEN = "parameter."  # prefix of input files that the study itself names, in a notebook's own parameters

@@ -570,7 +570,7 @@ def _settings(stores, held_out, config, recipe, validation, seed, dtype) -> dict
         "recipe": asdict(recipe),
         "network": config.to_dict(),
         "stores": store_names(stores),
-        run_folder.STORE_CONTENTS: [store.sha256 for store in stores],
+        run_folder.STORE_CONTENTS: [store.contents for store in stores],
         "dtype": str(dtype),
     }
 
@@ -1027,7 +1027,9 @@ def _stores_of(run: Path, names: Sequence[str]) -> list[Path]:
             fix="keep the run and its stores at the same places relative to each other, or name the stores",
         )
     files = [file for file in found if file is not None]
-    if changed := [name for name, file in zip(names, files) if sha256(file) != inputs[name]["sha256"]]:
+    contents = run_folder.settings_of(run).get(run_folder.STORE_CONTENTS)
+    contents = contents or [inputs[name]["sha256"] for name in names]
+    if changed := [name for name, file, used in zip(names, files, contents) if sha256(file) != used]:
         raise InputError(
             f"the store {some(changed)} has other content than when this run was trained on it",
             file=run,

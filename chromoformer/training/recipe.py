@@ -40,12 +40,12 @@ class Recipe:
     clip_norm : float or None
         Largest norm of the gradient; None for no clipping.
     plateau : int or None
-        Epochs without a lower validation loss before the learning rate is multiplied by `plateau_factor`,
-        instead of by `decay` after each epoch.
+        The learning rate is multiplied by `plateau_factor` after more than so many epochs without a lower
+        validation loss, instead of by `decay` after each epoch.
     plateau_factor : float
         Factor of the learning rate at a plateau.
     patience : int or None
-        Epochs without a lower validation loss before training stops; the best epoch is kept.
+        Training stops after so many epochs without a lower validation loss; the best epoch is kept.
     training_median : bool
         Compute labels from the median of the training genes alone, instead of taking the store's.
     cosine : bool

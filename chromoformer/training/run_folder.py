@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['TABLES', 'RUN_FILES', 'STORE_CONTENTS', 'is_complete', 'is_interrupted', 'refuse_occupied', 'clear', 'alone',
-           'save_state', 'load_state', 'refuse_other', 'changed_settings', 'settings_of', 'read_settings', 'kind_of',
-           'write_history', 'write_results', 'seed_of', 'read_metrics', 'read_predictions']
+           'save_state', 'load_state', 'refuse_other', 'changed_settings', 'recorded_stores', 'settings_of',
+           'read_settings', 'kind_of', 'write_history', 'write_results', 'seed_of', 'read_metrics', 'read_predictions']
 
 # %% ../../nbs/training/run_folder.ipynb #ada97711
 import contextlib
@@ -269,8 +269,24 @@ def _recorded_contents(run: str | Path) -> list[str] | None:
     with contextlib.suppress(InputError):
         content = read_record(run)
         if content["what"].startswith("training"):
-            return [entry["sha256"] for name, entry in content["inputs"].items() if name != "start"]
+            return [entry["sha256"] for entry in recorded_stores(content)]
     return None
+
+
+def recorded_stores(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the stores in the record of a training.
+
+    Parameters
+    ----------
+    record : mapping
+        Content of `provenance.json` of a run.
+
+    Returns
+    -------
+    list of dict
+        Their entries, in order: the first of the inputs. Others are a start and files that a model reads.
+    """
+    return list(record["inputs"].values())[: len(record["parameters"]["stores"])]
 
 
 def _with_defaults(earlier: dict[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
@@ -280,6 +296,8 @@ def _with_defaults(earlier: dict[str, Any], wanted: Mapping[str, Any]) -> dict[s
         own, new = earlier.get(part), wanted.get(part)
         if isinstance(own, dict) and isinstance(new, dict):
             earlier[part] = {name: values[name] for name in new if name in values} | own
+    if "start" in earlier and "start" in wanted:  # the same start left out the same chromosomes
+        earlier["start"] = {"left_out": wanted["start"].get("left_out")} | earlier["start"]
     return earlier
 
 

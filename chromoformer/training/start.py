@@ -252,9 +252,9 @@ class Source:
     file : Path
         File of the weights.
     left_out : tuple of str
-        Validation chromosomes of its training.
+        Validation chromosomes of its training, without those that its own start was trained on.
     held_out_known : bool
-        Whether it is known that it was not trained on the genes that are now held out.
+        Whether it is known that neither it nor its own start was trained on the genes that are now held out.
     """
 
     start: Start
@@ -312,13 +312,15 @@ class Source:
         Returns
         -------
         dict
-            model (name of its folder or file), sha256 of its weights, freeze, marks, held_out_known.
+            model (name of its folder or file), sha256 of its weights, freeze, marks, left_out,
+            held_out_known.
         """
         return {
             "model": Path(self.start.model).resolve().name,
             "sha256": sha256(self.file),
             "freeze": list(self.start.freeze),
             "marks": dict(self.start.marks),
+            "left_out": list(self.left_out),
             "held_out_known": self.held_out_known,
         }
 
@@ -353,17 +355,34 @@ def open_start(start: Start | str | Path, stores: Sequence[Store], held_out: Seq
     start = as_start(start)
     path = Path(start.model)
     if path.is_file():
-        network, file, own, folds, left_out = _published(path, stores[0], start), path, (), {}, ()
+        network, file, own, folds, trained = _published(path, stores[0], start), path, (), {}, {}
     else:
         network, file = checkpoint.load(path), path / "model.safetensors"
         own, folds = checkpoint.read_config(path)[1], checkpoint.read_folds(path)
-        left_out = tuple(settings_of(path)["validation"]) if (path / "state.pt").is_file() else ()
+        trained = _training_of(path)
     wanted = {start.marks.get(name, name) for name in stores[0].channels}
     lost = [name for name in network.config.channels if name not in wanted]
     if lost and set(wanted) & set(network.config.channels):
         warnings.warn(f"{path}: the store has no {some(lost)}, which the model read", stacklevel=3)
-    known = _held_out_before(path, own, folds, stores, held_out)
-    return Source(start, network, file, left_out, known)
+    known = _held_out_before(path, own, folds, stores, held_out, trained.get("start"))
+    return Source(start, network, file, _left_out(trained), known)
+
+
+def _training_of(path: Path) -> dict[str, Any]:
+    "Return the settings that a model was trained with; none if they are unknown."
+    try:
+        return settings_of(path)
+    except InputError:
+        return {}
+
+
+def _left_out(trained: Mapping[str, Any]) -> tuple[str, ...]:
+    "Return the validation chromosomes of a training that its start left out, too."
+    chroms = trained.get("validation", ())
+    if "start" not in trained:
+        return tuple(chroms)
+    before = {bare_name(chrom) for chrom in trained["start"].get("left_out", ())}
+    return tuple(chrom for chrom in chroms if bare_name(chrom) in before)
 
 # %% ../../nbs/training/start.ipynb #e0b2034d
 def _published(path: Path, store: Store, start: Start) -> Chromoformer:
@@ -376,11 +395,13 @@ def _published(path: Path, store: Store, start: Start) -> Chromoformer:
         return checkpoint.import_published(path, store.window, store.channels)
 
 # %% ../../nbs/training/start.ipynb #f0402248
-def _held_out_before(path, own, folds, stores: Sequence[Store], held_out: Sequence[int]) -> bool:
-    "Return whether a model held out what is held out now; refuse one that was trained on it."
-    if not own or not folds:
+def _held_out_before(path, own, folds, stores: Sequence[Store], held_out: Sequence[int], earlier) -> bool:
+    "Return whether a model and its start held out what is held out now; refuse one that was trained on it."
+    unknown = not own or not folds
+    if unknown or (earlier and not earlier["held_out_known"]):
+        which = "this model" if unknown else f"{earlier['model']}, which this model started from,"
         warnings.warn(
-            f"{path}: it is unknown which genes this model was trained on. If the held-out genes are among "
+            f"{path}: it is unknown which genes {which} was trained on. If the held-out genes are among "
             "them, the metrics are too high",
             stacklevel=4,
         )
