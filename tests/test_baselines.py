@@ -542,6 +542,32 @@ def test_the_graph_is_built_from_tracks_and_contacts(toy, toy_store, tmp_path):
         node_contacts(none, nodes, 10)
 
 
+def test_a_run_of_gcmerge_is_kept_for_its_contacts_only(toy, toy_store, tmp_path):
+    described = read_manifest(toy / "cellA.yaml")
+    path = tmp_path / "contacts.tsv.gz"
+    shutil.copy(described.contacts.path, path)
+    manifest = described.model_copy(
+        update={"contacts": described.contacts.model_copy(update={"path": str(path)})}
+    )
+
+    def train(**changes):
+        options = {"recipe": {"epochs": 1, "select": False}, "manifest": manifest, "keep": True}
+        options |= {"progress": False} | changes
+        return baselines.fit("GC-MERGE", toy_store, tmp_path / "run", 1, **options)
+
+    train()
+    recorded = json.loads((tmp_path / "run" / "provenance.json").read_text())["inputs"]
+    assert [entry["name"] for entry in recorded.values()] == [toy_store.name, "contacts.tsv.gz"]
+    assert train() == train(manifest=described), "the same contacts at another place"
+    baselines.predict(tmp_path / "run", toy_store, manifest=manifest)
+    table = pd.read_csv(path, sep="\t")
+    table.iloc[:-20].to_csv(path, sep="\t", index=False)
+    with pytest.raises(InputError, match="other settings"):
+        train()
+    with pytest.raises(InputError, match="other settings"):
+        train(settings={"hic": str(toy / "cellA" / "hic.mcool")})
+
+
 def test_only_the_strongest_contacts_of_each_bin_become_edges():
     random = np.random.default_rng(0)
     first, second, score = random.integers(0, 30, 400), random.integers(0, 30, 400), random.random(400)
@@ -709,6 +735,28 @@ def test_a_complete_baseline_is_kept_only_with_the_same_settings(store, tmp_path
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     (tmp_path / "run" / "metrics.json").write_text(json.dumps(metrics))
     assert "metrics.json" in "".join(verify(tmp_path / "run"))
+
+
+def test_models_are_fitted_again_on_the_genes_and_channels_of_their_training(store, tmp_path):
+    options = {"settings": {"parts": 2, "pcres": False}, "progress": False, "keep": True}
+    opened = Store(store)
+    other = opened.replace(genes=opened.genes.assign(label=1 - opened.genes["label"]))
+    baselines.fit("logistic regression", opened, tmp_path / "run", 1, **options)
+    with pytest.raises(InputError, match="store contents differ|other settings"):
+        baselines.fit("logistic regression", other, tmp_path / "run", 1, **options)
+    baselines.fit("logistic regression", other, tmp_path / "other", 1, **options)
+    with pytest.raises(InputError, match="has other content"):
+        baselines.predict(tmp_path / "other", store)
+    again = baselines.predict(tmp_path / "other", store, trained_with=[other])
+    kept = pd.read_parquet(tmp_path / "other" / "predictions.parquet")
+    assert np.allclose(again["score"], kept["score"])
+
+    turned = Store(store, channels=opened.channels[::-1])
+    baselines.fit("logistic regression", turned, tmp_path / "turned", 1, **options)
+    second = write_toy_store(store.parent / "second.h5", seed=3)
+    one = baselines.predict(tmp_path / "run", second)
+    two = baselines.predict(tmp_path / "turned", Store(second, channels=opened.channels[::-1]))
+    assert np.allclose(one["score"], two["score"], atol=1e-4)
 
 
 def test_each_store_has_the_folds_of_its_own_genome(store, tmp_path):

@@ -935,7 +935,8 @@ def test_training_alike_with_one_more_channel_changes_only_the_channels(store, t
         tmp_path / "more.h5",
         CHROMS,
     )
-    before, after = settings_of(trained), settings_of(train_alike(trained, more, tmp_path / "more"))
+    again = train_alike(trained, more, tmp_path / "more", added=["CTCF"])
+    before, after = settings_of(trained), settings_of(again)
     assert after["network"].pop("channels") == [*before["network"].pop("channels"), "CTCF"]
     assert {**after, "stores": 0, "store_sha256": 0} == {**before, "stores": 0, "store_sha256": 0}
 
@@ -993,7 +994,28 @@ def test_further_trainings_read_the_channels_of_the_run(store, tmp_path):
     config = ChromoformerConfig(**SMALL.to_dict() | {"channels": ["H3K27ac"]})
     fit(part, tmp_path / "one", 2, config, Recipe(epochs=1, batch_size=16), progress=False)
     folders = train_seeds([tmp_path / "one"], store.path, tmp_path / "seeds", 2)
-    assert [settings_of(one)["network"]["channels"] for one in folders] == [["H3K27ac"]] * 2
+    anew = train_seeds([tmp_path / "one"], store.path, tmp_path / "anew", 1, include=False)
+    alike = train_alike(tmp_path / "one", store, tmp_path / "alike")
+    read = [settings_of(one)["network"]["channels"] for one in (*folders, *anew, alike)]
+    assert read == [["H3K27ac"]] * 4
+    added = {"include": False, "added": ["H3K4me3"]}
+    [both] = train_seeds([tmp_path / "one"], store.path, tmp_path / "both", 1, **added)
+    assert settings_of(both)["network"]["channels"] == ["H3K27ac", "H3K4me3"]
+    with pytest.raises(InputError, match="the runs do not read H3K4me3"):
+        train_seeds([tmp_path / "one"], store.path, tmp_path / "none", 2, added=["H3K4me3"])
+
+
+def test_a_run_on_shuffled_labels_is_kept_for_these_labels_only(store, trained, tmp_path):
+    shuffled = with_shuffled_labels(store, seed=1)
+    assert store.replace(genes=store.genes).contents == store.sha256 != shuffled.contents
+    assert shuffled.contents == with_shuffled_labels(store.path, seed=1).contents
+    train_alike(trained, shuffled, tmp_path / "run")
+    written = (tmp_path / "run" / "model.safetensors").stat().st_mtime_ns
+    train_alike(trained, with_shuffled_labels(store, seed=1), tmp_path / "run")
+    assert (tmp_path / "run" / "model.safetensors").stat().st_mtime_ns == written
+    for other in (store, with_shuffled_labels(store, seed=2)):
+        with pytest.raises(InputError, match="store contents"):
+            train_alike(trained, other, tmp_path / "run")
 
 
 def test_shuffled_labels_stay_with_their_expression_and_do_not_change_the_file(store):

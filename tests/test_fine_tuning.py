@@ -198,6 +198,7 @@ def test_the_start_is_in_the_settings_the_record_and_the_card(store, first, tmp_
         "sha256": digest,
         "freeze": ["embedding"],
         "marks": {},
+        "left_out": [],
         "held_out_known": True,
     }
     assert record["parameters"]["start"] == expected and record["inputs"]["start"]["sha256"] == digest
@@ -238,6 +239,28 @@ def test_genes_that_the_start_was_trained_on_do_not_calibrate(tmp_path):
         calibrate="platt",
         progress=False,
     )
+
+
+def test_what_a_start_was_trained_on_is_known_after_several_fine_tunings(tmp_path):
+    genes, pcres = toy_tables(per_chrom=60)
+    store = write_toy_store(tmp_path / "toy.h5", genes=genes, pcres=pcres)
+
+    def tune(start, out, **options):
+        fit(store, tmp_path / out, 1, None, STILL, start=tmp_path / start, progress=False, **options)
+
+    fit(store, tmp_path / "seen", 1, SMALL, STILL, progress=False)
+    tune("seen", "second", validation=["chr7"])
+    with pytest.raises(InputError, match="trained on genes that are to calibrate: those on 7"):
+        tune("second", "third", calibrate="platt", validation=["chr7"])
+    fit(store, tmp_path / "left_out", 1, SMALL, STILL, validation=["chr7"], progress=False)
+    tune("left_out", "again", validation=["7"])
+    tune("again", "calibrated", calibrate="platt", validation=["chr7"])
+
+    checkpoint.export_published(checkpoint.load(tmp_path / "seen"), tmp_path / "published.pt")
+    for start, out in (("published.pt", "one"), ("one", "two"), ("two", "three")):
+        with pytest.warns(UserWarning, match="unknown which genes"):
+            tune(start, out)
+        assert "unknown whether it was trained on the tested" in (tmp_path / out / "README.md").read_text()
 
 
 @pytest.mark.parametrize(

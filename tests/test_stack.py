@@ -86,6 +86,26 @@ def test_genes_that_a_baseline_leaves_out_do_not_change_it(store, tmp_path):
     assert np.allclose(tables[0]["score"], tables[1]["score"])
 
 
+@pytest.mark.parametrize("refit", [True, False])
+def test_validation_genes_of_a_refitted_baseline_were_trained_on(store, runs, tmp_path, refit):
+    options = {"settings": {"window": 4000, "bin_size": 100}, "progress": False}
+    recipe = {"epochs": 2, "batch_size": 16, "refit": refit}
+    baselines.fit("DeepChrome", store, tmp_path / "chosen", 1, recipe=recipe, **options)
+    assert run_folder.read_settings(tmp_path / "chosen")["validation"] == ["chr7"]
+    if refit:
+        with pytest.raises(InputError, match="left out no common chromosome"):
+            stack([runs[0], tmp_path / "chosen"], tmp_path / "both")
+    else:
+        stack([runs[0], tmp_path / "chosen"], tmp_path / "both")
+    # Left-out chromosomes are neither trained on nor choose the epoch, so others do.
+    baselines.fit("DeepChrome", store, tmp_path / "left", 1, recipe=recipe, leave_out=["7"], **options)
+    assert run_folder.read_settings(tmp_path / "left")["validation"] == ["chr2"]
+    stack([runs[0], tmp_path / "left"], tmp_path / "with_left_out")
+    with pytest.raises(InputError, match="chr7 is to choose the epoch and to be left out"):
+        options |= {"validation": ["chr7"], "leave_out": ["chr7"]}
+        baselines.fit("DeepChrome", store, tmp_path / "other", 1, recipe=recipe, **options)
+
+
 def test_runs_that_do_not_fit_together_are_refused(store, runs, tmp_path):
     baselines.fit("logistic regression", store, tmp_path / "all", 1, progress=False)
     with pytest.raises(InputError, match="left out no common chromosome"):

@@ -8,7 +8,7 @@ import yaml
 from command_line import refused, succeed
 
 from chromoformer.errors import InputError
-from chromoformer.studies.definition import check_settings, parameters_of, read_study
+from chromoformer.studies.definition import Study, check_settings, parameters_of, read_study
 from chromoformer.studies.execution import run_notebook
 from chromoformer.studies.jobs import jobs_of
 from chromoformer.training.recipe import RECIPES, network_and_recipe
@@ -110,6 +110,27 @@ def test_filled_in_paths_are_those_that_earlier_jobs_write(folder):
     raw = made["raw/cellA"]
     assert raw.parameters == {"out": "raw/cellA", "manifest": "toy/cellA.yaml", "truth": "toy/truth"}
     assert raw.needs == ("toy",)
+
+
+def test_analyses_hold_out_the_folds_of_the_study():
+    analyses = {
+        "train": {},
+        "benchmark": {},
+        "marks": {"folds": [2]},
+        "window": {"parameters": {"held_out": [3]}},
+    }
+    about = {"name": "x", "out": "out", "simulate": {"genes": 600}, "cell_types": {"cellA": "cellA.yaml"}}
+
+    def held_out(**changes):
+        study = Study(**about | {"analyses": analyses} | changes)
+        made = jobs_of(study, Path("study.yaml"), ROOT / "nbs" / "analyses")
+        return {job.kind: job.parameters.get("held_out") for job in made.values() if "out" in job.parameters}
+
+    found = held_out(folds=[1, 2, 3])
+    assert (found["benchmark"], found["marks"], found["window"]) == ([1, 2, 3], [2], [3])
+    found = held_out(folds=[1, 2, 3], analyses=analyses | {"train": {"folds": [1, 2]}})
+    assert found["benchmark"] == [1, 2], "those of the runs that it compares"
+    assert held_out()["benchmark"] is None, "all of the store"
 
 
 def test_two_analyses_can_share_a_notebook_and_their_settings_are_merged(folder):

@@ -499,7 +499,8 @@ def _outputs(folder, config, baseline, prepared, stores, trained_with, trained_m
         network.load_state_dict(load_file(folder / "model.safetensors"))
         return _network_outputs(network, prepared, config["recipe"]["batch_size"])
     training_stores = _training_stores(folder, config, trained_with)
-    same = [store.path.resolve() for store in training_stores] == [store.path.resolve() for store in stores]
+    both = [[(store.path.resolve(), store.contents) for store in part] for part in (training_stores, stores)]
+    same = both[0] == both[1]
     if not same and baseline.needs_manifest and not trained_manifest:
         raise InputError(
             f"{baseline.name} is fitted again, and needs the manifest of its training store for that",
