@@ -191,7 +191,13 @@ def test_the_track_of_compartments_is_the_same_each_time(tmp_path):
 def test_a_window_whose_store_was_made_otherwise_is_not_called_impossible(data, built, tmp_path):
     common = {"store": str(built), "manifest": str(data.save()), "widths": [8000, 9001], "reference": 8000}
     small = {"embedding": {"width": 16}, "pairwise": {"width": 16}, "regulation": {"width": 16}}
-    common |= {"held_out": [1], "seeds": 1, "processes": 1, "draws": 10, "recipe": {"epochs": 1, "batch_size": 4}}
+    common |= {
+        "held_out": [1],
+        "seeds": 1,
+        "processes": 1,
+        "draws": 10,
+        "recipe": {"epochs": 1, "batch_size": 4},
+    }
     out = tmp_path / "window"
     found = run_notebook("window", out, **common, network=small)
     assert list(found["refused"]) == ["9.001 kb"]
