@@ -150,7 +150,7 @@ def test_every_notebook_runs_and_the_report_collects_their_results(epigenome, st
     many = {"stores": stores, "all_runs": folders, "task": task}
     manifest = {"manifest": str(epigenome / "cellA.yaml")}
     for name, parameters in {
-        "attention": one | {"truth": truth, "trainings": 2},
+        "attention": one | {"trainings": 2},
         "regulation": one | manifest | {"truth": truth, "permutations": 50},
         "ctcf": one | manifest | seeds,
         "perturbation": one | {"truth": truth, "silenced": 5, "width": 10_000},
