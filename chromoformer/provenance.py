@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PACKAGES', 'File', 'sha256', 'file_record', 'atomic_path', 'folder_of', 'write_json', 'atomic_files',
            'refuse_existing', 'versions', 'code_version', 'machine', 'Stopwatch', 'record', 'read_record', 'verify',
-           'input_path', 'numbered']
+           'input_path', 'changed_files', 'numbered']
 
 # %% ../nbs/provenance.ipynb #7e616775
 import contextlib
@@ -698,6 +698,39 @@ def input_path(folder: str | Path, entry: Mapping[str, Any]) -> Path | None:
     folder = Path(folder)
     places = [folder / entry["relative"]] if "relative" in entry else []
     return next((place for place in [*places, Path(entry["path"])] if place.is_file()), None)
+
+# %% ../nbs/provenance.ipynb #41d0c7a2
+def changed_files(
+    folder: str | Path, recorded: Mapping[str, Mapping[str, Any]], files: Mapping[str, str | Path]
+) -> list[str]:
+    """Return the names of files whose content is not the recorded one.
+
+    A file that has the place, size and time of modification that were recorded is not read.
+
+    Parameters
+    ----------
+    folder : path
+        Folder of the record.
+    recorded : mapping
+        Files in the record, its `inputs` or `outputs`.
+    files : dict of str to path
+        Files by the names that they have in a record.
+
+    Returns
+    -------
+    list of str
+        Names of files that differ, and of those that the record or `files` lacks.
+    """
+    changed = []
+    for name in recorded | files:
+        if name not in recorded or name not in files:
+            changed.append(name)
+            continue
+        entry = recorded[name]
+        known = {os.path.abspath(os.path.join(folder, entry["path"])): entry}
+        if _dated_record(Path(files[name]), known)["sha256"] != entry["sha256"]:
+            changed.append(name)
+    return changed
 
 # %% ../nbs/provenance.ipynb #725d65a1
 File = TypeVar("File")

@@ -1,5 +1,6 @@
 """Analyses look for files where a study has them; settings are chosen inside the training folds."""
 
+import ast
 import json
 import re
 import subprocess
@@ -24,6 +25,28 @@ def test_an_analysis_looks_for_the_files_of_a_manifest_where_the_study_has_them(
     code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
     readings = re.findall(r"(?:read_manifest|channel_beside)\(.*\)", code)
     assert readings and all(re.search(r"\bdata\b", reading) for reading in readings)
+
+
+def names_read(code):
+    "Return the names that code reads, also as @NAME in a query of pandas."
+    names = set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            names.add(node.id)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            names |= set(re.findall(r"@(\w+)", node.value))
+    return names
+
+
+@pytest.mark.parametrize("notebook", ANALYSES, ids=lambda path: path.stem)
+def test_every_parameter_of_an_analysis_is_read(notebook):
+    cells = json.loads(notebook.read_text())["cells"]
+    later, found = "", False
+    for cell in cells:
+        if found and cell["cell_type"] == "code":
+            later += "".join(cell["source"]) + "\n"
+        found = found or "parameters" in cell["metadata"].get("tags", [])
+    assert set(parameters_of(notebook)) <= names_read(later)
 
 
 @pytest.mark.slow

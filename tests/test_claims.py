@@ -14,7 +14,9 @@ from sklearn.metrics import roc_auc_score
 
 from chromoformer.data.store import Store
 from chromoformer.metrics import block_weights, gene_blocks, resampled, value_with_interval
+from chromoformer.provenance import write_json
 from chromoformer.studies.claims import CLAIMS, Claim, Condition, decide, entry_row
+from chromoformer.studies.execution import STUDY_FOLDER
 from chromoformer.training.fit import fit
 from chromoformer.training.recipe import network_and_recipe
 
@@ -341,3 +343,42 @@ def test_report_shows_neither_code_nor_row_numbers_and_folds_long_tables(reporte
     assert len(of_claims) == 1 and of_claims[0].count("<tr") == 1 + len(CLAIMS)
     assert max(table.count("<tr") for table in unfolded if table not in of_claims) <= 8
     assert "activity and distance: higher than none, AUC +0.0100 (+0.0020 to +0.0180)." in page
+
+
+@pytest.mark.slow
+def test_report_knows_cell_types_that_are_given_as_stores_and_names_pairs_of_cell_types(tmp_path):
+    study, out = tmp_path / "study", tmp_path / "report"
+    (study / "stores").mkdir(parents=True)
+    (study / "stores" / "built.h5").touch()
+    named = {"built": "built.yaml", "given": "elsewhere/cells.h5"}
+    write_json(study / STUDY_FOLDER / "study.json", {"name": "small", "cell_types": named})
+    row = {"model": "Chromoformer", "reference": "DeepDiff", "metric": "pearson_r", "value": 0.1, "low": 0.05}
+    row |= {"high": 0.15, "p": 0.01, "verdict": "higher", "trainings": 3, "reference_trainings": 3}
+    pairs = [row | {"pair": f"built to {other}"} for other in ("given", "third")]
+    for name, content in {
+        "window/regression/built": {"differences": [row | {"model": "4 kb"}]},
+        "window/regression/given": {"differences": [row | {"model": "4 kb"}]},
+        "window/regression/unknown": {"differences": [row]},
+        "differential/regression": {"differences": pairs},
+    }.items():
+        write_json(study / name / "metrics.json", content)
+    out.mkdir()
+    papermill.execute_notebook(
+        ROOT / "nbs" / "analyses" / "report.ipynb",
+        out / "notebook.ipynb",
+        {"out": str(out), "study": str(study)},
+        progress_bar=False,
+        cwd=ROOT,
+    )
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["analyses"] == {"window": 2, "differential": 1}
+    text = printed(out)
+    assert "**built, regression.**" in text and "**given, regression.**" in text
+    assert "**regression.** built to given&#58; Chromoformer" in text
+    rows = [line.split()[:4] for line in text.splitlines() if "DeepDiff Pearson" in line]
+    assert ["built", "to", "given", "Chromoformer"] in rows and [
+        "built",
+        "to",
+        "third",
+        "Chromoformer",
+    ] in rows

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import papermill
 import pytest
-from helpers import MARKS, write_record, write_toy_store
+from helpers import MARKS, toy_tables, write_record, write_toy_store
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from chromoformer.data.build import build_store
 from chromoformer.data.manifest import Contacts, read_manifest
-from chromoformer.data.store import Store
+from chromoformer.data.store import Store, write_store
 from chromoformer.errors import InputError
 from chromoformer.experiments.comparison import (
     differences,
@@ -33,6 +33,7 @@ from chromoformer.experiments.variants import (
     train_variant,
     variant_jobs,
     windows,
+    with_channel,
 )
 from chromoformer.metrics import evaluate_scores, format_metrics, resampled
 from chromoformer.model.checkpoint import read_config
@@ -415,6 +416,49 @@ def test_a_variant_without_a_mark_does_not_depend_on_it(store, tmp_path):
     assert (tmp_path / "one" / "model.safetensors").read_bytes() == (
         tmp_path / "two" / "model.safetensors"
     ).read_bytes()
+
+
+def test_variants_of_a_network_that_names_its_channels_read_their_own(store, tmp_path):
+    whole = Store(store)
+    columns = dict(zip(MARKS, whole.signal().T))
+    tracks = {"CTCF": columns["H3K27ac"][::-1], "H3K27ac": columns["H3K27ac"], "H3K4me3": columns["H3K4me3"]}
+
+    def store_of(path, names):
+        "Write a store of some of the tracks, with the genes and regions of the first."
+        genes, pcres = toy_tables()
+        return write_store(
+            path,
+            genes=genes,
+            pcres=pcres,
+            signal_of=lambda regions: np.column_stack([tracks[name] for name in names]),
+            channels=names,
+            bin_sizes=(2000, 500, 100),
+            window=4000,
+            genome="toy",
+            inputs={},
+        )
+
+    store_of(tmp_path / "more.h5", ["H3K4me3", "H3K27ac", "CTCF"])
+    store_of(tmp_path / "only.h5", ["H3K27ac", "CTCF"])
+    network = NETWORK | {"channels": ["H3K27ac"]}
+    added = with_channel("CTCF", whole, tmp_path / "more.h5", network)
+    both = NETWORK | {"channels": list(MARKS)}
+    variants = [variant for variant in ablations(whole, both)[0] if variant.group in ("mark out", "full")]
+    found = {}
+    for variant, settings in [(added, network), *((variant, both) for variant in variants)]:
+        out = tmp_path / variant.name
+        train_variant(variant, store, out, 1, settings, RECIPE, "classification")
+        found[variant.name] = read_config(out)[0].channels
+    assert found == {
+        "with CTCF": ("H3K27ac", "CTCF"),
+        "full": MARKS,
+        "without H3K4me3": ("H3K27ac",),
+        "without H3K27ac": ("H3K4me3",),
+    }
+    alone = Variant("alone", "added", store=str(tmp_path / "only.h5"))  # a store of just these channels
+    train_variant(alone, store, tmp_path / "alone", 1, NETWORK, RECIPE, "classification")
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("alone", "with CTCF")]
+    assert weights[0] == weights[1]
 
 
 def test_shuffled_contact_scores_keep_their_distribution(store, tmp_path, monkeypatch):

@@ -150,7 +150,7 @@ def test_every_notebook_runs_and_the_report_collects_their_results(epigenome, st
     many = {"stores": stores, "all_runs": folders, "task": task}
     manifest = {"manifest": str(epigenome / "cellA.yaml")}
     for name, parameters in {
-        "attention": one | {"truth": truth, "trainings": 2},
+        "attention": one | {"trainings": 2},
         "regulation": one | manifest | {"truth": truth, "permutations": 50},
         "ctcf": one | manifest | seeds,
         "perturbation": one | {"truth": truth, "silenced": 5, "width": 10_000},
@@ -297,11 +297,22 @@ def test_four_marks_without_pcres_work_or_are_an_error_with_the_reason(toy, tmp_
     common = {"store": store, "cell_type": "four", "runs": runs, "task": "classification"}
     assert run_notebook("attention", tmp_path / "attention", **common, control=False)["genes"]["value"] > 0
     described = common | {"manifest": str(toy / "four.yaml")}
-    for name, more in (
-        ("ctcf", {"track": str(toy / "cellA" / "CTCF.bigWig")}),
-        ("compartments", {"cooler": str(toy / "cellA" / "hic.mcool"), "resolution": 10_000}),
+    for name, more, changed, differing in (
+        ("ctcf", {"track": str(toy / "cellA" / "CTCF.bigWig")}, {"channel": "sites"}, "other settings"),
+        (
+            "compartments",
+            {"cooler": str(toy / "cellA" / "hic.mcool"), "resolution": 10_000},
+            {"balance": ""},
+            r"other files \(compartment\)",
+        ),
     ):
-        assert run_notebook(name, tmp_path / name, **described, **more, seeds=1)["gain"]["genes"] > 0
+        settings = described | more | {"seeds": 1}
+        assert run_notebook(name, tmp_path / name, **settings)["gain"]["genes"] > 0
+        before = (tmp_path / name / "store.h5").stat().st_mtime_ns
+        run_notebook(name, tmp_path / name, **settings)
+        assert (tmp_path / name / "store.h5").stat().st_mtime_ns == before
+        with pytest.raises(PapermillExecutionError, match=differing):  # not the old store, silently
+            run_notebook(name, tmp_path / name, **settings | changed)
     with pytest.raises(PapermillExecutionError, match="it would hold the channel CTCF"):
         run_notebook("ctcf", tmp_path / "no_ctcf", **described)
     for name, reason in (

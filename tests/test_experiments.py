@@ -308,17 +308,26 @@ def test_gene_sets_that_gain_or_lose_are_found_and_random_sets_are_not(tmp_path)
         and (found.loc[["gains", "loses"], "fdr"] < 0.01).all()
     )
     assert found.loc["neither", "fdr"] > 0.05 and "small" not in found.index
-    named = {
-        name: [f"g{member.removeprefix('id').removeprefix('g')}" for member in members]
-        for name, members in sets.items()
-    }
-    enriched = gene_set_enrichment(moved(), named, permutations=100).set_index("set")
+    enriched = gene_set_enrichment(moved(), sets, permutations=100).set_index("set")
     assert (
         enriched.loc["gains", "nes"] > 1.5
         and enriched.loc["loses", "nes"] < -1.5
         and enriched.index[0] == "gains"
     )
-    assert enriched.equals(gene_set_enrichment(moved(), named, permutations=100).set_index("set"))
+    assert enriched.equals(gene_set_enrichment(moved(), sets, permutations=100).set_index("set"))
+
+
+@pytest.mark.parametrize("same", ["", "U6"])
+def test_genes_without_a_name_of_their_own_count_in_enrichment_and_are_shown_by_id(same):
+    table, expected = moved(), moved()
+    table.loc[10:, "gene_name"] = same
+    sets = {"gains": [f"id{i}" for i in range(30)], "loses": [f"id{i}" for i in range(30, 60)]}
+    found = gene_set_enrichment(table, sets, permutations=100).set_index("set")
+    right = gene_set_enrichment(expected, sets, permutations=100).set_index("set")
+    assert found.drop(columns="leading").equals(right.drop(columns="leading"))
+    leading = found.loc["gains", "leading"].split(";")
+    ids = {f"g{i}" if i < 10 else f"id{i}": f"g{i}" for i in range(30)}
+    assert [ids[gene] for gene in leading] == right.loc["gains", "leading"].split(";")
 
 
 def test_sets_are_compared_with_themselves_shifted_along_the_genome():

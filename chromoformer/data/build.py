@@ -4,18 +4,20 @@
 
 # %% auto #0
 __all__ = ['genes_of', 'check_genome', 'pcres_of', 'write_track', 'channel_sums', 'bigwigs_of', 'read_signal', 'build_store',
-           'input_files']
+           'input_files', 'is_finished', 'refuse_other_store']
 
 # %% ../../nbs/data/build.ipynb #590ee6b2
 import contextlib
+import json
 import multiprocessing
 import os
 import tempfile
 import warnings
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import quote
 
 import numpy as np
@@ -46,6 +48,7 @@ from chromoformer.data.manifest import (
     DataFile,
     Manifest,
     check_file,
+    decisive_settings,
     files_of,
     is_scan,
     kinds_of_marks,
@@ -60,12 +63,12 @@ from .motifs import site_intervals, sites_of
 from .predicted_contacts import complete_pcres, contacts_of
 from .published import import_regions
 from .sequence import COMPOSITION, composition_intervals, composition_sums
-from .store import check_bodies, record_store, refuse_finished, write_store
+from .store import Store, check_bodies, record_store, refuse_finished, write_store
 from .tables import column_names
 from .tracks import bedgraph_intervals, bin_sums, check_chromosomes, coverage
 from ..errors import InputError, naming_file, some
 from ..genome import bare_name, check_assembly, chromosome_fold, read_chrom_sizes, species_of
-from ..provenance import Stopwatch, numbered
+from ..provenance import Stopwatch, changed_files, numbered, read_record, sha256
 
 # %% ../../nbs/data/build.ipynb #e4ef7ecb
 def genes_of(manifest: Manifest, chrom_sizes: Mapping[str, int]) -> pd.DataFrame:
@@ -516,6 +519,7 @@ def build_store(
     data: str | Path | None = None,
     processes: int = 1,
     force: bool = False,
+    keep: bool = False,
     progress: bool = True,
 ) -> None:
     """Build the store that a manifest describes, with its record next to it.
@@ -533,24 +537,32 @@ def build_store(
         `if __name__ == "__main__":`.
     force : bool, default False
         Replace an existing store.
+    keep : bool, default False
+        Keep a store in `out` that was made with the same settings from the same files, instead of raising an
+        error. The files may have moved.
     progress : bool, default True
         Show a progress bar.
 
     Raises
     ------
     InputError
-        If the store exists, or an input is missing, changed or wrong.
+        If the store exists and is not kept, or an input is missing, changed or wrong.
 
     Examples
     --------
     >>> build_store("cellA.yaml", "cellA.h5", processes=2)
     """
     watch = Stopwatch()
-    refuse_finished(out, force)
+    may_be_kept = keep and not force and is_finished(out)
+    if not may_be_kept:
+        refuse_finished(out, force)
     manifest = manifest if isinstance(manifest, Manifest) else read_manifest(manifest, data)
     check_single_files(manifest)
     manifest = _with_existing_files(manifest)
     files = input_files(manifest)
+    if may_be_kept:
+        _refuse_other_build(out, manifest, files)
+        return
     modified = {name: file.path.stat().st_mtime_ns for name, file in files.items()}
     records = {name: check_file(file) for name, file in files.items()}
     _warn_of_repeated_tracks(manifest, records)
@@ -659,10 +671,9 @@ def _import_published(
     manifest: Manifest, out: str | Path, chrom_sizes: Mapping[str, int], progress: bool
 ) -> None:
     "Build the store of a manifest whose annotation is a published metadata file."
-    arrays = Path(files_of(manifest.channels[0].path)[0])
     import_regions(
         files_of(manifest.annotation.path)[0],
-        arrays if arrays.is_dir() else arrays.parent,
+        _arrays_of(manifest),
         out,
         force=True,  # `build_store` has checked the output
         channels=[channel.name for channel in manifest.channels],
@@ -672,6 +683,12 @@ def _import_published(
         chrom_sizes=chrom_sizes,
         progress=progress,
     )
+
+
+def _arrays_of(manifest: Manifest) -> Path:
+    "Return the folder of the region arrays."
+    arrays = Path(files_of(manifest.channels[0].path)[0])
+    return arrays if arrays.is_dir() else arrays.parent
 
 
 def _exons_of(manifest: Manifest, genes: pd.DataFrame) -> pd.DataFrame | None:
@@ -738,3 +755,104 @@ def _missing_file(name: str, file: DataFile, manifest: Manifest) -> InputError:
         fix = f"{fix}. What is needed: {file.note}"
     place = f"named as {name} in manifest {manifest.name}"
     return InputError("no such file", file=file.path, place=place, fix=fix)
+
+# %% ../../nbs/data/build.ipynb #5d2f80c2
+def is_finished(store: str | Path) -> bool:
+    """Return whether a store has its record, so that no build of it was killed.
+
+    Parameters
+    ----------
+    store : path
+        The store; it may be missing.
+
+    Returns
+    -------
+    bool
+        False if the file or its record is missing.
+    """
+    return Path(store).is_file() and _record_of(store).exists()
+
+
+def _record_of(store: str | Path) -> Path:
+    "Return the path of the record of a store."
+    return Path(store).with_suffix(".provenance.json")
+
+
+def refuse_other_store(
+    store: str | Path,
+    *,
+    what: str,
+    settings: Mapping[str, Any],
+    settings_of: Callable[[dict[str, Any]], Mapping[str, Any]],
+    inputs: Mapping[str, str | Path],
+) -> None:
+    """Raise `InputError` unless a finished store was made with the same settings from the same files.
+
+    Parameters
+    ----------
+    store : path
+        The store.
+    what : str
+        The kind of work, as in the record.
+    settings : mapping
+        The settings that are wanted.
+    settings_of : callable
+        Returns these settings from the parameters in the record of the store.
+    inputs : dict of str to path
+        The input files, by their names in the record.
+
+    Raises
+    ------
+    InputError
+        If the store is of another kind, or its settings, inputs or own content differ.
+    """
+    record = _record_of(store)
+    made = read_record(record)
+    if made["what"] != what:
+        _refuse(store, f"this is another kind of store ({made['what']}, not {what})")
+    if changed_files(record.parent, made["outputs"], {"store": store}):
+        _refuse(store, "this store was changed after it was made")
+    wanted, earlier = json.loads(json.dumps(settings)), settings_of(made["parameters"])
+    names = [name for name in wanted | earlier if wanted.get(name) != earlier.get(name)]
+    names = [name for name in names if not any(name.startswith(f"{other}.") for other in names)]
+    files = changed_files(record.parent, made["inputs"], inputs)
+    found = [f"with other settings ({some(names)})"] if names else []
+    found += [f"from other files ({some(files)})"] if files else []
+    if found:
+        _refuse(store, f"this store was made {' and '.join(found)}")
+
+
+def _refuse(store: str | Path, problem: str) -> NoReturn:
+    "Raise the error for a store that is not the one that is wanted."
+    raise InputError(problem, file=store, fix="delete it, and it is made again, or choose another folder")
+
+
+def _refuse_other_build(out: str | Path, manifest: Manifest, files: Mapping[str, DataFile]) -> None:
+    "Raise `InputError` if a finished store was not made by this manifest from these files."
+    if manifest.annotation.kind == "metadata":
+        _refuse_other_import(out, manifest)
+        return
+    refuse_other_store(
+        out,
+        what="store from a manifest",
+        settings=decisive_settings(Manifest, manifest.model_dump()),
+        settings_of=partial(decisive_settings, Manifest),
+        inputs={name: file.path for name, file in files.items()},
+    )
+
+
+def _refuse_other_import(out: str | Path, manifest: Manifest) -> None:
+    "Raise `InputError` if a finished store was not made from these metadata and arrays."
+    settings = {
+        "channels": [channel.name for channel in manifest.channels],
+        "window": manifest.window,
+        "bin_sizes": manifest.bin_sizes,
+        "genome": manifest.genome,
+    }
+    inputs = {"metadata": files_of(manifest.annotation.path)[0]}
+    what = "store from the published layout"
+    refuse_other_store(out, what=what, settings=settings, settings_of=dict, inputs=inputs)
+    for name, known in Store(out).inputs["regions"]["files"].items():
+        array = _arrays_of(manifest) / name
+        if not array.is_file() or sha256(array) != known:
+            _refuse(out, f"this store was made from other files ({array})")

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 
 from .bigwig import existing
-from .build import channel_sums
-from .manifest import FROM_SEQUENCE, Channel, files_of, read_manifest
+from .build import channel_sums, is_finished, refuse_other_store
+from .manifest import FROM_SEQUENCE, Channel, decisive_settings, files_of, read_manifest
 from .store import Store, open_store, record_store, refuse_finished, write_store
 from ..errors import InputError
 from ..provenance import Stopwatch, file_record, numbered
@@ -30,6 +30,7 @@ def add_channel(
     chrom_sizes: Mapping[str, int],
     *,
     force: bool = False,
+    keep: bool = False,
 ) -> Store:
     """Write a copy of a store with one more channel, the last.
 
@@ -45,6 +46,9 @@ def add_channel(
         Chromosome lengths in bp, the same that the first store was built with.
     force : bool, default False
         Replace an existing store.
+    keep : bool, default False
+        Keep a store in `out` that was made with the same settings from the same files, instead of raising an
+        error. The files may have moved; changes of `store` in memory do not count.
 
     Returns
     -------
@@ -54,9 +58,9 @@ def add_channel(
     Raises
     ------
     InputError
-        If the new store exists or would replace the one it is made from, if the store has a channel of this
-        name, or if the track cannot be read or has no data on a chromosome of the store's genes (chrY may
-        lack it).
+        If the new store exists and is not kept, or would replace the one it is made from, if the store has a
+        channel of this name, or if the track cannot be read or has no data on a chromosome of the store's
+        genes (chrY may lack it).
 
     Warns
     -----
@@ -71,7 +75,9 @@ def add_channel(
             file=out,
             fix="choose another name for the new store",
         )
-    refuse_finished(out, force)
+    may_be_kept = keep and not force and is_finished(out)
+    if not may_be_kept:
+        refuse_finished(out, force)
     if channel.name in store.channels:
         raise InputError(
             f"this store already has a channel {channel.name}: {store.channels}",
@@ -79,7 +85,12 @@ def add_channel(
             fix="give the new channel another name",
         )
     files = numbered(channel.name, files_of(channel.path))
-    records = {name: file_record(existing(file)) for name, file in files.items()}
+    for file in files.values():
+        existing(file)
+    if may_be_kept:
+        _refuse_other_store(out, store, channel, files)
+        return Store(out)
+    records = {name: file_record(file) for name, file in files.items()}
     is_sequence = channel.kind in FROM_SEQUENCE  # one sequence serves many tracks
     if channel.value is None and not is_sequence:  # another value of the same peaks is another track
         _warn_of_known_files(store, records)
@@ -103,12 +114,28 @@ def add_channel(
     )
     record_store(
         out,
-        what="store with one more channel",
+        what=_WHAT,
         inputs={"store": store.path} | files,
         parameters={"channel": channel.model_dump()},
         watch=watch,
     )
     return Store(out)
+
+
+_WHAT = "store with one more channel"  # in its record
+
+
+def _refuse_other_store(out: str | Path, store: Store, channel: Channel, files: Mapping[str, str]) -> None:
+    "Raise `InputError` if a finished store is not this one with this channel."
+    found = list(Store(out).channels)
+    refuse_other_store(
+        out,
+        what=_WHAT,
+        settings=decisive_settings(Channel, channel.model_dump())
+        | {"channels": [*store.channels, channel.name]},
+        settings_of=lambda made: decisive_settings(Channel, made["channel"]) | {"channels": found},
+        inputs={"store": store.path} | files,
+    )
 
 
 def _warn_of_known_files(store: Store, records: Mapping[str, Mapping[str, Any]]) -> None:

@@ -6,17 +6,18 @@
 __all__ = ['PeakValue', 'FROM_SEQUENCE', 'MEASURED', 'PREDICTED', 'files_of', 'Source', 'Annotation', 'Expression', 'Prior',
            'problem_of_name', 'is_scan', 'Raw', 'Channel', 'Contacts', 'kinds_of_marks', 'WholeGenes', 'Manifest',
            'read_manifest', 'lock_file', 'lock_key', 'read_lock', 'disk_file', 'DataFile', 'source_files', 'sources_of',
-           'made_record', 'track_record', 'track_parameters', 'made_as_described', 'track_files', 'git_blob_sha1',
-           'check_file']
+           'made_record', 'track_record', 'track_parameters', 'made_as_described', 'track_files', 'decisive_settings',
+           'git_blob_sha1', 'check_file']
 
 # %% ../../nbs/data/manifest.ipynb #bc2c02c1
+import contextlib
 import csv
 import hashlib
 import json
 import math
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -1271,6 +1272,55 @@ def track_files(channel: Channel) -> list[DataFile]:
         return files
     track = made["outputs"]["track"]
     return [DataFile(channel.name, files[0].path, None, track["size"], track["sha256"], note=channel.note)]
+
+# %% ../../nbs/data/manifest.ipynb #9c51e0b2
+_NOT_DECISIVE = {*_Facts.model_fields, "extra", "raw"}  # keys that do not change a store
+
+
+def decisive_settings(kind: type[BaseModel], content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that decide what is read from files, and how.
+
+    Parameters
+    ----------
+    kind : {Manifest, Channel}
+        What the settings are.
+    content : mapping
+        The settings, as in a record. Options that are newer than the record have their defaults.
+
+    Returns
+    -------
+    dict
+        Setting -> value, for example "contacts.exponent" or "channels.H3K4me3.kind". Of a path, only the
+        number or names of the files, and the groups of coolers, are kept.
+    """
+    with contextlib.suppress(ValidationError):  # an option that there was when the record was written
+        content = kind(**content).model_dump()
+    settings = dict(_leaves(json.loads(json.dumps(content))))
+    if kind is Manifest:
+        settings.pop("name")  # of the cell type, for messages
+    return settings
+
+
+def _leaves(content: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    "Yield name and value of each decisive setting."
+    named = {}
+    if isinstance(content, dict):
+        named = {name: value for name, value in content.items() if name not in _NOT_DECISIVE}
+    elif isinstance(content, list) and content and all(isinstance(part, dict) for part in content):
+        named = {part.get("name", number): part for number, part in enumerate(content, 1)}
+        yield place, list(named)  # their order
+    else:
+        yield place, content
+    for name, value in named.items():
+        below = f"{place}.{name}" if place else str(name)
+        yield from [(below, _groups(value))] if name == "path" else _leaves(value, below)
+
+
+def _groups(path: Any) -> Any:
+    "Return the group of a cooler for each file of a path, in the form of the path; empty for other files."
+    if isinstance(path, dict):
+        return {name: file.partition("::")[2] for name, file in path.items()}
+    return [file.partition("::")[2] for file in files_of(path)]
 
 # %% ../../nbs/data/manifest.ipynb #ef169eef
 def git_blob_sha1(path: str | Path) -> str:

@@ -745,6 +745,9 @@ def _mean_of(name: str, draws: int) -> _Resample:
     return resample
 
 # %% ../../nbs/experiments/comparison.ipynb #c1a20002
+_SORTED_BY = ("group", "pair")  # of variants, and of cell types: columns that not all tables have
+
+
 def as_differences(
     rows: Sequence[Mapping[str, Any]] | pd.DataFrame,
     reference: str = "",
@@ -761,11 +764,12 @@ def as_differences(
     Returns
     -------
     DataFrame
-        The columns of `differences`, and a column `group` if the rows have one. Rows of older versions have
-        no interval and no number of trainings (NaN), and the verdict "not tested".
+        The columns of `differences`, and the columns `group` and `pair` (of cell types) if the rows have
+        them. Rows of older versions have no interval and no number of trainings (NaN), and the verdict "not
+        tested".
     """
     kept = pd.DataFrame(rows)
-    table = kept.reindex(columns=[*DIFFERENCE_COLUMNS, *(["group"] if "group" in kept else [])])
+    table = kept.reindex(columns=[*DIFFERENCE_COLUMNS, *(name for name in _SORTED_BY if name in kept)])
     if "verdict" not in kept:
         table[["low", "high", "p", "trainings", "reference_trainings"]] = np.nan
     table["verdict"] = table["verdict"].astype(object).where(table["verdict"].notna(), NOT_TESTED)
@@ -788,15 +792,16 @@ def comparison_table(table: pd.DataFrame, digits: int = 4) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per comparison, as text: `model`, `reference`, `difference` (with the metric), `interval`
-        (over genes and trainings, empty if not tested), `verdict`, and `trainings` of model and reference.
+        One row per comparison, as text: `group` and `pair` if the table has them, `model`, `reference`,
+        `difference` (with the metric), `interval` (over genes and trainings, empty if not tested), `verdict`,
+        and `trainings` of model and reference.
     """
     rows = []
     for row in table.to_dict("records"):
         tested = np.isfinite(row["low"]) and np.isfinite(row["high"])
         counted = np.isfinite(row["trainings"]) and np.isfinite(row["reference_trainings"])
         rows.append(
-            ({"group": row["group"]} if "group" in row else {})
+            {name: row[name] for name in _SORTED_BY if name in row}
             | {
                 "model": row["model"],
                 "reference": row["reference"],

@@ -279,7 +279,7 @@ def compare_sets(
     blocks = blocks_of(moved)
     rows = []
     for name, members in sets.items():
-        inside = (moved["gene_name"].isin(set(members)) | moved["gene_id"].isin(set(members))).to_numpy()
+        inside = _is_member(moved, members).to_numpy()
         if inside.sum() < min_genes or (~inside).sum() < min_genes:
             continue
         of_set = values[inside]
@@ -302,6 +302,11 @@ def compare_sets(
     return found.assign(fdr=false_discovery_control(found["p"]))
 
 # %% ../../nbs/interpret/regulation.ipynb #b854d35a
+def _is_member(table: pd.DataFrame, members: Collection[str]) -> pd.Series:
+    "Return whether each gene is one of a set, by name or id."
+    return table["gene_name"].isin(set(members)) | table["gene_id"].isin(set(members))
+
+
 def _note_unknown_members(sets: Mapping[str, Sequence[str]], known: Collection[str]) -> None:
     "Warn of sets of which fewer than half of the genes are in a table of genes."
     for name, members in sets.items():
@@ -393,7 +398,7 @@ def gene_set_enrichment(
         Table of `RegulatoryEmbeddings`, with the columns `chrom` and `tss`. Genes without pCREs are left
         out.
     sets : mapping of str to sequence of str
-        For each set the names of its genes.
+        For each set its genes, by name or id.
     column : str, default "effect"
         Column by which the genes are ranked.
     permutations : int, default 1000
@@ -408,26 +413,27 @@ def gene_set_enrichment(
     DataFrame
         One row per set, the highest `nes` first: `set`, `es` (enrichment score), `nes` (divided by the mean
         of the shifted sets' scores of the same sign), `p` (among these), `fdr` (Benjamini and Hochberg) and
-        `leading` (the genes of the leading edge, separated by semicolons). Without a shifted set of the same
-        sign, `nes` is NaN and `p` is 1.
+        `leading` (the genes of the leading edge, separated by semicolons: their names, or ids where the name
+        is empty or that of several genes). Without a shifted set of the same sign, `nes` is NaN and `p` is 1.
 
     Raises
     ------
     InputError
         If no set has enough genes of the table, or if the table has no columns `chrom` and `tss`.
     """
-    _note_unknown_members(sets, set(table["gene_name"]))
-    moved = _along_genome(table[table["pcres"] > 0].drop_duplicates("gene_name"))
+    _note_unknown_members(sets, {*table["gene_name"], *table["gene_id"]})
+    moved = _along_genome(table[table["pcres"] > 0])
     order = np.argsort(-moved[column].to_numpy(np.float64), kind="stable")
     place = np.argsort(order)  # of each gene along the genome in the ranking
     weight = np.abs(moved[column].to_numpy(np.float64))[order]
-    name_at = moved["gene_name"].to_numpy()[order]
+    unclear = moved["gene_name"].isin(["", *table.loc[table["gene_name"].duplicated(), "gene_name"]])
+    name_at = moved["gene_name"].mask(unclear, moved["gene_id"]).to_numpy()[order]
     shifts = _shifts(len(moved))
     if len(shifts) > permutations:
         shifts = np.random.default_rng(seed).choice(shifts, permutations, replace=False)
     rows = []
     for name, members in sets.items():
-        index = np.flatnonzero(moved["gene_name"].isin(set(members)))
+        index = np.flatnonzero(_is_member(moved, members))
         if min_genes <= len(index) < len(moved):
             hits = np.sort(place[(index + np.r_[0, shifts][:, None]) % len(moved)], axis=1)
             scores, peak = _enrichment_scores(hits, weight)
@@ -439,7 +445,7 @@ def gene_set_enrichment(
         raise InputError(
             f"no set has {min_genes} or more genes of this table",
             place="gene sets",
-            fix="use sets of gene names (symbols) as in the store",
+            fix="use sets of gene names (symbols) or ids as in the store",
         )
     found = pd.DataFrame(rows)
     found.insert(4, "fdr", false_discovery_control(found["p"]))
