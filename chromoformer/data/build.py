@@ -642,7 +642,7 @@ def _with_existing_files(manifest: Manifest) -> Manifest:
     for channel in manifest.channels:
         made = Path(files_of(channel.path)[0]).is_file()
         record = track_record(channel) if made else None
-        if record and channel.raw and not made_as_described(record, channel.raw):
+        if record and channel.raw and not made_as_described(record, channel):
             raise InputError(
                 "this track was made of other raw files, or with another kind or value, than in the manifest",
                 file=files_of(channel.path)[0],
