@@ -25,6 +25,7 @@ from .bigwig import Intervals, write_bigwig
 from chromoformer.data.consistency import (
     check_averages,
     check_single_files,
+    how_read,
     note_chroms_without_contacts,
     note_counts,
     note_left_out,
@@ -599,8 +600,11 @@ def build_store(
 
 
 def _with_scores(records: Mapping[str, dict], manifest: Manifest) -> dict[str, dict]:
-    "Return the records of the inputs; those of contacts also say what the contact score is."
+    "Return the records of the inputs, with the way that tracks are read and what the contact score is."
     described = dict(records)
+    for channel in manifest.channels:
+        for key, file in numbered(channel.name, files_of(channel.path)).items():
+            described[key] = records[key] | {"read": how_read(channel, file)}
     for name, source in sources_of(manifest).items():
         if not isinstance(source, Contacts) or source.kind not in READING or source.path is None:
             continue

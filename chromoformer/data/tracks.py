@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SLICE', 'BLOCK', 'Block', 'ENDINGS', 'Records', 'read_edges', 'depth_runs', 'bins_of', 'ends_of_bins',
            'bases_on_chromosome', 'bin_sums', 'check_chromosomes', 'bin_means', 'read_coverage', 'bedgraph_intervals',
-           'peak_intervals', 'highest_intervals', 'coverage']
+           'peak_intervals', 'value_of_peaks', 'highest_intervals', 'coverage']
 
 # %% ../../nbs/data/tracks.ipynb #ca67e71b
 import gzip
@@ -1254,6 +1254,30 @@ def _peak_layout(path: Path, value: str | int | None) -> _Layout:
     least = 3 if column is None else column + 1
     fix = f"a value is a finite number, 0 or more (-1 means that it is missing): write {choices}"
     return _Layout(column, least, clips=True, has_blocks=peaks == "gappedPeak", fix=fix)
+
+
+def value_of_peaks(path: str | Path, value: str | int | None = None) -> str | int:
+    """Return the value that a file of peaks is read with.
+
+    Parameters
+    ----------
+    path : str or Path
+        Peaks: narrowPeak, broadPeak, gappedPeak or BED; plain or gzipped.
+    value : {"signalValue", "score", "pValue", "qValue", 1}, optional
+        The value that is chosen.
+
+    Returns
+    -------
+    str or int
+        The chosen value; if none is, "signalValue", and 1 for BED.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or it does not have the value.
+    """
+    column = _peak_layout(existing(path), value).value
+    return 1 if column is None else value or "signalValue"
 
 # %% ../../nbs/data/tracks.ipynb #e0189266
 def highest_intervals(
