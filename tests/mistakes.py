@@ -144,6 +144,58 @@ def bam_lacks_a_chromosome(data, random):
     part.replace(source)
 
 
+@mistake("two names.*9", tracks="bed")
+def reads_of_a_spike_in(data, random):
+    "Reads were aligned to two genomes at once; the second one names its chromosomes without chr."
+    lines = data.lines(MARKS[0])
+    other = [line.removeprefix("chr") for line in lines if line.startswith("chr9\t")]
+    data.write_lines(MARKS[0], [*lines, *other[::2]])
+
+
+@mistake("two names for one chromosome", tracks="tagalign")
+def gzipped_reads_of_two_replicates_joined(data, random):
+    "Two files were joined by cat, and the first one names chromosomes without chr."
+    lines = data.lines(MARKS[0])
+    data.write_lines(MARKS[0], [*(line.removeprefix("chr") for line in lines[::2]), *lines])
+    gzip_file(data.path(MARKS[0]))
+
+
+@mistake("two names.*9", tracks="bedgraph")
+def a_bedgraph_with_two_names_of_a_chromosome(data, random):
+    "A chromosome was added to the bedGraph from a file that names it otherwise."
+    table = depth_table(data)
+    here = table.chrom == "chr9"
+    write_depth(data, pd.concat([table[~here], table[here][::2], table[here][1::2].assign(chrom="9")]))
+
+
+@mistake("two names for one chromosome", tracks="bedgraph")
+def peaks_with_two_names_of_a_chromosome(data, random):
+    "Peaks of two callers were joined, and one of them names chromosomes without chr."
+    _peaks_instead_of_reads(data, random)
+    lines = data.lines(MARKS[0])
+    data.write_lines(MARKS[0], [*lines, *(line.removeprefix("chr") for line in lines[::2])])
+    data.rename(MARKS[0], "H3K4me3.narrowPeak")
+    data.channel()["kind"] = "peaks"
+
+
+@mistake("two names.*9", tracks="bam")
+def a_bam_of_two_genomes(data, random):
+    "Reads were aligned to two genomes at once, whose chromosomes have equal lengths in this test."
+    source = data.path(MARKS[0])
+    part = data.folder / "part.bam"
+    with pysam.AlignmentFile(str(source)) as old:
+        header = old.header.to_dict()
+        header["SQ"] = [*header["SQ"], {"SN": "9", "LN": sizes_of(data)["chr9"]}]
+        with pysam.AlignmentFile(str(part), "wb", header=header) as new:
+            for read in old:
+                if read.reference_name == "chr9" and read.reference_start % 2:
+                    read = pysam.AlignedSegment.fromstring(
+                        read.to_string().replace("\tchr9\t", "\t9\t", 1), new.header
+                    )
+                new.write(read)
+    part.replace(source)
+
+
 @mistake("chr9|23", tracks="bedgraph")
 def a_chromosome_has_another_name_in_a_track(data, random):
     "PLINK's number 23 for a chromosome that the genome calls otherwise."

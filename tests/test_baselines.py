@@ -399,7 +399,11 @@ def test_unsuitable_models_settings_and_tasks_are_refused_with_the_reason(store,
 
 
 def test_deepdiff_reads_the_difference_of_two_cell_types(store, tmp_path):
-    other, model = write_toy_store(tmp_path / "other.h5", seed=1), baselines.BASELINES["DeepDiff"]
+    genes, pcres = toy_tables()
+    drawn = toy_tables(seed=1)[0].set_index("gene_id").loc[genes["gene_id"], ["expression", "label"]]
+    genes = genes.assign(**{name: column.to_numpy() for name, column in drawn.items()})
+    other = write_toy_store(tmp_path / "other.h5", 1, genes, pcres)
+    model = baselines.BASELINES["DeepDiff"]
     settings = {"window": 4000, "bin_size": 100, "log": True}
     one, two = Store(store), Store(other)
     there, back = (

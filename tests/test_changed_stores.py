@@ -247,6 +247,32 @@ def test_the_difference_of_two_cell_types_needs_one_unit(cells, tmp_path):
         baselines.BASELINES["DeepDiff"].prepare([Store(cells / "a.h5"), Store(other)], "regression", settings)
 
 
+@pytest.mark.parametrize(
+    "moved",
+    [
+        lambda genes: genes.assign(tss=genes["tss"] + (genes.index == 7)),
+        lambda genes: genes.assign(strand=genes["strand"].where(genes.index != 7, "+")),
+    ],
+    ids=["TSS", "strand"],
+)
+def test_the_difference_of_two_cell_types_needs_genes_at_the_same_places(cells, tmp_path, moved):
+    settings = {"window": 4000, "bin_size": 100, "log": True}
+    deepdiff = baselines.BASELINES["DeepDiff"]
+    first = Store(cells / "a.h5")
+    genes = first.genes.assign(strand="-")
+    one, other = first.replace(genes=genes), first.replace(genes=moved(genes))
+    with pytest.raises(
+        InputError, match=rf"a.h5.*1 of {len(genes)} genes have another TSS or strand.*\n.*annot"
+    ):
+        deepdiff.prepare([one, other], "regression", settings)
+    other.genome = "another assembly"
+    assert len(deepdiff.prepare([one, other], "regression", settings)) == len(genes)
+    for store, name in ((one, "hg19"), (other, "GRCh37.p13")):
+        store.genome = name
+    with pytest.raises(InputError, match="1 of .* another TSS or strand"):
+        deepdiff.prepare([one, other], "regression", settings)
+
+
 def test_contacts_of_another_kind_are_named_in_a_warning(cells, tmp_path):
     stores = [
         store_with(cells, tmp_path / f"{number}.h5", contacts=score)

@@ -552,6 +552,223 @@ def test_a_track_with_a_damaged_record_is_made_again(peaks, damage):
     assert json.loads(path.read_text())["parameters"] == content["parameters"] or damage == "edited"
 
 
+# --- raw files: other ones, changed ones, and those that are deleted ---
+
+
+QUIET = {"offline": True, "progress": False}
+
+
+def own_reads(peaks, path: str = "CTCF.bed") -> Path:
+    "Return a manifest whose track is made of reads without url and checksum, after adding more reads."
+    manifest = peaks(f"kind: bed, path: {path}")
+    manifest.with_name("rep2.bed").write_text("chr1\t300\t700\n")
+    return manifest
+
+
+@pytest.mark.parametrize("with_lock", [True, False])
+def test_a_track_is_made_again_if_the_manifest_names_other_reads(peaks, with_lock):
+    fetch(own_reads(peaks), **QUIET)
+    track = own_reads(peaks).with_name("CTCF.bigWig")
+    old = track.read_bytes()
+    if not with_lock:
+        lock_file(own_reads(peaks)).unlink()
+    manifest = own_reads(peaks, "rep2.bed")
+    with pytest.raises(InputError, match="made of other raw files"):
+        build_store(manifest, track.with_name("a.h5"), progress=False)
+    assert fetch_plan(manifest, ask=False)["state"].tolist()[-1] == "made from reads"
+    assert fetch(manifest, **QUIET)["made"] == 1 and track.read_bytes() != old
+    assert fetch(manifest, **QUIET)["made"] == 0
+
+
+def test_reads_of_the_same_name_in_another_folder_are_others(peaks):
+    fetch(own_reads(peaks), **QUIET)
+    manifest = own_reads(peaks, "other/CTCF.bed")
+    (manifest.parent / "other").mkdir()
+    (manifest.parent / "other" / "CTCF.bed").write_text("chr1\t300\t700\n")
+    assert fetch(manifest, **QUIET)["made"] == 1
+
+
+def test_the_same_reads_elsewhere_or_with_another_date_are_the_same(peaks, tmp_path):
+    manifest = own_reads(peaks)
+    fetch(manifest, **QUIET)
+    manifest.with_name("CTCF.bed").touch()
+    assert fetch(manifest, **QUIET)["made"] == 0
+    manifest.with_name("CTCF.bed").rename(manifest.with_name("renamed.bed"))
+    assert fetch(own_reads(peaks, "renamed.bed"), **QUIET)["made"] == 0
+    manifest.with_name("renamed.bed").rename(manifest.with_name("CTCF.bed"))
+    own_reads(peaks)
+    moved = tmp_path / "moved"
+    shutil.copytree(tmp_path, moved)
+    manifest.with_name("CTCF.bed").unlink()
+    assert fetch(moved / "toy.yaml", **QUIET)["made"] == 0
+    (moved / "CTCF.bed").unlink()  # the record says where they were
+    lock_file(moved / "toy.yaml").unlink()
+    assert fetch(moved / "toy.yaml", **QUIET)["made"] == 0
+
+
+@pytest.mark.parametrize("length", ["same", "other"])
+def test_reads_that_changed_after_their_track_was_made_are_noticed(peaks, length):
+    manifest = own_reads(peaks)
+    fetch(manifest, **QUIET)
+    reads = manifest.with_name("CTCF.bed")
+    old = reads.read_text()
+    reads.write_text(old.replace("900", "800") if length == "same" else old + "chr1\t50\t90\n")
+    with pytest.raises(InputError, match="made of other raw files"):
+        build_store(manifest, reads.with_name("a.h5"), progress=False)
+    lock = lock_file(manifest)
+    with pytest.raises(InputError, match=rf"CTCF.bed.*expected.*\n.*remove the entry CTCF.bed from {lock}"):
+        fetch(manifest, **QUIET)
+    content = json.loads(lock.read_text())
+    del content["files"]["CTCF.bed"]
+    lock.write_text(json.dumps(content))
+    assert fetch(manifest, **QUIET)["made"] == 1 and fetch(manifest, **QUIET)["made"] == 0
+    build_store(manifest, reads.with_name("a.h5"), progress=False)
+
+
+def test_a_file_of_another_url_is_not_taken_for_the_new_one(served_toy):
+    manifest, files, content = served_toy
+    entry = content["expression"]
+    path, old = manifest.parent / entry["path"], entry["url"]
+    fetch(manifest, patience=QUICK, progress=False)
+    digest = sha256(path)
+    lock = lock_file(manifest).read_bytes()
+    files["/new"] = Served(path.read_bytes() + b"\n")
+    entry["url"] = old.replace(entry["path"], "new")
+    manifest.write_text(yaml.safe_dump(content))
+    for command in (("fetch", manifest), ("build", manifest, "--out", manifest.parent / "x.h5")):
+        result = chromoformer(*command)
+        says = [str(path), old, entry["url"], "delete or rename", f"sha256: {digest}"]
+        assert result.status == 2 and all(text in result.err for text in says), result.err
+    assert lock_file(manifest).read_bytes() == lock
+    entry["sha256"] = digest
+    manifest.write_text(yaml.safe_dump(content))
+    assert fetch(manifest, patience=QUICK, progress=False)["downloaded"] == 0
+    del entry["sha256"]
+    manifest.write_text(yaml.safe_dump(content))
+    path.unlink()
+    assert fetch(manifest, patience=QUICK, progress=False)["downloaded"] == 1
+    assert read_lock(manifest)[entry["path"]]["url"] == entry["url"]
+    assert read_lock(manifest)[entry["path"]]["sha256"] == sha256(path) != digest
+
+
+def test_a_run_killed_after_a_download_from_a_new_url_can_be_repeated(served_toy, monkeypatch):
+    manifest, files, content = served_toy
+    fetch(manifest, patience=QUICK, progress=False)
+    entry = content["expression"]
+    path = manifest.parent / entry["path"]
+    files["/new"] = Served(path.read_bytes() + b"\n")
+    entry["url"] = entry["url"].replace(entry["path"], "new")
+    manifest.write_text(yaml.safe_dump(content))
+    path.unlink()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("chromoformer.data.fetch._Errand.lock", mock.Mock(side_effect=KeyboardInterrupt))
+        fetch(manifest, patience=QUICK, progress=False)
+    assert path.is_file()
+    assert fetch(manifest, patience=QUICK, progress=False)["downloaded"] == 0
+    assert read_lock(manifest)[entry["path"]]["url"] == entry["url"]
+
+
+def test_a_track_is_made_again_if_the_url_of_its_deleted_reads_changes(served_toy):
+    manifest, files, content = served_toy
+    channel = next(entry for entry in content["channels"] if "raw" in entry)
+    fetch(manifest, patience=QUICK, progress=False, keep_reads=False)
+    track = manifest.parent / channel["path"]
+    old, url = track.read_bytes(), channel["raw"]["url"]
+    lines = gzip.decompress(files[f"/{channel['raw']['path']}"].content).splitlines(keepends=True)
+    files["/new"] = Served(gzip.compress(b"".join(lines + lines[::9])))
+    channel["raw"]["url"] = url.replace(channel["raw"]["path"], "new")
+    manifest.write_text(yaml.safe_dump(content))
+    with pytest.raises(InputError, match="made of other raw files"):
+        build_store(manifest, manifest.parent / "x.h5", progress=False)
+    done = fetch(manifest, patience=QUICK, progress=False)
+    assert (done["downloaded"], done["made"]) == (1, 1) and track.read_bytes() != old
+
+
+def with_urls(manifest: Path, **urls: str | None) -> Path:
+    "Give raw files of a manifest a url; no server is needed, because they are there."
+    content = yaml.safe_load(manifest.read_text())
+    for channel in content["channels"]:
+        channel["raw"]["url"] = urls.get(channel["name"], "http://127.0.0.1:9/x")
+        if channel["raw"]["url"] is None:
+            del channel["raw"]["url"]
+    manifest.write_text(yaml.safe_dump(content))
+    return manifest
+
+
+def test_dropping_reads_keeps_those_that_cannot_be_downloaded_again(peaks):
+    manifest = with_urls(own_reads(peaks), CTCF=None)
+    with pytest.warns(UserWarning, match=r"1 file of reads without a url kept: .*CTCF.bed"):
+        assert fetch(manifest, keep_reads=False, **QUIET)["dropped"] == 0
+    assert manifest.with_name("CTCF.bed").is_file()
+    plan = fetch_plan(manifest, ask=False)
+    assert disk_needed(plan)["peak, reads dropped"] == disk_needed(plan)["peak, reads kept"]
+    with pytest.raises(InputError, match="CTCF.bed.*was here before it had a url.*\n.*write `sha256: "):
+        fetch(with_urls(manifest), keep_reads=False, **QUIET)
+    assert manifest.with_name("CTCF.bed").is_file()
+
+
+@pytest.mark.parametrize("user", ["extra", "a channel", "the same file by a link"])
+def test_dropping_reads_keeps_files_that_other_entries_name(peaks, user):
+    manifest = with_urls(own_reads(peaks))
+    content = yaml.safe_load(manifest.read_text())
+    path = "CTCF.bed"
+    if user == "the same file by a link":
+        path = "link.bed"
+        manifest.with_name(path).symlink_to("CTCF.bed")
+    if user == "a channel":
+        content["channels"].append({"name": "peaks", "kind": "peaks", "path": path})
+    else:
+        content["extra"] = {"reads": {"path": path}}
+    manifest.write_text(yaml.safe_dump(content))
+    with pytest.warns(UserWarning, match=r"reads that other entries of the manifest name kept: .*CTCF.bed"):
+        assert fetch(manifest, keep_reads=False, **QUIET)["dropped"] == 0
+    assert manifest.with_name("CTCF.bed").is_file()
+
+
+def two_tracks(peaks) -> tuple[Path, dict]:
+    "Return a manifest with two tracks that are made of one file of reads, and its content."
+    manifest = with_urls(own_reads(peaks))
+    content = yaml.safe_load(manifest.read_text())
+    raw = content["channels"][0]["raw"]
+    second = {"name": "sites", "kind": "bigwig", "path": "sites.bigWig", "raw": raw | {"kind": "peaks"}}
+    content["channels"].append(second)
+    manifest.write_text(yaml.safe_dump(content))
+    return manifest, content
+
+
+@pytest.mark.parametrize("jobs", [1, 4])
+def test_reads_of_two_tracks_are_dropped_after_both_are_made(peaks, jobs):
+    manifest, _ = two_tracks(peaks)
+    done = fetch(manifest, keep_reads=False, jobs=jobs, **QUIET)
+    assert (done["made"], done["dropped"]) == (2, 1)
+    assert not manifest.with_name("CTCF.bed").exists()
+    assert fetch(manifest, keep_reads=False, jobs=jobs, **QUIET)["made"] == 0
+
+
+def test_reads_of_two_tracks_are_kept_while_one_track_is_missing(peaks):
+    manifest, content = two_tracks(peaks)
+    content["channels"][1]["raw"] |= {
+        "path": ["CTCF.bed", "missing.bed"],
+        "url": ["http://127.0.0.1:9/x"] * 2,
+    }
+    manifest.write_text(yaml.safe_dump(content))
+    with pytest.raises(InputError, match="missing.bed"):
+        fetch(manifest, keep_reads=False, **QUIET)
+    assert manifest.with_name("CTCF.bigWig").is_file() and manifest.with_name("CTCF.bed").is_file()
+
+
+def test_reads_of_two_tracks_are_downloaded_once(peaks):
+    manifest, content = two_tracks(peaks)
+    reads = manifest.with_name("CTCF.bed")
+    with serving({"/x": (served := Served(reads.read_bytes(), slow=0.05))}) as address:
+        for channel in content["channels"]:
+            channel["raw"]["url"] = f"{address}/x"
+        manifest.write_text(yaml.safe_dump(content))
+        reads.unlink()
+        done = fetch(manifest, keep_reads=False, patience=QUICK, progress=False)
+    assert (done["downloaded"], done["made"], done["dropped"], len(served.asked)) == (1, 2, 1, 1)
+
+
 def test_the_plan_gives_sizes_and_the_peak(served_toy):
     manifest, files, content = served_toy
     before = fetch_plan(manifest)

@@ -8,6 +8,7 @@ import pickle
 import random
 import shutil
 import subprocess
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +17,16 @@ import pytest
 import yaml
 from command_line import TINY, chromoformer, succeed
 from pydantic import ValidationError
+from random_data import MARKS, make_data
 from servers import Served, serving
 from test_fetch import QUICK, stores_agree
 
 from chromoformer.data.build import build_store
 from chromoformer.data.channels import channel_beside
+from chromoformer.data.consistency import check_manifest_of, how_read
 from chromoformer.data.fetch import disk_needed, fetch, fetch_plan
 from chromoformer.data.manifest import (
+    Channel,
     Contacts,
     Manifest,
     _Facts,
@@ -650,3 +654,106 @@ def test_blank_lines_of_a_table_of_files_are_skipped(tmp_path):
     )
     (tmp_path / "m.yaml").write_text(text)
     assert [file.size for file in track_files(read_manifest(tmp_path / "m.yaml").channels[0])] == [12, 34]
+
+
+# --- the manifest of a store ---
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    "A data set whose first channel is peaks, the second two files of reads, and its store."
+    data = make_data(
+        tmp_path_factory.mktemp("of a store") / "data",
+        3,
+        tracks="bed",
+        contacts="none",
+        annotation="table",
+        expression="table",
+    )
+    sizes = dict(line.split() for line in data.lines("chrom_sizes"))
+    peaks = [
+        f"{chrom}\t{start}\t{start + 900}\tp\t{100 + start % 7}\t.\t{2 + start % 5}\t9\t5\t75"
+        for chrom, size in sizes.items()
+        for start in range(1000, int(size) - 4000, 4000)
+    ]
+    (data.folder / "a.narrowPeak").write_text("".join(f"{peak}\n" for peak in peaks))
+    reads = data.channel(1)["path"]
+    (data.folder / "rep2.bed").write_text("".join(f"{line}\n" for line in data.lines(MARKS[1])[::2]))
+    data.manifest["channels"][0] = {"name": MARKS[0], "kind": "peaks", "path": "a.narrowPeak"}
+    data.manifest["channels"][1]["path"] = [reads, "rep2.bed"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        build_store(data.save(), data.folder / "s.h5", progress=False)
+    return data
+
+
+def changed(built, folder: Path, number: int, **changes) -> Manifest:
+    "Return the manifest with another entry of a channel; the files stay where they are."
+    content = yaml.safe_load(yaml.safe_dump(built.manifest))
+    content["channels"][number] |= changes
+    (folder / "changed.yaml").write_text(yaml.safe_dump(content))
+    return read_manifest(folder / "changed.yaml", built.folder)
+
+
+@pytest.mark.parametrize(
+    "number, changes, says",
+    [
+        (0, {"value": 1}, "a.narrowPeak .* read with value: 1, but .* built with value: signalValue"),
+        (0, {"value": "score"}, "read with value: score, but"),
+        (0, {"kind": "bed"}, "read with kind: bed, but the store was built with kind: peaks"),
+        (1, {"kind": "peaks"}, "read with kind: peaks, but the store was built with kind: bed"),
+        (1, {"path": "rep2.bed"}, "has 1 file in the manifest .* built from 2"),
+        (2, {"path": ["H3K4me1.bed", "rep2.bed"]}, "has 2 files in the manifest .* built from 1"),
+        (0, {"value": "signalValue"}, None),
+        (1, {"kind": "tagalign"}, None),
+        (2, {}, None),
+    ],
+)
+def test_a_manifest_that_reads_tracks_in_another_way_is_not_that_of_the_store(
+    built, tmp_path, number, changes, says
+):
+    store, manifest = Store(built.folder / "s.h5"), changed(built, tmp_path, number, **changes)
+    if says is None:
+        check_manifest_of(store, manifest)
+        return
+    with pytest.raises(InputError, match=says) as error:
+        check_manifest_of(store, manifest)
+    assert error.value.file == store.path
+    if "path" not in changes:
+        for entry in store.inputs.values():  # as in stores of earlier versions
+            entry.pop("read", None)
+        check_manifest_of(store, manifest)
+
+
+def test_a_store_of_raw_files_fits_the_manifest_before_and_after_their_track_is_made(built, tmp_path):
+    raw = {"kind": "peaks", "path": "a.narrowPeak"}
+    manifest = changed(built, tmp_path, 0, kind="bigwig", path="made.bigWig", raw=raw)
+    store = Store(built.folder / "s.h5")
+    check_manifest_of(store, manifest)
+    other = changed(built, tmp_path, 0, kind="bigwig", path="made.bigWig", raw=raw | {"value": 1})
+    with pytest.raises(InputError, match="read with value: 1"):
+        check_manifest_of(store, other)
+    changed(built, tmp_path, 0, kind="bigwig", path="made.bigWig", raw=raw)
+    fetch(tmp_path / "changed.yaml", built.folder, offline=True, progress=False)
+    check_manifest_of(store, manifest)
+    with pytest.raises(InputError, match="made.bigWig .* is not the file a.narrowPeak"):
+        check_manifest_of(store, other)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        build_store(tmp_path / "changed.yaml", tmp_path / "made.h5", data=built.folder, progress=False)
+    check_manifest_of(Store(tmp_path / "made.h5"), manifest)
+
+
+def test_the_way_in_which_a_motif_is_read_depends_on_its_options():
+    scan = {"sequence": "a.fa", "matrix": "m.jaspar"}
+    one = Channel(name="CTCF", kind="motif", path=scan)
+    ways = [
+        how_read(one, "a.fa"),
+        *(
+            how_read(one.model_copy(update=change), "a.fa")
+            for change in ({"value": 1}, {"strand": "+"}, {"p_value": 1e-6}, {"motif": "MA0139.1"})
+        ),
+    ]
+    assert len({json.dumps(way) for way in ways}) == 5
+    assert how_read(one, "a.fa") == how_read(one.model_copy(update={"value": "score"}), "a.fa")
+    assert how_read(Channel(name="GC", kind="gc", path="a.fa"), "a.fa") == {"kind": "gc"}

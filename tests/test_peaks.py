@@ -155,7 +155,7 @@ def test_files_of_peaks_add_up_and_each_has_its_own_maximum(tmp_path):
         "\ufeffchr1\t5\t20\n",
         "track name=x\nchr1\t5\t20\r\n",
         "#chrom\tstart\tend\nchr1 5 20\n\n",
-        "1\t5\t20\nchr1\t8\t12\n",
+        "1\t5\t20\n1\t8\t12\n",
         "chr1\t5\t20\tpeak\t0\t.\n",
     ],
 )

@@ -336,7 +336,7 @@ def tag_line(chrom, start, end):
     "line, problem",
     [
         (tag_line("chr1", 990, 1001), "past the end of chr1"),
-        (tag_line("1", 990, 1001), "past the end of 1"),
+        (tag_line("10", 395, 401), "past the end of 10"),
         (tag_line("chr1", -1, 20), "before the chromosome"),
         (tag_line("chr1", 20, 20), "not after start"),
         (tag_line("chr1", 20, 10), "not after start"),
@@ -461,7 +461,7 @@ def test_a_bedgraph_in_any_order_becomes_a_bigwig(tmp_path, ending):
         ("chr1\t50\t1001\t1\n", "line 4: end 1,001 is past the end"),
         ("chr1\t50\t60\n", "line 4: the number of columns is 3"),
         ("chr1\t25\t35\t1\n", "lines 3, 4: intervals overlap: chr1:20-30 and chr1:25-35"),
-        ("1\t20\t30\t1\n", "lines 3, 4: intervals overlap: chr1:20-30 and chr1:20-30"),
+        ("chr1\t20\t30\t1\n", "lines 3, 4: intervals overlap: chr1:20-30 and chr1:20-30"),
     ],
 )
 def test_a_bad_bedgraph_line_is_reported_with_its_number(tmp_path, line, problem):
@@ -835,3 +835,69 @@ def test_real_counts_of_gm12878_equal_pybigwig(mark):
             if end > 0:
                 bases[max(0, -start) :] = np.nan_to_num(track.values(chrom, max(start, 0), end, numpy=True))
             assert np.array_equal(row, bases.reshape(40, 2000).sum(1).astype(np.float32))
+
+
+TWO_NAMES = {
+    "reads.bed": "{}\t100\t136\tr\t30\t+\n",
+    "reads.tagAlign": "{}\t100\t136\tN\t1000\t+\n",
+    "depth.bedGraph": "{}\t100\t136\t2.5\n",
+    "peaks.narrowPeak": "{}\t100\t136\t.\t9\t.\t5.5\t-1\t-1\t9\n",
+    "blocks.gappedPeak": "{}\t100\t136\t.\t9\t.\t100\t136\t0\t1\t36\t0\t5.5\t-1\t-1\n",
+}
+
+
+def write_two_names(folder, file, names):
+    "Write a record on each of some chromosomes, and return the file."
+    path = folder / file
+    line = TWO_NAMES.get(file.removesuffix(".gz"), "")
+    path.write_text("".join(line.format(name) for name in names))
+    if file.endswith(".gz"):
+        path.write_bytes(gzip.compress(path.read_bytes()))
+    if file.endswith(".bam"):
+        header = {"HD": {"VN": "1.0"}, "SQ": [{"SN": name, "LN": 1000} for name in dict.fromkeys(names)]}
+        with pysam.AlignmentFile(str(path), "wb", header=header) as bam:
+            for name in names[:1]:  # one name of the header may have no read
+                read = pysam.AlignedSegment(bam.header)
+                read.query_name, read.reference_name, read.reference_start = "r", name, 100
+                read.cigartuples, read.query_sequence, read.flag = [(0, 36)], "A" * 36, 0
+                bam.write(read)
+    return path
+
+
+@pytest.mark.parametrize("file", [*TWO_NAMES, "reads.bed.gz", "reads.bam"])
+@pytest.mark.parametrize("names", [["chrX", "X"], ["X", "chr1", "chrX"], ["chrX", "ChrX"]])
+def test_two_names_of_one_chromosome_are_refused(tmp_path, monkeypatch, file, names):
+    monkeypatch.setattr(tracks, "BLOCK", 40)  # the second name is in another block
+    path = write_two_names(tmp_path, file, names)
+    two = [name for name in names if name.lower().endswith("x")]
+    with pytest.raises(InputError, match=f"two names for one chromosome: {two[0]} and {two[1]}\n.*spike-in"):
+        coverage(path, {"chr1": 1000, "chrX": 1000}, tmp_path / "x.bigWig", progress=False)
+    assert not (tmp_path / "x.bigWig").exists()
+
+
+@pytest.mark.parametrize("names", [["chrX", "Y"], ["X", "chr1", "X"], ["chr1_alt", "1"]])
+def test_one_name_for_each_chromosome_may_have_any_spelling(tmp_path, names):
+    path = write_two_names(tmp_path, "reads.bed", names)
+    sizes = {"chr1": 1000, "chrX": 1000, "chrY": 1000}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert list(read_coverage(path, sizes, progress=False))
+
+
+def test_files_of_one_track_may_name_chromosomes_differently(tmp_path):
+    sizes = {"chr1": 1000, "chrX": 1000}
+    one = write_two_names(tmp_path, "reads.bed", ["chr1", "chrX"])
+    other = write_two_names(tmp_path, "reads.tagAlign", ["1", "X"])
+    assert [depth.tolist() for *_, depth in read_coverage([one, other], sizes, progress=False)] == [[2], [2]]
+
+
+@pytest.mark.parametrize("names", [["chrM", "MT", "MT"], ["MT", "MT", "chrM"]])
+def test_mt_is_read_as_m_only_if_the_file_has_no_m(tmp_path, monkeypatch, names):
+    monkeypatch.setattr(tracks, "BLOCK", 40)
+    path = write_two_names(tmp_path, "reads.bed", names)
+    with pytest.warns(UserWarning, match=r"2 records on 1 chromosomes .* skipped \(MT\)"):
+        ((chrom, *_, depth),) = read_coverage(path, {"chrM": 1000}, progress=False)
+    assert (chrom, depth.tolist()) == ("chrM", [1])
+    path = write_two_names(tmp_path, "reads.bed", ["MT", "MT"])
+    ((chrom, *_, depth),) = read_coverage(path, {"chrM": 1000}, progress=False)
+    assert (chrom, depth.tolist()) == ("chrM", [2])

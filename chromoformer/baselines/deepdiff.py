@@ -19,6 +19,7 @@ from .networks import NetworkBaseline
 from ..data.batches import GeneDataset, data_differences
 from ..data.store import Store
 from ..errors import InputError, some
+from ..genome import assembly_of, bare_name
 from ..training.predict import known_targets
 
 # %% ../../nbs/baselines/deepdiff.ipynb #096eed91
@@ -56,6 +57,26 @@ def common_genes(first: pd.DataFrame, second: pd.DataFrame) -> tuple[np.ndarray,
             fix="build both stores with the same folds",
         )
     return joined["row_1"].to_numpy(), joined["row_2"].to_numpy()
+
+
+def _check_places(stores: Sequence[Store], tables: Sequence[pd.DataFrame]) -> None:
+    "Raise `InputError` if genes of the same rows of two tables lie elsewhere, in stores of one genome."
+    one, other = (assembly_of(store.genome) or store.genome for store in stores)
+    if one != other:  # places in two assemblies cannot be compared
+        return
+    chroms = [table["chrom"].map(bare_name).to_numpy() for table in tables]
+    moved = chroms[0] != chroms[1]
+    for column in ("tss", "strand"):
+        moved |= tables[0][column].to_numpy() != tables[1][column].to_numpy()
+    if moved.any():
+        first, second = (table[moved].iloc[0] for table in tables)
+        places = [f"{gene['chrom']}:{gene['tss']:,} ({gene['strand']})" for gene in (first, second)]
+        raise InputError(
+            f"{moved.sum():,} of {len(moved):,} genes have another TSS or strand than in {stores[0].path}: "
+            f"{first['gene_id']} is at {places[1]}, there at {places[0]}",
+            file=stores[1].path,
+            fix="build both stores with the same annotation",
+        )
 
 # %% ../../nbs/baselines/deepdiff.ipynb #76752f9a
 class DeepDiff(PromoterBaseline, NetworkBaseline):
@@ -100,6 +121,7 @@ class DeepDiff(PromoterBaseline, NetworkBaseline):
                 fix="build both stores with expression in the same unit",
             )
         rows = common_genes(data[0].genes, data[1].genes)
+        _check_places(stores, [part.genes.iloc[row] for part, row in zip(data, rows)])
         bins = [promoter_bins(part, **settings)[torch.tensor(row)] for part, row in zip(data, rows)]
         target = [known_targets(part)[row] for part, row in zip(data, rows)]
         genes = data[0].genes.drop(columns="store").iloc[rows[0]].reset_index(drop=True)

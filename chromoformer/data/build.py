@@ -27,6 +27,7 @@ from .bigwig import Intervals, write_bigwig
 from chromoformer.data.consistency import (
     check_averages,
     check_single_files,
+    how_read,
     note_chroms_without_contacts,
     note_counts,
     note_left_out,
@@ -611,8 +612,11 @@ def build_store(
 
 
 def _with_scores(records: Mapping[str, dict], manifest: Manifest) -> dict[str, dict]:
-    "Return the records of the inputs; those of contacts also say what the contact score is."
+    "Return the records of the inputs, with the way that tracks are read and what the contact score is."
     described = dict(records)
+    for channel in manifest.channels:
+        for key, file in numbered(channel.name, files_of(channel.path)).items():
+            described[key] = records[key] | {"read": how_read(channel, file)}
     for name, source in sources_of(manifest).items():
         if not isinstance(source, Contacts) or source.kind not in READING or source.path is None:
             continue
@@ -654,7 +658,7 @@ def _with_existing_files(manifest: Manifest) -> Manifest:
     for channel in manifest.channels:
         made = Path(files_of(channel.path)[0]).is_file()
         record = track_record(channel) if made else None
-        if record and channel.raw and not made_as_described(record, channel.raw):
+        if record and channel.raw and not made_as_described(record, channel):
             raise InputError(
                 "this track was made of other raw files, or with another kind or value, than in the manifest",
                 file=files_of(channel.path)[0],

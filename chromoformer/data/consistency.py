@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['check_single_files', 'check_averages', 'assemblies_in', 'note_names', 'note_chroms_without_contacts', 'note_left_out',
-           'check_manifest_of', 'note_counts']
+           'how_read', 'check_manifest_of', 'note_counts']
 
 # %% ../../nbs/data/consistency.ipynb #c0515002
 import re
@@ -16,10 +16,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .manifest import FROM_SEQUENCE, Contacts, Manifest, files_of, is_scan, sources_of
+from chromoformer.data.manifest import (
+    FROM_SEQUENCE,
+    Channel,
+    Contacts,
+    Manifest,
+    files_of,
+    is_scan,
+    made_as_described,
+    sources_of,
+    track_record,
+)
 from .tables import open_text
 from .store import Store
-from ..errors import InputError, some
+from .tracks import value_of_peaks
+from ..errors import InputError, counted, some
 from ..genome import ASSEMBLIES
 from ..provenance import numbered, sha256
 
@@ -231,6 +242,38 @@ def note_left_out(manifest: Manifest, contacts: pd.DataFrame) -> None:
 _MOST_BYTES = 50_000_000  # files up to this size are compared by their checksum, too
 
 
+def how_read(channel: Channel, file: str | Path) -> dict[str, Any]:
+    """Return what decides which depth is read from a file of a channel.
+
+    Parameters
+    ----------
+    channel : Channel
+        The channel.
+    file : str or Path
+        One of its files, which exists.
+
+    Returns
+    -------
+    dict
+        "kind" ("bed" also for tagAlign, which is read alike); "value" of peaks, also where it is the default
+        of the file; of a motif, "value", "strand" and, in a sequence, "p_value" and "motif" if it is named.
+
+    Raises
+    ------
+    InputError
+        If a file of peaks does not have the value.
+    """
+    if channel.kind == "peaks":
+        return {"kind": "peaks", "value": value_of_peaks(file, channel.value)}
+    if channel.kind != "motif":
+        return {"kind": "bed" if channel.kind == "tagalign" else channel.kind}
+    found: dict[str, Any] = {"kind": "motif", "value": channel.value or "score"}
+    found["strand"] = channel.strand or "both"
+    if is_scan(channel.path):
+        found |= {"p_value": channel.p_value} | ({"motif": channel.motif} if channel.motif else {})
+    return found
+
+
 def check_manifest_of(store: Store, manifest: Manifest) -> None:
     """Raise an error if the channels of a manifest are not those that a store was built from.
 
@@ -244,8 +287,9 @@ def check_manifest_of(store: Store, manifest: Manifest) -> None:
     Raises
     ------
     InputError
-        If the names of the channels differ, or a file has another size or content than the store records. A
-        file above 50 MB with the recorded name and size is not read.
+        If the names of the channels or their numbers of files differ, or if a file has another size or
+        content than the store records, or is read in another way. A file above 50 MB with the recorded name
+        and size is not read. How files were read is compared where the store records it.
     """
     fix = "give the manifest that the store was built from"
     names = [channel.name for channel in manifest.channels]
@@ -257,21 +301,66 @@ def check_manifest_of(store: Store, manifest: Manifest) -> None:
             fix=fix,
         )
     for channel in manifest.channels:
-        for key, file in numbered(channel.name, files_of(channel.path)).items():
-            known = store.inputs.get(key)
-            if known is None or "sha256" not in known or not Path(file).is_file():
+        recorded = _inputs_of(channel.name, store)
+        described = _as_built(channel, recorded)
+        files = numbered(channel.name, files_of(described.path))
+        if recorded and len(recorded) != len(files):
+            raise InputError(
+                f"{channel.name} has {counted(len(files), 'file')} in the manifest {manifest.name}, and the "
+                f"store was built from {len(recorded)} ({some([one['name'] for one in recorded.values()])})",
+                file=store.path,
+                place=channel.name,
+                fix=fix,
+            )
+        for key, file in files.items():
+            known = recorded.get(key)
+            if known is None or not Path(file).is_file():
                 continue
-            alike = Path(file).stat().st_size == known["size"]
-            if alike and (Path(file).name != known["name"] or known["size"] <= _MOST_BYTES):
-                alike = sha256(file) == known["sha256"]
-            if not alike:
+            problem = _other_content(file, known) or _other_reading(described, file, known)
+            if problem:
                 raise InputError(
-                    f"{file} of the manifest {manifest.name} is not the file {known['name']} that the store "
-                    "was built from",
-                    file=store.path,
-                    place=key,
-                    fix=fix,
+                    f"{file} of the manifest {manifest.name} {problem}", file=store.path, place=key, fix=fix
                 )
+
+
+def _inputs_of(name: str, store: Store) -> dict[str, dict[str, Any]]:
+    "Return the records of the files of a channel in a store, by key."
+    found = {}
+    for key, entry in store.inputs.items():
+        number = key.removeprefix(f"{name}.")
+        is_one = key == name or (number != key and number.isdigit() and key not in store.channels)
+        if is_one and "sha256" in entry:
+            found[key] = entry
+    return found
+
+
+def _as_built(channel: Channel, recorded: Mapping[str, Mapping[str, Any]]) -> Channel:
+    "Return a channel as the store read it: a bigWig that had not been made yet, by its raw files."
+    kinds = {entry["read"]["kind"] for entry in recorded.values() if "read" in entry}
+    if channel.raw is None or not kinds or "bigwig" in kinds:
+        return channel
+    made = track_record(channel)
+    if Path(files_of(channel.path)[0]).is_file() and not (made and made_as_described(made, channel)):
+        return channel
+    return Channel(**channel.raw.model_dump(), name=channel.name)
+
+
+def _other_content(file: str, known: Mapping[str, Any]) -> str | None:
+    "Return the problem if a file has another size or content than a store records."
+    alike = Path(file).stat().st_size == known["size"]
+    if alike and (Path(file).name != known["name"] or known["size"] <= _MOST_BYTES):
+        alike = sha256(file) == known["sha256"]
+    return None if alike else f"is not the file {known['name']} that the store was built from"
+
+
+def _other_reading(channel: Channel, file: str, known: Mapping[str, Any]) -> str | None:
+    "Return the problem if a file is read in another way than a store records."
+    now, then = how_read(channel, file), known.get("read", {})
+    different = [option for option in now if option in then and now[option] != then[option]]
+    if not different:
+        return None
+    ways = [", ".join(f"{option}: {way[option]}" for option in different) for way in (now, then)]
+    return f"is read with {ways[0]}, but the store was built with {ways[1]}"
 
 # %% ../../nbs/data/consistency.ipynb #c0515011
 def note_counts(expression: pd.Series, file: str | Path) -> None:

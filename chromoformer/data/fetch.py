@@ -8,6 +8,7 @@ __all__ = ['COUNTED', 'READS', 'BYTES_A_READ', 'TRACK_BYTES_A_READ', 'fetch', 'f
 # %% ../../nbs/data/fetch.ipynb #51e3769f
 import threading
 import warnings
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -57,6 +58,14 @@ def _downloads_outside(file: DataFile, folder: Path) -> bool:
     return any(_is_outside(Path(f"{file.path}{ending}"), folder) for ending in endings)
 
 
+def _resolved(path: Path) -> Path:
+    "Return the file that a path leads to through symbolic links; the path itself if they form a circle."
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):
+        return path
+
+
 def _made_outside(track: DataFile, folder: Path) -> bool:
     "Return whether a track would be made outside of the folder, or its record."
     return _is_outside(track.path, folder) or _is_outside(made_record(track.path), folder)
@@ -92,15 +101,25 @@ class _Errand:
     one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
     asked: list[DataFile] = field(default_factory=list)  # files that the user has to provide
     unverified: list[DataFile] = field(default_factory=list)  # of unknown checksum and length
-    kept: list[Path] = field(default_factory=list)  # reads outside the folder, which are not deleted
+    named: set[Path] = field(default_factory=set)  # files that are not only raw files of tracks
+    uses: Counter[Path] = field(default_factory=Counter)  # raw file -> tracks to be made of it
+    kept: dict[str, list[Path]] = field(default_factory=dict)  # reason -> raw files that are not deleted
+    busy: dict[Path, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
     done: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTED, 0))
 
     def obtain(self, file: DataFile) -> dict[str, Any] | None:
         "Return the facts of a checked file, downloaded if needed; None if the user has to provide it."
+        with self.one_at_a_time:
+            busy = self.busy[file.path]
+        with busy:  # two tracks may be made of one file
+            return self.obtain_alone(file)
+
+    def obtain_alone(self, file: DataFile) -> dict[str, Any] | None:
+        "Do the work of `obtain`, while no other thread obtains the same file."
         if self.stop.is_set():
             raise Stopped
         if file.path.is_file():
-            found = check_file(file)
+            found = check_file(file, fix=self.fix_of(file))
             self.count(here=1)
         elif file.url is None or self.offline:
             with self.one_at_a_time:
@@ -108,6 +127,7 @@ class _Errand:
             return None
         else:
             self.refuse(file, _downloads_outside(file, self.folder))
+            self.forget(file)
             found = download(file, self.patience, self.bar.update, self.stop)
             self.count(downloaded=1, bytes=found["size"])
             if not found["length_known"]:
@@ -139,6 +159,24 @@ class _Errand:
             files = read_lock(self.manifest) | {lock_key(file.path, self.folder): facts}
             write_json(lock_file(self.manifest), {"files": dict(sorted(files.items()))})
 
+    def forget(self, file: DataFile) -> None:
+        "Remove a file that is not here from the lock, if it came from another url."
+        key = lock_key(file.path, self.folder)
+        with self.one_at_a_time:
+            files = read_lock(self.manifest)
+            if key in files and files[key].get("url") != file.url:
+                del files[key]
+                write_json(lock_file(self.manifest), {"files": files})
+
+    def fix_of(self, file: DataFile) -> str:
+        "Return the fix for a file that is here and differs from its checksum in the manifest or in its lock."
+        key = lock_key(file.path, self.folder)
+        again = "move it away and fetch it again" if file.url else "restore it"
+        right = "correct the manifest"
+        if file.sha256 and read_lock(self.manifest).get(key, {}).get("sha256") == file.sha256:
+            right = f"remove the entry {key} from {lock_file(self.manifest)}"
+        return f"the file is damaged or was changed: {again}, or {right} if this file is the right one"
+
     def obtain_track(self, channel: Channel, source: Raw) -> None:
         "Make sure that the bigWig of a channel is there: check it, or make it from its raw files."
         raw = source_files(f"{channel.name} (raw)", source)
@@ -156,16 +194,29 @@ class _Errand:
             self.drop(raw)
 
     def drop(self, raw: list[DataFile]) -> None:
-        "Delete raw files; those outside the folder are kept."
-        for file in raw:
-            if not file.path.is_file():
+        "Delete raw files of a finished track, unless they are needed or cannot be downloaded again."
+        for file in {_resolved(file.path): file for file in raw}.values():
+            with self.one_at_a_time:
+                self.uses[_resolved(file.path)] -= 1
+                last = not self.uses[_resolved(file.path)]
+            if not last or not file.path.is_file():
                 continue
-            if not self.allow_outside and _is_outside(file.path.parent, self.folder):
+            if reason := self.reason_to_keep(file):
                 with self.one_at_a_time:
-                    self.kept.append(file.path)
+                    self.kept.setdefault(reason, []).append(file.path)
             else:
                 file.path.unlink()
                 self.count(dropped=1)
+
+    def reason_to_keep(self, file: DataFile) -> str | None:
+        "Return why a raw file is not deleted; None if it can be."
+        if file.url is None:
+            return "without a url"
+        if _resolved(file.path) in self.named:
+            return "that other entries of the manifest name"
+        if not self.allow_outside and _is_outside(file.path.parent, self.folder):
+            return f"outside {self.folder}"
+        return None
 
     def make_track(self, track: DataFile, raw: list[DataFile], source: Raw, watch: Stopwatch) -> None:
         "Turn raw files into a bigWig, and write its record."
@@ -182,6 +233,7 @@ class _Errand:
                 outputs={"track": track.path},
                 parameters=track_parameters(source),
                 watch=watch,
+                urls=[file.url for file in raw],
             )
         self.count(made=1)
 
@@ -196,7 +248,7 @@ def _is_unfinished(channel: Channel, source: Raw) -> bool:
         return True
     if made is None:
         return all(Path(file).is_file() for file in files_of(source.path))
-    return not made_as_described(made, source)
+    return not made_as_described(made, channel)
 
 # %% ../../nbs/data/fetch.ipynb #5272ceeb
 def fetch(
@@ -212,7 +264,9 @@ def fetch(
 ) -> dict[str, int]:
     """Bring all files of a manifest to the disk, check them, and make the tracks that it describes.
 
-    Warns if a download can be checked neither by a checksum nor by its length.
+    A track is made again if the manifest names other raw files, another kind or another value than the record
+    of the track, or if its raw files have changed. Warns if a download can be checked neither by a checksum
+    nor by its length.
 
     Parameters
     ----------
@@ -225,7 +279,8 @@ def fetch(
     jobs : int, default 4
         Files to fetch at the same time.
     keep_reads : bool, default True
-        Keep raw files after they have become tracks.
+        Keep raw files after they have become tracks. If False, delete those that have a url and that no other
+        entry of the manifest names, once all tracks made of them are there; a warning names the others.
     patience : Patience, optional
         How long to wait for servers.
     progress : bool, default True
@@ -266,6 +321,9 @@ def fetch(
             Path(files_of(described.chrom_sizes.path)[0]),
             allow_outside,
         )
+        errand.named |= {_resolved(file.path) for file in files}
+        for _, source in channels:
+            errand.uses.update({_resolved(file.path) for file in source_files("raw", source)})
         errand.obtain(files[0])  # chromosome sizes, which every track needs
         with ThreadPoolExecutor(jobs) as pool:
             waiting = [pool.submit(errand.obtain, file) for file in files[1:]]
@@ -293,10 +351,14 @@ def _warn(errand: _Errand) -> None:
             "the source, and add size or sha256 to the manifest",
             stacklevel=3,
         )
-    if errand.kept:
+    fixes = {
+        f"outside {errand.folder}": "Files there are deleted only with --allow-outside",
+        "without a url": "They may be the only copies; delete them yourself if you have others",
+    }
+    for reason, files in errand.kept.items():
+        fix = fixes.get(reason, "Delete them yourself if these entries are not needed")
         warnings.warn(
-            f"{counted(len(errand.kept), 'file')} of reads outside {errand.folder} kept: "
-            f"{some(sorted(errand.kept))}. Files there are deleted only with --allow-outside",
+            f"{counted(len(files), 'file')} of reads {reason} kept: {some(sorted(files))}. {fix}",
             stacklevel=3,
         )
 
@@ -452,11 +514,12 @@ def disk_needed(plan: pd.DataFrame, jobs: int = 4) -> dict[str, float]:
     Returns
     -------
     dict
-        Bytes "to download", and at the peak: "peak, reads kept" and "peak, reads dropped".
+        Bytes "to download", and at the peak: "peak, reads kept" and "peak, reads dropped". Reads without a
+        url are not dropped.
     """
     wanted = plan[plan["state"] != "not needed"]
     size = wanted["bytes"].fillna(0)
-    reads = size[wanted["raw"]]
+    reads = size[wanted["raw"] & wanted["url"].notna()]  # others are not deleted
     in_progress = reads.groupby(wanted["role"]).sum().nlargest(jobs).sum()
     return {
         "to download": size[wanted["state"].isin(["to fetch", "begun"])].sum(),

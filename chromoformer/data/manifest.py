@@ -37,7 +37,7 @@ from pydantic import (
 from ..errors import InputError, as_input_error, read_yaml, some, summary_html
 from .tables import is_number
 from ..genome import bare_name
-from ..provenance import file_record, read_record
+from ..provenance import file_record, read_record, sha256
 
 # %% ../../nbs/data/manifest.ipynb #7e150843
 def files_of(path: str | list[str] | dict[str, str] | None) -> list[str]:
@@ -887,7 +887,8 @@ def read_manifest(path: str | Path, data: str | Path | None = None) -> Manifest:
     Raises
     ------
     InputError
-        If there is no such file, or a key is unknown, missing or has a wrong value. The error names the key.
+        If there is no such file, or a key is unknown, missing or has a wrong value; the error names the key.
+        If a file without a checksum in the manifest came from another url, as the lock says.
     """
     path = Path(path)
     content = read_yaml(path, what="manifest", fix="write one; `chromoformer simulate DIR` makes examples")
@@ -934,8 +935,9 @@ def _entries(content: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 def _located(manifest: Manifest, folder: Path, lock: dict[str, dict[str, Any]]) -> Manifest:
     "Return the manifest with absolute paths and with the sizes and checksums of the lock."
     content = manifest.model_dump()
-    for _, entry in _entries(content):
+    for name, entry in _entries(content):
         entry["path"] = _absolute(entry["path"], folder)
+        _refuse_other_url(name, entry, folder, lock)
         _add_locked_facts(entry, folder, lock)
     return Manifest(**content)
 
@@ -1068,6 +1070,26 @@ def disk_file(path: str) -> str:
         FILE.
     """
     return path.partition("::")[0]
+
+
+def _refuse_other_url(
+    name: str, entry: dict[str, Any], folder: Path, lock: dict[str, dict[str, Any]]
+) -> None:
+    "Raise `InputError` for a file without a known checksum that did not come from the url of its entry."
+    files = [disk_file(path) for path in files_of(entry["path"])]
+    urls, *checksums = (_as_list(entry[key]) or [None] * len(files) for key in ("url", "sha256", "git_sha1"))
+    for file, url, *known in zip(files, urls, *checksums):
+        locked = lock.get(lock_key(file, folder))
+        if not url or not locked or locked.get("url") == url or any(known) or not Path(file).is_file():
+            continue
+        source = f"was fetched from {locked['url']}" if locked.get("url") else "was here before it had a url"
+        raise InputError(
+            f"this file {source}, but the manifest names {url}",
+            file=file,
+            place=name,
+            fix="delete or rename it, and run `chromoformer fetch`, which downloads the new one; if both are "
+            f"the same file, write `sha256: {locked.get('sha256')}` next to the url",
+        )
 
 
 def _add_locked_facts(entry: dict[str, Any], folder: Path, lock: dict[str, dict[str, Any]]) -> None:
@@ -1226,26 +1248,51 @@ def track_parameters(raw: Raw) -> dict[str, Any]:
     return {"kind": raw.kind} | ({} if raw.value is None else {"value": raw.value})
 
 
-def made_as_described(record: dict[str, Any], raw: Raw) -> bool:
+def made_as_described(record: dict[str, Any], channel: Channel) -> bool:
     """Return whether a bigWig was made of the files, and with the choices, that the manifest names.
+
+    Raw files that are there are compared with the record by size and time of modification, or else by
+    checksum. Those that are not, because they were deleted, are compared by their checksum in the manifest
+    or its lock, or else by path and url.
 
     Parameters
     ----------
     record : dict
         The record of the bigWig, from `track_record`.
-    raw : Raw
-        The raw entry of its channel.
+    channel : Channel
+        Its channel, with absolute paths.
 
     Returns
     -------
     bool
-        False if kind, value, number of files or a known checksum differs.
+        False if kind, value or number of files differ, if a raw file is another one than in the record or
+        has changed since, or if the channel has no raw files.
     """
-    used = list(record["inputs"].values())
-    files = source_files("raw", raw)
-    if record.get("parameters") != track_parameters(raw) or len(used) != len(files):
+    if channel.raw is None or record.get("parameters") != track_parameters(channel.raw):
         return False
-    return all(file.sha256 in (None, entry.get("sha256")) for file, entry in zip(files, used))
+    used = list(record["inputs"].values())
+    files = source_files("raw", channel.raw)
+    urls = record.get("urls") or [file.url for file in files]  # records of earlier versions have none
+    if not len(used) == len(files) == len(urls):
+        return False
+    folder = made_record(files_of(channel.path)[0]).parent
+    return all(_is_recorded(*one, folder) for one in zip(files, used, urls))
+
+
+def _is_recorded(file: DataFile, entry: dict[str, Any], url: str | None, folder: Path) -> bool:
+    "Return whether a raw file is the one that the record of a track in a folder has, fetched from a url."
+    if file.sha256 not in (None, entry["sha256"]):
+        return False
+    places = {entry.get("path")}
+    if "relative" in entry:  # to the folder of the record, which may have moved
+        places.add(os.path.normpath(folder / entry["relative"]))
+    named = os.path.abspath(file.path) in places
+    if not file.path.is_file():
+        return file.sha256 is not None or (named and file.url == url)
+    status = file.path.stat()
+    if named and (status.st_size, status.st_mtime_ns) == (entry["size"], entry.get("modified")):
+        return True
+    return status.st_size == entry["size"] and sha256(file.path) == entry["sha256"]
 
 
 def track_files(channel: Channel) -> list[DataFile]:

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SLICE', 'BLOCK', 'Block', 'ENDINGS', 'Records', 'read_edges', 'depth_runs', 'bins_of', 'ends_of_bins',
            'bases_on_chromosome', 'bin_sums', 'check_chromosomes', 'bin_means', 'read_coverage', 'bedgraph_intervals',
-           'peak_intervals', 'highest_intervals', 'coverage']
+           'peak_intervals', 'value_of_peaks', 'highest_intervals', 'coverage']
 
 # %% ../../nbs/data/tracks.ipynb #ca67e71b
 import gzip
@@ -310,8 +310,12 @@ def _region_sums(track, name: str, start: int, end: int, bin_size: int, size: in
 def _check_lengths(
     path: Path, found: Mapping[str, int], sizes: Mapping[str, int], warn: bool = False
 ) -> dict[str, str]:
-    "Pair the chromosomes of a file with those of the genome; raise `InputError` if a length differs."
+    "Pair the chromosomes of a file with those of the genome; raise `InputError` for two names or a length."
     matched = match_chroms(found, sizes, file=path, warn=warn)
+    names: dict[str, str] = {}
+    for name, chrom in matched.items():
+        if names.setdefault(chrom, name) != name:
+            raise _two_names(path, names[chrom], name)
     for name, chrom in matched.items():
         # hg19 and GRCh37 differ only in chromosome M (16,571 and 16,569 bp), which has no gene used here
         if found[name] != sizes[chrom] and bare_name(name) != "M":
@@ -322,6 +326,16 @@ def _check_lengths(
                 fix="use files of one genome assembly",
             )
     return matched
+
+
+def _two_names(path: str | Path, first: str, second: str) -> InputError:
+    "Return the error for a track in which two names mean one chromosome, whose depths would be joined."
+    return InputError(
+        f"this file has two names for one chromosome: {first} and {second}",
+        file=path,
+        fix="if one of them belongs to another genome, such as that of a spike-in, leave it out; otherwise "
+        "write one name for each chromosome",
+    )
 
 
 def check_chromosomes(file: str | Path, held: Iterable[str], required: Iterable[str]) -> None:
@@ -378,14 +392,6 @@ def _track_names(
         )
     matched = _check_lengths(Path(file), track.chroms(), sizes, warn=True)
     names = {chrom: name for name, chrom in matched.items()}
-    twice = [name for name, chrom in matched.items() if names[chrom] != name]
-    if twice:
-        raise InputError(
-            f"this bigWig has several names for one chromosome: {some(twice)} and "
-            f"{some([names[matched[name]] for name in twice])}",
-            file=file,
-            fix="make it again with one name for each chromosome",
-        )
     empty = [chrom for chrom in required if chrom in names and not _has_data(track, names[chrom])]
     check_chromosomes(file, [chrom for chrom in names if chrom not in empty], required)
     return names
@@ -829,12 +835,20 @@ def _records(
     layout = _peak_layout(path, value) if kind == "peaks" else _BEDGRAPH if kind == "bedgraph" else _READS
     find = chrom_finder(sizes)
     seen: Counter[str] = Counter()
+    spelled: dict[tuple[str, bool], str] = {}  # chromosome, whether MT is read as M -> its name in the file
+    others: list[Records] = []  # of MT read as M, used if the file has no M
     if kind == "bam":
         blocks = _bam_blocks(path, sizes, progress)
     else:
         blocks = _text_blocks(path, sizes, layout, progress)
     for names, numbers, starts, ends, values in blocks:
         chroms = [find(name) for name in names]
+        renamed = [chrom is not None and _is_renamed(name, chrom) for name, chrom in zip(names, chroms)]
+        counts = np.bincount(numbers, minlength=len(names))
+        seen.update(dict(zip(names, counts.tolist())))
+        for name, chrom, other, count in zip(names, chroms, renamed, counts.tolist()):
+            if chrom and count and (first := spelled.setdefault((chrom, other), name)) != name:
+                raise _two_names(path, first, name)
         limits = np.array([sizes[chrom] if chrom else -1 for chrom in chroms])[numbers]
         wrong = (starts < 0) | (ends <= starts) | ((starts >= limits) if layout.clips else (ends > limits))
         if values is not None:
@@ -850,10 +864,19 @@ def _records(
                 place=f"{names[numbers[first]]}:{starts[first]}-{ends[first]}",
                 fix="align the reads again, or remove it",
             )
-        counts = np.bincount(numbers, minlength=len(names))
-        seen.update(dict(zip(names, counts.tolist())))
-        yield from _by_chromosome(chroms, numbers, counts, starts, ends, values)
+        direct = [None if other else chrom for chrom, other in zip(chroms, renamed)]
+        yield from _by_chromosome(direct, numbers, counts, starts, ends, values)
+        if any(renamed):
+            late = [chrom if other else None for chrom, other in zip(chroms, renamed)]
+            others += _by_chromosome(late, numbers, counts, starts, ends, values)
+    yield from (found for found in others if (found[0], False) not in spelled)
     _report_skipped(path, seen, sizes)
+
+
+def _is_renamed(name: str, chrom: str) -> bool:
+    "Return whether a name matches a chromosome of the genome only because MT is another name of M."
+    bare = (text[3:] if text[:3].lower() == "chr" else text for text in (name, chrom))
+    return len(set(bare)) == 2
 
 
 def _by_chromosome(
@@ -929,8 +952,9 @@ def read_coverage(
     Raises
     ------
     InputError
-        If a file is missing, damaged or of another kind, if a read is malformed or leaves its chromosome,
-        or if a required chromosome has no read. The error names file and line.
+        If a file is missing, damaged or of another kind, if a read is malformed or leaves its chromosome, if
+        a file has two names for one chromosome, or if a required chromosome has no read. The error names file
+        and line.
 
     Warns
     -----
@@ -1030,7 +1054,8 @@ def bedgraph_intervals(
     ------
     InputError
         If the file is missing or damaged, if intervals overlap, if a line is malformed or its value is
-        not a depth (a finite number, 0 or more), or if a required chromosome has no interval.
+        not a depth (a finite number, 0 or more), if it has two names for one chromosome, or if a required
+        chromosome has no interval.
 
     Warns
     -----
@@ -1174,8 +1199,8 @@ def peak_intervals(
     ------
     InputError
         If the file is missing, damaged or has other columns, if a line is malformed or its value is not a
-        finite number of 0 or more, if a peak lies on another assembly, or if a required chromosome has no
-        peak.
+        finite number of 0 or more, if a peak lies on another assembly, if the file has two names for one
+        chromosome, or if a required chromosome has no peak.
 
     Warns
     -----
@@ -1229,6 +1254,30 @@ def _peak_layout(path: Path, value: str | int | None) -> _Layout:
     least = 3 if column is None else column + 1
     fix = f"a value is a finite number, 0 or more (-1 means that it is missing): write {choices}"
     return _Layout(column, least, clips=True, has_blocks=peaks == "gappedPeak", fix=fix)
+
+
+def value_of_peaks(path: str | Path, value: str | int | None = None) -> str | int:
+    """Return the value that a file of peaks is read with.
+
+    Parameters
+    ----------
+    path : str or Path
+        Peaks: narrowPeak, broadPeak, gappedPeak or BED; plain or gzipped.
+    value : {"signalValue", "score", "pValue", "qValue", 1}, optional
+        The value that is chosen.
+
+    Returns
+    -------
+    str or int
+        The chosen value; if none is, "signalValue", and 1 for BED.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or it does not have the value.
+    """
+    column = _peak_layout(existing(path), value).value
+    return 1 if column is None else value or "signalValue"
 
 # %% ../../nbs/data/tracks.ipynb #e0189266
 def highest_intervals(
