@@ -1072,13 +1072,10 @@ d = { 'settings': { 'branch': 'main',
                                                                                          'chromoformer/data/manifest.py'),
                                             'chromoformer.data.manifest._entries': ( 'data/manifest.html#_entries',
                                                                                      'chromoformer/data/manifest.py'),
-<<<<<<< HEAD
                                             'chromoformer.data.manifest._groups': ( 'data/manifest.html#_groups',
                                                                                     'chromoformer/data/manifest.py'),
-=======
                                             'chromoformer.data.manifest._is_recorded': ( 'data/manifest.html#_is_recorded',
                                                                                          'chromoformer/data/manifest.py'),
->>>>>>> 0b9650ec3b1737730f99bc583b009c40ae54e48e
                                             'chromoformer.data.manifest._is_rule': ( 'data/manifest.html#_is_rule',
                                                                                      'chromoformer/data/manifest.py'),
                                             'chromoformer.data.manifest._leaves': ( 'data/manifest.html#_leaves',

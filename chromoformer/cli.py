@@ -134,7 +134,8 @@ def fetch(
     keep_reads: Annotated[
         bool,
         typer.Option(
-            "--keep-reads/--drop-reads", help="Keep or delete reads once they are converted to a track."
+            "--keep-reads/--drop-reads",
+            help="Keep downloaded reads, or delete them once their tracks are made.",
         ),
     ] = True,
     timeout: Annotated[

@@ -17,6 +17,7 @@ import pandas as pd
 
 from .bigwig import existing
 from .build import channel_sums, is_finished, refuse_other_store
+from .consistency import how_read
 from .manifest import FROM_SEQUENCE, Channel, decisive_settings, files_of, read_manifest
 from .store import Store, open_store, record_store, refuse_finished, write_store
 from ..errors import InputError
@@ -90,7 +91,7 @@ def add_channel(
     if may_be_kept:
         _refuse_other_store(out, store, channel, files)
         return Store(out)
-    records = {name: file_record(file) for name, file in files.items()}
+    records = {name: file_record(file) | {"read": how_read(channel, file)} for name, file in files.items()}
     is_sequence = channel.kind in FROM_SEQUENCE  # one sequence serves many tracks
     if channel.value is None and not is_sequence:  # another value of the same peaks is another track
         _warn_of_known_files(store, records)
