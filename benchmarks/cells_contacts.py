@@ -48,8 +48,7 @@ def main() -> None:
     manifests = {cell: str(ROOT / "data_manifests" / f"encode_{cell}.yaml") for cell in CELLS}
     for cell in arguments.cells:
         store = out / f"{cell}.h5"
-        if not store.exists():
-            build_store(manifests[cell], store, data=data, progress=False)
+        build_store(manifests[cell], store, data=data, keep=True, progress=False)
         described = read_manifest(manifests[cell], data)
         peaks = files_of(described.extra["CTCF"].path)[0]
         found = analysed(

@@ -43,8 +43,7 @@ def main() -> None:
     for cell in arguments.cells:
         manifest = ROOT / "data_manifests" / f"encode_{cell}.yaml"
         store = out / f"{cell}.h5"
-        if not store.exists():
-            build_store(manifest, store, data=data, progress=False)
+        build_store(manifest, store, data=data, keep=True, progress=False)
         for task in arguments.tasks:
             own = {"store": str(store), "manifest": str(manifest), "task": task}
             found = analysed("whole_gene", out / cell / task, settings | own, cell)
