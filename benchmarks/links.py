@@ -136,7 +136,7 @@ def network_scores(name: str, store: str, runs: list[str], pairs: pd.DataFrame, 
 
 
 def earlier_networks() -> list[dict]:
-    "Return what networks found in the kept result, without the scores that are learned anew."
+    "Return what networks found in the kept result, without the learned scores, which are made again."
     if not KEPT.exists():
         return []
     kept = json.loads(KEPT.read_text())

@@ -570,6 +570,8 @@ def test_a_run_of_gcmerge_is_kept_for_its_contacts_only(toy, toy_store, tmp_path
         train()
     with pytest.raises(InputError, match="other settings"):
         train(settings={"hic": str(toy / "cellA" / "hic.mcool")})
+    with pytest.raises(InputError, match="missing.mcool"):
+        train(settings={"hic": str(tmp_path / "missing.mcool")})
 
 
 def test_only_the_strongest_contacts_of_each_bin_become_edges():

@@ -130,7 +130,8 @@ def test_analyses_hold_out_the_folds_of_the_study():
     assert (found["benchmark"], found["marks"], found["window"]) == ([1, 2, 3], [2], [3])
     found = held_out(folds=[1, 2, 3], analyses=analyses | {"train": {"folds": [1, 2]}})
     assert found["benchmark"] == [1, 2], "those of the runs that it compares"
-    assert held_out()["benchmark"] is None, "all of the store"
+    found = held_out(analyses={"train": {"folds": [2]}, "benchmark": {}, "ablation": {}})
+    assert found["benchmark"] == [2] and found["ablation"] is None, "None: all folds of the store"
 
 
 def test_two_analyses_can_share_a_notebook_and_their_settings_are_merged(folder):

@@ -26,6 +26,7 @@ from .gene_features import WholeGeneTrees
 from .hmcrnn import HMCRNN
 from .networks import NetworkBaseline, chosen_epoch, outputs_of, train_network
 from .shallow import SHALLOW, Shallow, predict_with
+from ..data.bigwig import existing
 from ..data.store import Store, open_stores, store_names
 from ..errors import InputError, check_seed, naming_file, some
 from ..genome import bare_name
@@ -224,7 +225,7 @@ def fit(
     } | ({"leave_out": list(leave_out)} if leave_out else {})
     files = baseline.files(values, manifest)
     if files:
-        config["files"] = {name: sha256(path) for name, path in files.items()}
+        config["files"] = {name: sha256(existing(path)) for name, path in files.items()}
     if not force and _is_kept(out, baseline, config, keep):
         return run_folder.read_metrics(out)
     with run_folder.alone(out):
@@ -263,7 +264,8 @@ def _validation(
     left_out = {bare_name(chrom) for chrom in leave_out}
     if both := [chrom for chrom in named or () if bare_name(chrom) in left_out]:
         raise InputError(
-            f"{some(both)} is to choose the epoch and to be left out", fix="name it in one of the two"
+            f"{some(both)} is to choose the epoch and to be left out",
+            fix="leave it out of validation or leave_out",
         )
     genes = prepared.genes[~prepared.genes["chrom"].map(bare_name).isin(left_out)]
     chroms = validation_chroms(genes, held_out) if named is None else list(named)

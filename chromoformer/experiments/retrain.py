@@ -124,7 +124,7 @@ def train_seeds(
         raise InputError(f"the number of trainings is {trainings}", fix="choose 1 or more")
     if include and added:
         raise InputError(
-            f"the runs do not read {some(added)}, so they are no trainings of this network",
+            f"the runs do not read {some(added)}, so they cannot count as trainings",
             fix="train every seed again: include=False",
         )
     settings = {} if include and trainings == 1 else {Path(run): settings_of(run) for run in runs}

@@ -341,7 +341,7 @@ class _Filling(_Levels):
         self.fill_stores(filled, cell_type)
         self.fill_manifests(filled, cell_type)
         self.fill_runs(filled, cell_type, task)
-        if "folds" in self.study.model_fields_set or self.entry.folds:  # else all of the store
+        if self.reads_runs or self.entry.folds or "folds" in self.study.model_fields_set:  # else all
             filled.values["held_out"] = self.folds()
         if "truth" in self.asked and study.simulate:
             filled.needs += self.jobs.data(next(iter(study.cell_types)))
