@@ -18,8 +18,7 @@ MANIFEST = ROOT / "data_manifests" / "gm12878_10kb_local.yaml"
 
 def opened(data: Path, path: Path) -> Store:
     "Return the store, built if it is not there."
-    if not path.exists():
-        build_store(MANIFEST, path, data=data, progress=False)
+    build_store(MANIFEST, path, data=data, keep=True, progress=False)
     return Store(path)
 
 

@@ -427,8 +427,7 @@ def prepare(data: Path, out: Path) -> None:
     for cell in CELLS:
         manifest = read_manifest(ROOT / "data_manifests" / f"encode_{cell}.yaml", data=data)
         store, features = out / f"{cell}.h5", out / f"{cell}.features.parquet"
-        if not store.exists():
-            build_store(manifest, store, progress=False)
+        build_store(manifest, store, keep=True, progress=False)
         if not features.exists():
             with tempfile.TemporaryDirectory() as folder, atomic_path(features) as partial:
                 features_of_manifest(manifest, Store(store).genes, folder).to_parquet(partial)

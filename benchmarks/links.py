@@ -176,18 +176,13 @@ def main() -> None:
     sizes = read_chrom_sizes(manifest.chrom_sizes.path)
     genes = genes_of(manifest, sizes)
     pairs = read_tested_pairs(table_of(arguments.data), sizes)
-    features = out / "features.parquet"
-    if not features.exists():
-        domains = read_domains(manifest.extra["domains"].path, sizes)
-        made = link_features(
-            pairs,
-            read_tracks(peak_files(manifest), sizes),
-            genes_for_links(manifest, genes, RELATIVES),
-            read_loops_of(manifest, sizes),
-            domains,
-        )
-        made.to_parquet(features)
-    table = pd.read_parquet(features)
+    table = link_features(
+        pairs,
+        read_tracks(peak_files(manifest), sizes),
+        genes_for_links(manifest, genes, RELATIVES),
+        read_loops_of(manifest, sizes),
+        read_domains(manifest.extra["domains"].path, sizes),
+    )
     scores = simple_scores(table) | {"predicted contacts": predicted(pairs, manifest, genes, sizes, out)}
     scores |= table_scores(pairs)
     label = pairs["regulated"].to_numpy(bool)

@@ -84,8 +84,7 @@ def cell_line(cell: str, data: Path, folder: Path, genes: int) -> Store:
 
 def built(manifest: Path, path: Path) -> Store:
     "Return the store of a manifest, built if it is not there."
-    if not path.exists():
-        build_store(manifest, path, progress=False)
+    build_store(manifest, path, keep=True, progress=False)
     return Store(path)
 
 

@@ -35,8 +35,7 @@ def analysed(out: Path, seed: int) -> dict:
         simulate(
             toy, study["simulate"]["genes"], seed, cell_types=["cellA", "cellB"], hic=False, progress=False
         )
-    if not (out / "cellA.h5").exists():
-        build_store(toy / "cellA.yaml", out / "cellA.h5", progress=False)
+    build_store(toy / "cellA.yaml", out / "cellA.h5", keep=True, progress=False)
     if not (out / "metrics.json").exists():
         parameters = {
             "out": str(out),

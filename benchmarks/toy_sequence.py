@@ -54,8 +54,7 @@ def stores_of(out: Path, genes: int, seed: int) -> dict[str, Store]:
         "distance": sequence.model_copy(update={"contacts": Contacts(kind="distance", marks=marks)}),
     }
     for name, manifest in manifests.items():
-        if not (out / f"{name}.h5").exists():
-            build_store(manifest, out / f"{name}.h5", progress=False)
+        build_store(manifest, out / f"{name}.h5", keep=True, progress=False)
     return {name: Store(out / f"{name}.h5") for name in manifests}
 
 
