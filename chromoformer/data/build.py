@@ -23,7 +23,7 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
-from .bigwig import Intervals, write_bigwig
+from .bigwig import Intervals, lists_chromosomes, write_bigwig
 from chromoformer.data.consistency import (
     check_averages,
     check_single_files,
@@ -571,6 +571,7 @@ def build_store(
     note_names(manifest)
     chrom_sizes = read_chrom_sizes(files_of(manifest.chrom_sizes.path)[0])
     check_genome(manifest, chrom_sizes)
+    _check_made_tracks(manifest, chrom_sizes)
     if manifest.annotation.kind == "metadata":
         _import_published(manifest, out, chrom_sizes, progress)
         return
@@ -669,6 +670,19 @@ def _with_existing_files(manifest: Manifest) -> Manifest:
             channel = Channel(**channel.raw.model_dump(), name=channel.name)
         channels.append(channel)
     return manifest.model_copy(update={"channels": channels})
+
+
+def _check_made_tracks(manifest: Manifest, chrom_sizes: Mapping[str, int]) -> None:
+    "Raise `InputError` for a bigWig that `fetch` made with other chromosome sizes than those of the manifest."
+    for channel in manifest.channels:
+        track = files_of(channel.path)[0]
+        if track_record(channel) and not lists_chromosomes(track, chrom_sizes):
+            raise InputError(
+                "this track was made with other chromosome sizes than those of the manifest",
+                file=track,
+                place=f"{channel.name} in manifest {manifest.name}",
+                fix="run `chromoformer fetch` with this manifest, which makes the track again",
+            )
 
 
 def _import_published(
