@@ -460,6 +460,7 @@ def test_a_bedgraph_in_any_order_becomes_a_bigwig(tmp_path, ending):
         ("chr1\t50\t60\t\n", "line 4: value '' is not a number"),
         ("chr1\t50\t1001\t1\n", "line 4: end 1,001 is past the end"),
         ("chr1\t50\t60\n", "line 4: the number of columns is 3"),
+        ("chr1 50 60 1\n", "line 4: the number of columns is 1, but the first line has 4"),
         ("chr1\t25\t35\t1\n", "lines 3, 4: intervals overlap: chr1:20-30 and chr1:25-35"),
         ("chr1\t20\t30\t1\n", "lines 3, 4: intervals overlap: chr1:20-30 and chr1:20-30"),
     ],
@@ -469,6 +470,19 @@ def test_a_bad_bedgraph_line_is_reported_with_its_number(tmp_path, line, problem
     with pytest.raises(InputError, match=problem) as caught:
         coverage(path, SIZES, tmp_path / "out.bigWig", progress=False)
     assert caught.value.file == path and no_leftovers(tmp_path, path.name)
+
+
+@pytest.mark.parametrize("blanks", [("", " "), (" ", ""), ("", " \t"), ("", " \r")])
+def test_blanks_around_the_lines_of_a_file_with_spaces_are_skipped(tmp_path, blanks):
+    before, after = blanks
+    lines = ["chr1 0 10 1", f"{before}chr1 10  20 2{after}", "chr1 20 30 3"]
+    path = write_text(tmp_path / "x.bedGraph", "".join(f"{line}\n" for line in lines))
+    ((chrom, *columns),) = bedgraph_intervals(path, SIZES, progress=False)
+    assert chrom == "chr1" and [column.tolist() for column in columns] == [
+        [0, 10, 20],
+        [10, 20, 30],
+        [1, 2, 3],
+    ]
 
 
 def test_a_bed_file_is_not_read_as_a_bedgraph(tmp_path):

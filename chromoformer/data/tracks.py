@@ -552,7 +552,7 @@ def _text_blocks(path: Path, sizes: Mapping[str, int], layout: _Layout, progress
             tabs = b"\t" in first
             columns = max(len(first.split(b"\t") if tabs else first.split()), max(map(int, wanted)) + 1)
         if not tabs:
-            text = re.sub(rb"[ \t]+", b"\t", text)
+            text = re.sub(rb"[ \t]+", b"\t", re.sub(rb"(?m)^[ \t]+|[ \t]+(?=\r?$)", b"", text))
         try:
             table = pyarrow.csv.read_csv(
                 pa.BufferReader(text),
@@ -577,13 +577,14 @@ def _text_blocks(path: Path, sizes: Mapping[str, int], layout: _Layout, progress
 
 # %% ../../nbs/data/tracks.ipynb #24d38ddf
 def _numbered_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    "Yield line number (from 1) and columns of each line that is not a comment."
+    "Yield line number (from 1) and columns, separated as in the first line, of each line but comments."
     opener = gzip.open if is_gzip(path) else open
+    tabs: bool | None = None
     with opener(path, "rt", encoding="utf-8-sig", errors="replace") as file:
         for number, line in enumerate(file, 1):
             if line.strip() and not _COMMENT.match(line.encode()):
-                fields = line.split("\t") if "\t" in line else line.split()
-                yield number, [field.strip() for field in fields]
+                tabs = "\t" in line if tabs is None else tabs
+                yield number, [field.strip() for field in (line.split("\t") if tabs else line.split())]
 
 
 def _line_problem(fields: list[str], layout: _Layout, sizes: Mapping[str, int]) -> tuple[str, str] | None:
@@ -1225,8 +1226,10 @@ def peak_intervals(
 def _peak_layout(path: Path, value: str | int | None) -> _Layout:
     "Return how the lines of a file of peaks are read; raise `InputError` if it has no such value."
     rows = _sample(path)
+    if not rows:  # reading the file says why
+        return _READS
     rows = rows[1:] if len(rows) > 1 and not _is_whole("".join(rows[0][1:2])) else rows
-    width = len(rows[0]) if rows else 3
+    width = len(rows[0])
     named = _named_peaks(path)
     measured = _measured_peaks(rows)
     has_places = width == 9 and all(len(row) == 9 and _is_thick(row) for row in rows)
