@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['genes_of', 'check_genome', 'pcres_of', 'write_track', 'channel_sums', 'bigwigs_of', 'read_signal', 'build_store',
-           'input_files', 'is_finished', 'refuse_other_store']
+           'check_unchanged', 'input_files', 'is_finished', 'refuse_other_store']
 
 # %% ../../nbs/data/build.ipynb #590ee6b2
 import contextlib
@@ -547,7 +547,8 @@ def build_store(
     Raises
     ------
     InputError
-        If the store exists and is not kept, or an input is missing, changed or wrong.
+        If the store exists and is not kept, or an input is missing, wrong, or changed before or during the
+        build.
 
     Examples
     --------
@@ -564,7 +565,8 @@ def build_store(
     if may_be_kept:
         _refuse_other_build(out, manifest, files)
         return
-    modified = {name: file.path.stat().st_mtime_ns for name, file in files.items()}
+    inputs = {name: file.path for name, file in files.items()}
+    modified = {name: file.stat().st_mtime_ns for name, file in inputs.items()}
     records = {name: check_file(file) for name, file in files.items()}
     _warn_of_repeated_tracks(manifest, records)
     check_averages(manifest, records)
@@ -579,6 +581,12 @@ def build_store(
     whole = manifest.whole_genes
     if whole:
         check_bodies(genes, files_of(manifest.annotation.path)[0])
+
+    def signal_of(regions: pd.DataFrame) -> np.ndarray:
+        signal = read_signal(ready, regions, chrom_sizes, processes, progress, folder)
+        check_unchanged(inputs, records, modified)  # all files have been read
+        return signal
+
     with tempfile.TemporaryDirectory() as folder:
         ready = _with_bigwigs(manifest, chrom_sizes, folder, genes["chrom"].unique())
         pcres = pcres_of(ready, genes, chrom_sizes)
@@ -599,17 +607,49 @@ def build_store(
             unit=manifest.expression.unit if manifest.expression else "RPKM",
             label=manifest.label,
             contacts=manifest.contacts.kind,
-            signal_of=lambda regions: read_signal(ready, regions, chrom_sizes, processes, progress, folder),
+            signal_of=signal_of,
         )
     known = {
-        os.path.abspath(file.path): records[name] | {"modified": modified[name]}
-        for name, file in files.items()
+        os.path.abspath(file): records[name] | {"modified": modified[name]} for name, file in inputs.items()
     }
-    inputs = {name: file.path for name, file in files.items()}
     parameters = manifest.model_dump()
     record_store(
         out, what="store from a manifest", inputs=inputs, parameters=parameters, watch=watch, known=known
     )
+
+
+def check_unchanged(
+    inputs: Mapping[str, str | Path], records: Mapping[str, Mapping[str, Any]], modified: Mapping[str, int]
+) -> None:
+    """Raise an error if an input changed since it was recorded, as a file does that is still being copied.
+
+    Parameters
+    ----------
+    inputs : dict of str to path
+        The files, by name.
+    records : dict of str to mapping
+        For each file, by the same name: its size and sha256.
+    modified : dict of str to int
+        For each file: its time of modification before it was recorded, in ns. A file of the same size and
+        time is not read again.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or has another content.
+    """
+    for name, file in inputs.items():
+        path = Path(file)
+        status = path.stat() if path.is_file() else None
+        if status and (status.st_size, status.st_mtime_ns) == (records[name]["size"], modified[name]):
+            continue
+        if status is None or sha256(path) != records[name]["sha256"]:
+            raise InputError(
+                "this file was changed, replaced or deleted while it was read",
+                file=path,
+                place=name,
+                fix="wait until no other program writes it, then run the same command again",
+            )
 
 
 def _with_scores(records: Mapping[str, dict], manifest: Manifest) -> dict[str, dict]:

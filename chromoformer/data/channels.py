@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from .bigwig import existing
-from .build import channel_sums, is_finished, refuse_other_store
+from .build import channel_sums, check_unchanged, is_finished, refuse_other_store
 from .consistency import how_read
 from .manifest import FROM_SEQUENCE, Channel, decisive_settings, files_of, read_manifest
 from .store import Store, open_store, record_store, refuse_finished, write_store
@@ -62,7 +62,8 @@ def add_channel(
     InputError
         If the new store exists and is not kept, or would replace the one it is made from, if the store has a
         channel of this name, if the chromosome lengths are not those of the store's genome, or if the track
-        cannot be read or has no data on a chromosome of the store's genes (chrY may lack it).
+        cannot be read, changes while it is read, or has no data on a chromosome of the store's genes (chrY
+        may lack it).
 
     Warns
     -----
@@ -93,16 +94,22 @@ def add_channel(
     if may_be_kept:
         _refuse_other_store(out, store, channel, files)
         return Store(out)
+    modified = {name: Path(file).stat().st_mtime_ns for name, file in files.items()}
     records = {name: file_record(file) | {"read": how_read(channel, file)} for name, file in files.items()}
     is_sequence = channel.kind in FROM_SEQUENCE  # one sequence serves many tracks
     if channel.value is None and not is_sequence:  # another value of the same peaks is another track
         _warn_of_known_files(store, records)
 
+    def signal_of(regions: pd.DataFrame) -> np.ndarray:
+        signal = _signal_with(channel, store, regions, chrom_sizes)
+        check_unchanged(files, records, modified)
+        return signal
+
     write_store(
         out,
         genes=store.genes,
         pcres=_pcres_of_store(store),
-        signal_of=lambda regions: _signal_with(channel, store, regions, chrom_sizes),
+        signal_of=signal_of,
         channels=[*store.channels, channel.name],
         bin_sizes=store.bin_sizes,
         window=store.window,
