@@ -126,6 +126,8 @@ def test_genes_of_a_chromosome_that_a_track_lacks_can_be_left_out(folder):
     channel(folder, path="part.bigWig")
     manifest(folder, leave_out=["chr7"])
     assert "chr7" not in set(builds(folder)[0].genes["chrom"])
+    manifest(folder, leave_out=list(sizes_of(folder)))
+    build(folder, says=[folder / "genomes" / "toy.gtf.gz", "leave_out in manifest cellA", "all genes lie on"])
 
 
 def test_chromosome_names_without_chr_match(folder):

@@ -165,6 +165,18 @@ def test_a_chromosome_that_a_file_of_sites_or_peaks_lacks_is_named(two_chromosom
         contacts_of(entry, genes, GENOME, tracks)
 
 
+def test_peaks_without_a_chromosome_of_the_sites_are_refused_by_name(two_chromosomes):
+    genes, tracks, files = two_chromosomes
+    Path(files["sites"]).write_text("chr1\t40000\t40019\tCTCF\t1\t+\n")
+    Path(files["peaks"]).write_text("chr2\t39000\t41000\n")
+    entry = Contacts(kind="ctcf", path=files, marks=["H3K27ac"])
+    with (
+        pytest.warns(UserWarning, match="on chr2"),
+        pytest.raises(InputError, match="peaks.bed: sites lie on chr1, peaks on chr2"),
+    ):
+        contacts_of(entry, genes, GENOME, tracks)
+
+
 def test_without_elements_no_sequence_is_needed(two_chromosomes, tmp_path):
     genes, tracks, files = two_chromosomes
     Path(files["elements"]).write_text("chr1\t9000\t11000\n")  # at the TSS

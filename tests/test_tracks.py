@@ -456,6 +456,7 @@ def test_a_bedgraph_in_any_order_becomes_a_bigwig(tmp_path, ending):
         ("chr1\t50\t60\tnan\n", "line 4: value nan is not a depth"),
         ("chr1\t50\t60\t-1\n", "line 4: value -1 is not a depth"),
         ("chr1\t50\t60\tinf\n", "line 4: value inf is not a depth"),
+        ("chr1\t50\t60\t1e39\n", "line 4: value 1e39 is not a depth"),
         ("chr1\t50\t60\thigh\n", "line 4: value 'high' is not a number"),
         ("chr1\t50\t60\t\n", "line 4: value '' is not a number"),
         ("chr1\t50\t1001\t1\n", "line 4: end 1,001 is past the end"),

@@ -120,6 +120,13 @@ def _genes_with_expression(
         )
     left_out = {bare_name(chrom) for chrom in manifest.leave_out}
     genes = genes[~genes["chrom"].map(bare_name).isin(left_out)]
+    if genes.empty:
+        raise InputError(
+            "all genes lie on chromosomes that are left out",
+            file=annotation_file,
+            place=f"leave_out in manifest {manifest.name}",
+            fix="leave out fewer chromosomes",
+        )
     if expression is None:
         folds = {chrom: chromosome_fold(chrom, manifest.folds) for chrom in genes["chrom"].unique()}
         return genes.assign(expression=np.nan, label=-1, fold=genes["chrom"].map(folds)), None

@@ -33,7 +33,7 @@ from .manifest import PREDICTED, Contacts, files_of, is_scan, kinds_of_marks
 from .motifs import sites_of
 from .tables import numbers, read_table
 from .tracks import bin_sums, bins_of
-from ..errors import some
+from ..errors import naming_file, some
 from ..genome import match_chroms
 
 # %% ../../nbs/data/predicted_contacts.ipynb #c07a139a
@@ -460,7 +460,8 @@ def _insulated(contacts: pd.DataFrame, entry: Contacts, chrom_sizes: Mapping[str
     if "peaks" in files:
         peaks = read_elements(files["peaks"], chrom_sizes)
         _note_chroms_without("peaks", files["peaks"], peaks, chroms)
-        sites = bound_sites(sites, peaks)
+        with naming_file(files["peaks"]):
+            sites = bound_sites(sites, peaks)
     return with_ctcf(contacts, sites, CtcfLaw(entry.insulation, entry.gain))
 
 

@@ -530,6 +530,7 @@ class _Layout(NamedTuple):
     fix: str = "give depth or counts: finite numbers, 0 or more"  # of a value that is not a depth
 
 
+_LARGEST = float(np.finfo(np.float32).max)  # a bigWig holds values in 32 bits
 _READS = _Layout()
 _BEDGRAPH = _Layout(value=3, columns=4, clips=True)
 
@@ -613,7 +614,7 @@ def _line_problem(fields: list[str], layout: _Layout, sizes: Mapping[str, int]) 
         )
     if end > size and not (layout.clips and start < size):
         return f"end {end:,} is past the end of {chrom} ({size:,} bp)", "use files of one assembly"
-    if not 0 <= value < np.inf:
+    if not 0 <= value <= _LARGEST:
         return f"value {fields[layout.value or 0]} is not a depth", layout.fix
     return None
 
@@ -853,7 +854,7 @@ def _records(
         limits = np.array([sizes[chrom] if chrom else -1 for chrom in chroms])[numbers]
         wrong = (starts < 0) | (ends <= starts) | ((starts >= limits) if layout.clips else (ends > limits))
         if values is not None:
-            wrong |= ~((values >= 0) & (values < np.inf))  # NaN compares as false
+            wrong |= ~((values >= 0) & (values <= _LARGEST))  # NaN compares as false
         wrong &= limits >= 0
         if wrong.any():
             if kind != "bam":
