@@ -589,7 +589,7 @@ def build_store(
     if whole:
         check_bodies(genes, files_of(manifest.annotation.path)[0])
 
-    def signal_of(regions: pd.DataFrame) -> np.ndarray:
+    def _signal_of(regions: pd.DataFrame) -> np.ndarray:
         signal = read_signal(ready, regions, chrom_sizes, processes, progress, folder)
         check_unchanged(inputs, records, modified)  # all files have been read
         return signal
@@ -614,7 +614,7 @@ def build_store(
             unit=manifest.expression.unit if manifest.expression else "RPKM",
             label=manifest.label,
             contacts=manifest.contacts.kind,
-            signal_of=signal_of,
+            signal_of=_signal_of,
         )
     known = {
         os.path.abspath(file): records[name] | {"modified": modified[name]} for name, file in inputs.items()
@@ -720,7 +720,7 @@ def _with_existing_files(manifest: Manifest) -> Manifest:
 
 
 def _check_made_tracks(manifest: Manifest, chrom_sizes: Mapping[str, int]) -> None:
-    "Raise `InputError` for a bigWig that `fetch` made with other chromosome sizes than those of the manifest."
+    "Raise `InputError` for a bigWig that `fetch` made with other chromosome sizes than the manifest's."
     for channel in manifest.channels:
         track = files_of(channel.path)[0]
         if track_record(channel) and not lists_chromosomes(track, chrom_sizes):

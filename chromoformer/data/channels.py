@@ -100,7 +100,7 @@ def add_channel(
     if channel.value is None and not is_sequence:  # another value of the same peaks is another track
         _warn_of_known_files(store, records)
 
-    def signal_of(regions: pd.DataFrame) -> np.ndarray:
+    def _signal_of(regions: pd.DataFrame) -> np.ndarray:
         signal = _signal_with(channel, store, regions, chrom_sizes)
         check_unchanged(files, records, modified)
         return signal
@@ -109,7 +109,7 @@ def add_channel(
         out,
         genes=store.genes,
         pcres=_pcres_of_store(store),
-        signal_of=signal_of,
+        signal_of=_signal_of,
         channels=[*store.channels, channel.name],
         bin_sizes=store.bin_sizes,
         window=store.window,
