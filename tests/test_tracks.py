@@ -815,6 +815,30 @@ def test_a_mitochondrial_chromosome_of_another_length_is_accepted(tmp_path):
     assert bin_sums(path, region_table(("chr1", 0, 10)), 10, {"chr1": 1000, "chrMT": 569}).tolist() == [5]
 
 
+@pytest.mark.parametrize("kind", ["bed", "bam", "bedgraph"])
+def test_the_two_more_bases_of_chromosome_m_in_hg19_are_cut_off(tmp_path, kind):
+    sizes = {"chr1": 1000, "chrM": 16_569}
+    rows = [("chr1", 0, 36), ("chrM", 16_535, 16_571), ("chrM", 16_569, 16_571), ("chr1", 50, 86)]
+    rows = rows if kind != "bedgraph" else [row for row in rows if row[1] != 16_535]
+    path = tmp_path / f"x.{kind}"
+    if kind == "bam":
+        reads = [(chrom, start, f"{end - start}M", 0) for chrom, start, end in rows]
+        path = write_bam(path, reads, sizes | {"chrM": 16_571})
+    else:
+        value = "\t1" if kind == "bedgraph" else ""
+        write_text(path, "".join(f"{chrom}\t{start}\t{end}{value}\n" for chrom, start, end in rows))
+    depth = depth_of_bigwig(coverage(path, sizes, tmp_path / "out.bigWig", progress=False))
+    assert depth["chr1"].sum() == 72
+    assert kind == "bedgraph" or (depth["chrM"].sum(), depth["chrM"][-1]) == (34, 1)
+    with pytest.raises(InputError, match="end 16,572 is past the end of chrM"):
+        coverage(
+            write_bed(tmp_path / "y.bed", [*rows, ("chrM", 16_540, 16_572)]),
+            sizes,
+            tmp_path / "y.bigWig",
+            progress=False,
+        )
+
+
 def test_invalid_regions_and_bin_sizes_are_refused(signal_file):
     with pytest.raises(InputError, match="chr7, which the genome lacks"):
         bin_sums(signal_file, region_table(("chr7", 0, 10)), 10, SIZES)

@@ -531,6 +531,7 @@ class _Layout(NamedTuple):
 
 
 _LARGEST = float(np.finfo(np.float32).max)  # a bigWig holds values in 32 bits
+_LONGER_M = 2  # bp of chromosome M of hg19 (16,571) that GRCh37 (16,569) lacks
 _READS = _Layout()
 _BEDGRAPH = _Layout(value=3, columns=4, clips=True)
 
@@ -612,7 +613,8 @@ def _line_problem(fields: list[str], layout: _Layout, sizes: Mapping[str, int]) 
             f"end {end} is not after start {start}",
             "give half-open intervals: 36 bases that start at 0 end at 36",
         )
-    if end > size and not (layout.clips and start < size):
+    longest = size + _LONGER_M if bare_name(chrom) == "M" else size
+    if end > longest and not (layout.clips and start < size):
         return f"end {end:,} is past the end of {chrom} ({size:,} bp)", "use files of one assembly"
     if not 0 <= value <= _LARGEST:
         return f"value {fields[layout.value or 0]} is not a depth", layout.fix
@@ -852,6 +854,14 @@ def _records(
             if chrom and count and (first := spelled.setdefault((chrom, other), name)) != name:
                 raise _two_names(path, first, name)
         limits = np.array([sizes[chrom] if chrom else -1 for chrom in chroms])[numbers]
+        is_m = np.array([chrom is not None and bare_name(chrom) == "M" for chrom in chroms])
+        cut = is_m[numbers] & (ends > limits) & (ends <= limits + _LONGER_M) if is_m.any() else is_m[:0]
+        if cut.any():
+            ends = np.where(cut, limits, ends)
+            kept = ~cut | (starts < ends)
+            numbers, starts, ends, limits = (column[kept] for column in (numbers, starts, ends, limits))
+            values = None if values is None else values[kept]
+            counts = np.bincount(numbers, minlength=len(names))
         wrong = (starts < 0) | (ends <= starts) | ((starts >= limits) if layout.clips else (ends > limits))
         if values is not None:
             wrong |= ~((values >= 0) & (values <= _LARGEST))  # NaN compares as false
