@@ -553,6 +553,24 @@ def test_a_track_is_made_again_for_other_chromosome_sizes(peaks, sizes, again):
         assert ("chrY" in track.chroms()) == ("chrY" in sizes)
 
 
+def test_a_store_and_a_track_do_not_replace_the_record_of_each_other(peaks):
+    manifest = peaks(INTERVALS)
+    store, track = manifest.with_name("CTCF.h5"), manifest.with_name("CTCF.bigWig")
+    record = manifest.with_name("CTCF.provenance.json")
+    fetch(manifest, offline=True, progress=False)
+    before = record.read_bytes()
+    with pytest.raises(InputError, match="json: this is the record of CTCF.bigWig, which that of CTCF.h5"):
+        build_store(manifest, store, progress=False)
+    assert record.read_bytes() == before and not store.exists()
+    track.unlink()
+    build_store(manifest, store, progress=False)  # from the peaks
+    before = record.read_bytes()
+    with pytest.raises(InputError, match="json: this is the record of CTCF.h5, which that of CTCF.bigWig"):
+        fetch(manifest, offline=True, progress=False)
+    assert record.read_bytes() == before and not track.exists()
+    build_store(manifest, store, force=True, progress=False)
+
+
 @pytest.mark.parametrize("damage", ["cut short", "edited", "without its hash", "of something else"])
 def test_a_track_with_a_damaged_record_is_made_again(peaks, damage):
     manifest = peaks(SIGNAL)

@@ -42,7 +42,7 @@ from chromoformer.data.manifest import (
 )
 from ..errors import InputError, counted, some
 from ..genome import read_chrom_sizes
-from ..provenance import Stopwatch, record, write_json
+from ..provenance import Stopwatch, record, refuse_other_record, write_json
 
 # %% ../../nbs/data/fetch.ipynb #f3a1c002
 def _is_outside(path: Path, folder: Path) -> bool:
@@ -186,6 +186,7 @@ class _Errand:
         else:
             track = source_files(channel.name, channel)[0]
             self.refuse(track, _made_outside(track, self.folder))
+            refuse_other_record(made_record(track.path), track.path)
             watch = Stopwatch()
             complete = all([self.obtain(file) for file in raw])  # ask for all before giving up
             if not complete or not self.chrom_sizes.is_file():
