@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PACKAGES', 'File', 'sha256', 'file_record', 'atomic_path', 'folder_of', 'write_json', 'atomic_files',
-           'refuse_existing', 'versions', 'code_version', 'machine', 'Stopwatch', 'record', 'read_record', 'verify',
-           'input_path', 'changed_files', 'numbered']
+           'refuse_existing', 'versions', 'code_version', 'machine', 'Stopwatch', 'record', 'read_record',
+           'refuse_other_record', 'verify', 'input_path', 'changed_files', 'numbered']
 
 # %% ../nbs/provenance.ipynb #7e616775
 import contextlib
@@ -625,6 +625,39 @@ def read_record(path: str | Path) -> dict[str, Any]:
             "this record has been changed since it was written", file=path, fix="run the job again"
         )
     return content
+
+
+def refuse_other_record(path: str | Path, output: str | Path) -> None:
+    """Raise `InputError` if the record of an output would replace that of another one, which still exists.
+
+    A record has the name of its output without the ending: `cellA.h5` and `cellA.bigWig` in one folder would
+    share one.
+
+    Parameters
+    ----------
+    path : path
+        The record that is to be written.
+    output : path
+        The file that it will describe.
+
+    Raises
+    ------
+    InputError
+        If the record describes another file that exists. A damaged record is not compared.
+    """
+    try:
+        outputs = read_record(path)["outputs"].values()
+    except InputError:  # there is none, or it is damaged
+        return
+    files = [Path(path).parent / entry["path"] for entry in outputs]
+    others = [file for file in files if file.exists() and file.resolve() != Path(output).resolve()]
+    if others:
+        raise InputError(
+            f"this is the record of {some([file.name for file in others])}, which that of "
+            f"{Path(output).name} would replace",
+            file=path,
+            fix="choose another name for one of the files",
+        )
 
 # %% ../nbs/provenance.ipynb #622f459b
 def verify(path: str | Path, hashes: dict[str, str] | None = None) -> list[str]:

@@ -126,6 +126,8 @@ def test_genes_of_a_chromosome_that_a_track_lacks_can_be_left_out(folder):
     channel(folder, path="part.bigWig")
     manifest(folder, leave_out=["chr7"])
     assert "chr7" not in set(builds(folder)[0].genes["chrom"])
+    manifest(folder, leave_out=list(sizes_of(folder)))
+    build(folder, says=[folder / "genomes" / "toy.gtf.gz", "leave_out in manifest cellA", "all genes lie on"])
 
 
 def test_chromosome_names_without_chr_match(folder):
@@ -672,6 +674,15 @@ def test_a_mistake_in_the_metadata_is_reported_with_its_line(regions, column, va
 )
 def test_a_file_that_is_not_a_metadata_table_is_refused(regions, content):
     import_regions(regions[0], content, says=[regions[0] / "meta.csv"])
+
+
+def test_columns_of_the_metadata_that_occur_twice_or_have_no_name_are_refused(regions):
+    folder, table = regions
+    twice = pd.concat([table, 1 - table[["label"]]], axis=1)
+    import_regions(folder, twice, says=[folder / "meta.csv", "columns occur twice: label"])
+    header, *lines = table.to_csv(index=False).splitlines()
+    longer = "\n".join([header, *(f"{line}," for line in lines)]) + "\n"
+    import_regions(folder, longer.encode(), says=[folder / "meta.csv", "more fields than the header"])
 
 
 def test_missing_metadata_and_missing_arrays_are_reported(regions):

@@ -272,6 +272,16 @@ def test_contacts_between_chromosomes_are_left_out_with_one_warning_that_counts_
     assert sum("join two chromosomes" in str(warning.message) for warning in caught) == 1
 
 
+@pytest.mark.parametrize(
+    "kind, text", [("pairs", PAIRS + "chr1:1-2\tchr2:5-6\t2\n"), ("bedpe", "chr1\t1\t2\tchr2\t5\t6\t.\t2\n")]
+)
+def test_a_list_of_trans_contacts_only_has_no_contacts(tmp_path, kind, text):
+    with pytest.warns(UserWarning, match="1 of 1 contacts join two chromosomes and are left out"):
+        contacts = read_contacts(kind, written(tmp_path, text), SIZES)
+    assert contacts.empty
+    assert select_pcres(gene_table(G=1), contacts).empty
+
+
 def test_chromosomes_the_genome_lacks_are_skipped_with_one_warning(tmp_path):
     text = PAIRS + "chr1:1-2\tchr1:5-6\t2\nchrM:1-2\tchrM:5-6\t2\nchr1:1-2\tchrUn:5-6\t2\n"
     with pytest.warns(UserWarning, match=r"2 chromosome names match nothing .*\(chrM, chrUn\)") as caught:

@@ -196,6 +196,15 @@ def test_a_map_of_another_assembly_is_refused(toy):
         read_cool(toy, {"scaffold": 1000})
 
 
+@pytest.mark.parametrize("name", ["MT", "chrM"])
+def test_a_map_with_the_other_chromosome_m_of_hg19_is_read(tmp_path, name):
+    bins = cooler.binnify(pd.Series({"1": 12_500, name: 16_569}), 1000)
+    pixels = pd.DataFrame({"bin1_id": [0], "bin2_id": [5], "count": [3]})
+    cooler.create_cooler(str(tmp_path / "map.cool"), bins, pixels)
+    contacts = read_cool(tmp_path / "map.cool", {"chr1": 12_500, "chrM": 16_571}, balance=False)
+    assert contacts.score.tolist() == [3.0]
+
+
 @needs_data
 @pytest.mark.parametrize("chrom, balance", [("8", "KR"), ("21", "VC"), ("X", "VC_SQRT"), ("8", False)])
 def test_the_real_map_of_gm12878_is_read_as_cooler_reads_it(chrom, balance):

@@ -1,9 +1,13 @@
 "Contacts from CTCF: bound sites, sites between and around two places, the fitted law, and the kind ctcf."
 
+import warnings
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from chromoformer.data.bigwig import write_bigwig
 from chromoformer.data.ctcf_contacts import CtcfLaw, bound_sites, fit_law, site_features, with_ctcf
 from chromoformer.data.manifest import Contacts
 from chromoformer.data.predicted_contacts import contacts_of
@@ -112,8 +116,6 @@ def test_contacts_of_kind_ctcf_are_those_of_distance_times_the_factor(tmp_path):
     files = {name: str(tmp_path / f"{name}.bed") for name in ("sites", "peaks", "elements")}
     sizes = {"chr1": 1_000_000}
     entry = Contacts(kind="ctcf", path=files, marks=["H3K27ac"], insulation=0.1, gain=0.5)
-    from chromoformer.data.bigwig import write_bigwig
-
     flat = [("chr1", np.array([0]), np.array([1_000_000]), np.array([1.0]))]
     write_bigwig(tmp_path / "flat.bw", sizes, flat)
     tracks = {"H3K27ac": [str(tmp_path / "flat.bw")]}
@@ -129,6 +131,62 @@ def test_contacts_of_kind_ctcf_are_those_of_distance_times_the_factor(tmp_path):
     assert np.allclose(
         CtcfLaw(0.1, 0.5).factor(peaks, "chr1", expected["start_a"].to_numpy(), centre), factor
     )
+
+
+@pytest.fixture
+def two_chromosomes(tmp_path):
+    "Write a site, a peak and an element on each of two chromosomes; return their genes, track and files."
+    for name, line in {
+        "sites": "40000\t40019\tCTCF\t1\t+",
+        "peaks": "39000\t41000",
+        "elements": "90000\t90500",
+    }.items():
+        (tmp_path / f"{name}.bed").write_text(f"chr1\t{line}\nchr2\t{line}\n")
+    genes = pd.DataFrame({"gene_id": ["A", "B"], "chrom": ["chr1", "chr2"], "tss": [10_000, 10_000]})
+    flat = [(chrom, np.array([0]), np.array([200_000]), np.array([1.0])) for chrom in GENOME]
+    write_bigwig(tmp_path / "flat.bw", GENOME, flat)
+    tracks = {"H3K27ac": [str(tmp_path / "flat.bw")]}
+    return genes, tracks, {name: str(tmp_path / f"{name}.bed") for name in ("sites", "peaks", "elements")}
+
+
+GENOME = {"chr1": 200_000, "chr2": 200_000}
+
+
+@pytest.mark.parametrize("lacking", ["sites", "peaks"])
+def test_a_chromosome_that_a_file_of_sites_or_peaks_lacks_is_named(two_chromosomes, lacking):
+    genes, tracks, files = two_chromosomes
+    entry = Contacts(kind="ctcf", path=files, marks=["H3K27ac"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        contacts_of(entry, genes, GENOME, tracks)
+    first = Path(files[lacking]).read_text().splitlines()[0]
+    Path(files[lacking]).write_text(first + "\n")
+    with pytest.warns(UserWarning, match=f"{lacking}.bed: no {lacking} on chr2, so that CTCF insulates no"):
+        contacts_of(entry, genes, GENOME, tracks)
+
+
+def test_peaks_without_a_chromosome_of_the_sites_are_refused_by_name(two_chromosomes):
+    genes, tracks, files = two_chromosomes
+    Path(files["sites"]).write_text("chr1\t40000\t40019\tCTCF\t1\t+\n")
+    Path(files["peaks"]).write_text("chr2\t39000\t41000\n")
+    entry = Contacts(kind="ctcf", path=files, marks=["H3K27ac"])
+    with (
+        pytest.warns(UserWarning, match="on chr2"),
+        pytest.raises(InputError, match="peaks.bed: sites lie on chr1, peaks on chr2"),
+    ):
+        contacts_of(entry, genes, GENOME, tracks)
+
+
+def test_without_elements_no_sequence_is_needed(two_chromosomes, tmp_path):
+    genes, tracks, files = two_chromosomes
+    Path(files["elements"]).write_text("chr1\t9000\t11000\n")  # at the TSS
+    (tmp_path / "genome.fa").write_text(">chr1\nACGT\n")
+    (tmp_path / "ctcf.jaspar").write_text(">MA1 CTCF\nA [4 0]\nC [0 4]\nG [0 0]\nT [0 0]\n")
+    path = {
+        name: str(tmp_path / file) for name, file in (("sequence", "genome.fa"), ("matrix", "ctcf.jaspar"))
+    }
+    entry = Contacts(kind="ctcf", path=path | {"elements": files["elements"]}, marks=["H3K27ac"])
+    assert contacts_of(entry, genes, GENOME, tracks).empty
 
 
 @pytest.mark.parametrize(

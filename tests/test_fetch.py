@@ -18,6 +18,7 @@ import yaml
 from command_line import chromoformer, succeed
 from servers import Served, serving
 
+from chromoformer.data.bigwig import open_bigwig
 from chromoformer.data.build import build_store
 from chromoformer.data.download import Patience, download
 from chromoformer.data.fetch import disk_needed, fetch, fetch_plan
@@ -529,6 +530,45 @@ def test_a_track_is_made_again_if_kind_or_value_of_its_raw_files_change(peaks, b
     assert track.read_bytes() != old
     assert fetch(peaks(after), **quietly)["made"] == 0
     build_store(peaks(after), track.with_name("a.h5"), progress=False)
+
+
+@pytest.mark.parametrize(
+    "sizes, again", [("chr1\t2000\nchrY\t900\n", 1), ("chr1\t3000\n", 1), ("chr1\t2000\n", 0)]
+)
+def test_a_track_is_made_again_for_other_chromosome_sizes(peaks, sizes, again):
+    manifest = peaks(INTERVALS)
+    manifest.with_name("CTCF.bed").write_text("chr1\t900\t1100\nchrY\t100\t300\n")
+    manifest.with_name("toy.sizes").write_text("chr1\t2000\nchrX\t500\n")
+    fetch(manifest, offline=True, progress=False)
+    manifest.with_name("toy.sizes").write_text(sizes)
+    manifest.with_name("toy.lock.json").unlink()
+    if again:
+        with pytest.raises(InputError, match="made with other chromosome sizes.*\n.*chromoformer fetch"):
+            build_store(manifest, manifest.with_name("a.h5"), progress=False)
+        assert "made from reads" in fetch_plan(manifest, ask=False)["state"].tolist()
+    assert fetch(manifest, offline=True, progress=False)["made"] == again
+    assert fetch(manifest, offline=True, progress=False)["made"] == 0
+    build_store(manifest, manifest.with_name("a.h5"), progress=False)
+    with open_bigwig(manifest.with_name("CTCF.bigWig")) as track:
+        assert ("chrY" in track.chroms()) == ("chrY" in sizes)
+
+
+def test_a_store_and_a_track_do_not_replace_the_record_of_each_other(peaks):
+    manifest = peaks(INTERVALS)
+    store, track = manifest.with_name("CTCF.h5"), manifest.with_name("CTCF.bigWig")
+    record = manifest.with_name("CTCF.provenance.json")
+    fetch(manifest, offline=True, progress=False)
+    before = record.read_bytes()
+    with pytest.raises(InputError, match="json: this is the record of CTCF.bigWig, which that of CTCF.h5"):
+        build_store(manifest, store, progress=False)
+    assert record.read_bytes() == before and not store.exists()
+    track.unlink()
+    build_store(manifest, store, progress=False)  # from the peaks
+    before = record.read_bytes()
+    with pytest.raises(InputError, match="json: this is the record of CTCF.h5, which that of CTCF.bigWig"):
+        fetch(manifest, offline=True, progress=False)
+    assert record.read_bytes() == before and not track.exists()
+    build_store(manifest, store, force=True, progress=False)
 
 
 @pytest.mark.parametrize("damage", ["cut short", "edited", "without its hash", "of something else"])

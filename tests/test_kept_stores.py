@@ -1,6 +1,8 @@
 """A store that was made before is kept only if its settings and files are those that are asked for."""
 
 import shutil
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,6 +12,7 @@ from helpers import run_notebook
 from papermill.exceptions import PapermillExecutionError
 from random_data import make_data, write_bigwig
 
+from chromoformer.data import build, channels
 from chromoformer.data.build import build_store
 from chromoformer.data.channels import add_channel
 from chromoformer.data.compartments import write_compartment_track
@@ -140,6 +143,46 @@ def test_a_store_of_the_published_layout_is_kept(tmp_path):
     np.save(array, np.load(array) + 1)
     with pytest.raises(InputError, match="other files"):
         build_store(data.save(), out, keep=True, progress=False)
+
+
+# ---- inputs that change while they are read ----
+
+
+def edited(function, edit):
+    "Return a function that edits a file after its work, as another program would."
+
+    def changed(*arguments, **options):
+        found = function(*arguments, **options)
+        edit()
+        return found
+
+    return changed
+
+
+@pytest.mark.parametrize("source", ["annotation", "expression", "contacts", "H3K4me3"])
+def test_an_input_that_changes_during_the_build_is_refused(data, built, monkeypatch, source):
+    tracks = {channel["name"]: channel for channel in data.manifest["channels"]}
+    entry = data.manifest.get(source) or tracks[source]
+    path = data.folder / entry["path"]
+    before = built.read_bytes()
+    read_signal = build.read_signal
+    monkeypatch.setattr(build, "read_signal", edited(read_signal, path.touch))
+    build_store(data.save(), built, force=True, progress=False)
+    assert built.read_bytes() == before
+    append = partial(path.write_bytes, path.read_bytes() + b"\n")
+    monkeypatch.setattr(build, "read_signal", edited(read_signal, append))
+    with pytest.raises(InputError, match=rf"{path.name}, {source}: this file was changed.*\n.*wait"):
+        build_store(data.save(), built, force=True, progress=False)
+    assert built.read_bytes() == before
+
+
+def test_a_track_that_changes_while_it_is_added_is_refused(data, built, tmp_path, monkeypatch):
+    channel = read_manifest(data.save()).channels[0].model_copy(update={"name": "more"})
+    path = Path(channel.path)
+    monkeypatch.setattr(channels, "channel_sums", edited(channels.channel_sums, path.unlink))
+    with pytest.raises(InputError, match=f"{path.name}, more: this file was changed"):
+        add_channel(built, channel, tmp_path / "more.h5", read_chrom_sizes(data.path("chrom_sizes")))
+    assert not (tmp_path / "more.h5").exists()
 
 
 # ---- one more channel ----

@@ -171,6 +171,22 @@ def test_a_channel_added_to_a_store_follows_the_same_rule(tmp_path):
     assert more.signal().sum(0).tolist() == [600, 750]
 
 
+def test_a_channel_of_another_assembly_is_not_added(tmp_path):
+    whole = write_kind(tmp_path, "bedgraph", ROWS)
+    store = build(tmp_path, {"A": ("bedgraph", whole)})
+    channel = Channel(name="B", kind="bedgraph", path=str(whole))
+    hg38 = {"chr1": 248_956_422, "chr2": 242_193_529}
+    store.genome = "hg19"
+    with pytest.raises(InputError, match="s.h5: chr1 has 248,956,422 bp, but 249,250,621 bp in hg19"):
+        add_channel(store, channel, tmp_path / "b.h5", hg38)
+    store.genome = "toy"
+    store.regions["inside_end"] = store.regions["end"] - 100  # windows that the ends of chromosomes cut
+    end = int(store.regions["inside_end"][0])
+    with pytest.raises(InputError, match=f"s.h5: chr1 has 248,956,422 bp, but {end:,} bp in the genome of"):
+        add_channel(store, channel, tmp_path / "b.h5", hg38)
+    assert not (tmp_path / "b.h5").exists()
+
+
 # --- the same file twice ---
 
 

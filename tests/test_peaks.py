@@ -138,6 +138,12 @@ def test_an_idr_file_of_20_columns_is_read_as_narrowpeak(tmp_path):
     assert depth_of(write_text(tmp_path / "x.bed", line))["chr1"][100:200].tolist() == [7.5] * 100
 
 
+@pytest.mark.parametrize("text", ["# no peak was called\n", "\n"])
+def test_a_file_without_peaks_is_named_as_such(tmp_path, text):
+    with pytest.raises(InputError, match="no record in this file"):
+        depth_of(write_text(tmp_path / "x.narrowPeak.gz", text))
+
+
 def test_files_of_peaks_add_up_and_each_has_its_own_maximum(tmp_path):
     one = random_peaks(1)
     two = random_peaks(2)

@@ -233,6 +233,14 @@ def test_motifs_of_any_width_are_found_at_the_ends_of_a_chromosome(width):
     assert scan([Piece("chr1", 0, codes[: width - 1])], motif, -1e3).empty
 
 
+def test_a_motif_without_rare_words_is_named_with_its_file(tmp_path):
+    (tmp_path / "short.jaspar").write_text(">MA1 X\nA [4 0]\nC [0 4]\nG [0 0]\nT [0 0]\n")
+    (tmp_path / "genome.fa").write_text(">chr1\nACGT\n")
+    path = {"sequence": str(tmp_path / "genome.fa"), "matrix": str(tmp_path / "short.jaspar")}
+    with pytest.raises(InputError, match="short.jaspar: no word is as rare as 1e-05"):
+        sites_of(path, {"chr1": 4})
+
+
 def test_sites_of_a_palindrome_are_listed_once_without_a_strand(tmp_path):
     palindrome = Motif("p", "", 10 * np.eye(4)[:, [0, 1, 2, 3]])  # ACGT
     sites = scan([Piece("chr1", 0, encoded("TTACGTAA"))], palindrome, 7)

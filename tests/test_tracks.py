@@ -456,10 +456,12 @@ def test_a_bedgraph_in_any_order_becomes_a_bigwig(tmp_path, ending):
         ("chr1\t50\t60\tnan\n", "line 4: value nan is not a depth"),
         ("chr1\t50\t60\t-1\n", "line 4: value -1 is not a depth"),
         ("chr1\t50\t60\tinf\n", "line 4: value inf is not a depth"),
+        ("chr1\t50\t60\t1e39\n", "line 4: value 1e39 is not a depth"),
         ("chr1\t50\t60\thigh\n", "line 4: value 'high' is not a number"),
         ("chr1\t50\t60\t\n", "line 4: value '' is not a number"),
         ("chr1\t50\t1001\t1\n", "line 4: end 1,001 is past the end"),
         ("chr1\t50\t60\n", "line 4: the number of columns is 3"),
+        ("chr1 50 60 1\n", "line 4: the number of columns is 1, but the first line has 4"),
         ("chr1\t25\t35\t1\n", "lines 3, 4: intervals overlap: chr1:20-30 and chr1:25-35"),
         ("chr1\t20\t30\t1\n", "lines 3, 4: intervals overlap: chr1:20-30 and chr1:20-30"),
     ],
@@ -469,6 +471,19 @@ def test_a_bad_bedgraph_line_is_reported_with_its_number(tmp_path, line, problem
     with pytest.raises(InputError, match=problem) as caught:
         coverage(path, SIZES, tmp_path / "out.bigWig", progress=False)
     assert caught.value.file == path and no_leftovers(tmp_path, path.name)
+
+
+@pytest.mark.parametrize("blanks", [("", " "), (" ", ""), ("", " \t"), ("", " \r")])
+def test_blanks_around_the_lines_of_a_file_with_spaces_are_skipped(tmp_path, blanks):
+    before, after = blanks
+    lines = ["chr1 0 10 1", f"{before}chr1 10  20 2{after}", "chr1 20 30 3"]
+    path = write_text(tmp_path / "x.bedGraph", "".join(f"{line}\n" for line in lines))
+    ((chrom, *columns),) = bedgraph_intervals(path, SIZES, progress=False)
+    assert chrom == "chr1" and [column.tolist() for column in columns] == [
+        [0, 10, 20],
+        [10, 20, 30],
+        [1, 2, 3],
+    ]
 
 
 def test_a_bed_file_is_not_read_as_a_bedgraph(tmp_path):
@@ -798,6 +813,30 @@ def test_chromosomes_that_the_genome_lacks_are_reported_once(signal_file):
 def test_a_mitochondrial_chromosome_of_another_length_is_accepted(tmp_path):
     path = write_library_bigwig(tmp_path / "x.bw", [("chr1", 0, 5, 1)], sizes={"chr1": 1000, "chrM": 571})
     assert bin_sums(path, region_table(("chr1", 0, 10)), 10, {"chr1": 1000, "chrMT": 569}).tolist() == [5]
+
+
+@pytest.mark.parametrize("kind", ["bed", "bam", "bedgraph"])
+def test_the_two_more_bases_of_chromosome_m_in_hg19_are_cut_off(tmp_path, kind):
+    sizes = {"chr1": 1000, "chrM": 16_569}
+    rows = [("chr1", 0, 36), ("chrM", 16_535, 16_571), ("chrM", 16_569, 16_571), ("chr1", 50, 86)]
+    rows = rows if kind != "bedgraph" else [row for row in rows if row[1] != 16_535]
+    path = tmp_path / f"x.{kind}"
+    if kind == "bam":
+        reads = [(chrom, start, f"{end - start}M", 0) for chrom, start, end in rows]
+        path = write_bam(path, reads, sizes | {"chrM": 16_571})
+    else:
+        value = "\t1" if kind == "bedgraph" else ""
+        write_text(path, "".join(f"{chrom}\t{start}\t{end}{value}\n" for chrom, start, end in rows))
+    depth = depth_of_bigwig(coverage(path, sizes, tmp_path / "out.bigWig", progress=False))
+    assert depth["chr1"].sum() == 72
+    assert kind == "bedgraph" or (depth["chrM"].sum(), depth["chrM"][-1]) == (34, 1)
+    with pytest.raises(InputError, match="end 16,572 is past the end of chrM"):
+        coverage(
+            write_bed(tmp_path / "y.bed", [*rows, ("chrM", 16_540, 16_572)]),
+            sizes,
+            tmp_path / "y.bigWig",
+            progress=False,
+        )
 
 
 def test_invalid_regions_and_bin_sizes_are_refused(signal_file):

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MAGIC', 'Intervals', 'CHUNK', 'INTERVAL_BYTES', 'HEADER_BYTES', 'existing', 'known_format', 'open_bigwig',
-           'write_bigwig']
+           'lists_chromosomes', 'write_bigwig']
 
 # %% ../../nbs/data/bigwig.ipynb #3fafb1a6
 import contextlib
@@ -156,6 +156,31 @@ def _check_marks(file: Any, path: Path) -> None:
             "this bigWig is cut short: its end mark is missing", file=path, fix="download or make it again"
         )
     file.seek(0)
+
+
+def lists_chromosomes(path: str | Path, chrom_sizes: Mapping[str, int]) -> bool:
+    """Return whether a bigWig lists these chromosomes, with these names and lengths, and perhaps others.
+
+    Parameters
+    ----------
+    path : str or Path
+        The bigWig.
+    chrom_sizes : mapping
+        Chromosome name -> length in bp.
+
+    Returns
+    -------
+    bool
+        False if a chromosome is missing or has another length.
+
+    Raises
+    ------
+    InputError
+        As `open_bigwig`.
+    """
+    with open_bigwig(path) as track:
+        listed = track.chroms()
+    return all(listed.get(chrom) == size for chrom, size in chrom_sizes.items())
 
 # %% ../../nbs/data/bigwig.ipynb #3af3d341
 Intervals = tuple[str, np.ndarray, np.ndarray, np.ndarray]  # chromosome, starts, ends, values

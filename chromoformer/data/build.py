@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['genes_of', 'check_genome', 'pcres_of', 'write_track', 'channel_sums', 'bigwigs_of', 'read_signal', 'build_store',
-           'input_files', 'is_finished', 'refuse_other_store']
+           'check_unchanged', 'input_files', 'is_finished', 'refuse_other_store']
 
 # %% ../../nbs/data/build.ipynb #590ee6b2
 import contextlib
@@ -23,7 +23,7 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
-from .bigwig import Intervals, write_bigwig
+from .bigwig import Intervals, lists_chromosomes, write_bigwig
 from chromoformer.data.consistency import (
     check_averages,
     check_single_files,
@@ -120,6 +120,13 @@ def _genes_with_expression(
         )
     left_out = {bare_name(chrom) for chrom in manifest.leave_out}
     genes = genes[~genes["chrom"].map(bare_name).isin(left_out)]
+    if genes.empty:
+        raise InputError(
+            "all genes lie on chromosomes that are left out",
+            file=annotation_file,
+            place=f"leave_out in manifest {manifest.name}",
+            fix="leave out fewer chromosomes",
+        )
     if expression is None:
         folds = {chrom: chromosome_fold(chrom, manifest.folds) for chrom in genes["chrom"].unique()}
         return genes.assign(expression=np.nan, label=-1, fold=genes["chrom"].map(folds)), None
@@ -547,7 +554,8 @@ def build_store(
     Raises
     ------
     InputError
-        If the store exists and is not kept, or an input is missing, changed or wrong.
+        If the store exists and is not kept, or an input is missing, wrong, or changed before or during the
+        build.
 
     Examples
     --------
@@ -564,13 +572,15 @@ def build_store(
     if may_be_kept:
         _refuse_other_build(out, manifest, files)
         return
-    modified = {name: file.path.stat().st_mtime_ns for name, file in files.items()}
+    inputs = {name: file.path for name, file in files.items()}
+    modified = {name: file.stat().st_mtime_ns for name, file in inputs.items()}
     records = {name: check_file(file) for name, file in files.items()}
     _warn_of_repeated_tracks(manifest, records)
     check_averages(manifest, records)
     note_names(manifest)
     chrom_sizes = read_chrom_sizes(files_of(manifest.chrom_sizes.path)[0])
     check_genome(manifest, chrom_sizes)
+    _check_made_tracks(manifest, chrom_sizes)
     if manifest.annotation.kind == "metadata":
         _import_published(manifest, out, chrom_sizes, progress)
         return
@@ -578,6 +588,12 @@ def build_store(
     whole = manifest.whole_genes
     if whole:
         check_bodies(genes, files_of(manifest.annotation.path)[0])
+
+    def _signal_of(regions: pd.DataFrame) -> np.ndarray:
+        signal = read_signal(ready, regions, chrom_sizes, processes, progress, folder)
+        check_unchanged(inputs, records, modified)  # all files have been read
+        return signal
+
     with tempfile.TemporaryDirectory() as folder:
         ready = _with_bigwigs(manifest, chrom_sizes, folder, genes["chrom"].unique())
         pcres = pcres_of(ready, genes, chrom_sizes)
@@ -598,17 +614,49 @@ def build_store(
             unit=manifest.expression.unit if manifest.expression else "RPKM",
             label=manifest.label,
             contacts=manifest.contacts.kind,
-            signal_of=lambda regions: read_signal(ready, regions, chrom_sizes, processes, progress, folder),
+            signal_of=_signal_of,
         )
     known = {
-        os.path.abspath(file.path): records[name] | {"modified": modified[name]}
-        for name, file in files.items()
+        os.path.abspath(file): records[name] | {"modified": modified[name]} for name, file in inputs.items()
     }
-    inputs = {name: file.path for name, file in files.items()}
     parameters = manifest.model_dump()
     record_store(
         out, what="store from a manifest", inputs=inputs, parameters=parameters, watch=watch, known=known
     )
+
+
+def check_unchanged(
+    inputs: Mapping[str, str | Path], records: Mapping[str, Mapping[str, Any]], modified: Mapping[str, int]
+) -> None:
+    """Raise an error if an input changed since it was recorded, as a file does that is still being copied.
+
+    Parameters
+    ----------
+    inputs : dict of str to path
+        The files, by name.
+    records : dict of str to mapping
+        For each file, by the same name: its size and sha256.
+    modified : dict of str to int
+        For each file: its time of modification before it was recorded, in ns. A file of the same size and
+        time is not read again.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or has another content.
+    """
+    for name, file in inputs.items():
+        path = Path(file)
+        status = path.stat() if path.is_file() else None
+        if status and (status.st_size, status.st_mtime_ns) == (records[name]["size"], modified[name]):
+            continue
+        if status is None or sha256(path) != records[name]["sha256"]:
+            raise InputError(
+                "this file was changed, replaced or deleted while it was read",
+                file=path,
+                place=name,
+                fix="wait until no other program writes it, then run the same command again",
+            )
 
 
 def _with_scores(records: Mapping[str, dict], manifest: Manifest) -> dict[str, dict]:
@@ -669,6 +717,19 @@ def _with_existing_files(manifest: Manifest) -> Manifest:
             channel = Channel(**channel.raw.model_dump(), name=channel.name)
         channels.append(channel)
     return manifest.model_copy(update={"channels": channels})
+
+
+def _check_made_tracks(manifest: Manifest, chrom_sizes: Mapping[str, int]) -> None:
+    "Raise `InputError` for a bigWig that `fetch` made with other chromosome sizes than the manifest's."
+    for channel in manifest.channels:
+        track = files_of(channel.path)[0]
+        if track_record(channel) and not lists_chromosomes(track, chrom_sizes):
+            raise InputError(
+                "this track was made with other chromosome sizes than those of the manifest",
+                file=track,
+                place=f"{channel.name} in manifest {manifest.name}",
+                fix="run `chromoformer fetch` with this manifest, which makes the track again",
+            )
 
 
 def _import_published(

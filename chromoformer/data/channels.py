@@ -16,11 +16,12 @@ import numpy as np
 import pandas as pd
 
 from .bigwig import existing
-from .build import channel_sums, is_finished, refuse_other_store
+from .build import channel_sums, check_unchanged, is_finished, refuse_other_store
 from .consistency import how_read
 from .manifest import FROM_SEQUENCE, Channel, decisive_settings, files_of, read_manifest
 from .store import Store, open_store, record_store, refuse_finished, write_store
-from ..errors import InputError
+from ..errors import InputError, naming_file
+from ..genome import check_assembly
 from ..provenance import Stopwatch, file_record, numbered
 
 # %% ../../nbs/data/channels.ipynb #ca4e0a04
@@ -60,8 +61,9 @@ def add_channel(
     ------
     InputError
         If the new store exists and is not kept, or would replace the one it is made from, if the store has a
-        channel of this name, or if the track cannot be read or has no data on a chromosome of the store's
-        genes (chrY may lack it).
+        channel of this name, if the chromosome lengths are not those of the store's genome, or if the track
+        cannot be read, changes while it is read, or has no data on a chromosome of the store's genes (chrY
+        may lack it).
 
     Warns
     -----
@@ -85,22 +87,29 @@ def add_channel(
             file=store.path,
             fix="give the new channel another name",
         )
+    _check_sizes(store, chrom_sizes)
     files = numbered(channel.name, files_of(channel.path))
     for file in files.values():
         existing(file)
     if may_be_kept:
         _refuse_other_store(out, store, channel, files)
         return Store(out)
+    modified = {name: Path(file).stat().st_mtime_ns for name, file in files.items()}
     records = {name: file_record(file) | {"read": how_read(channel, file)} for name, file in files.items()}
     is_sequence = channel.kind in FROM_SEQUENCE  # one sequence serves many tracks
     if channel.value is None and not is_sequence:  # another value of the same peaks is another track
         _warn_of_known_files(store, records)
 
+    def _signal_of(regions: pd.DataFrame) -> np.ndarray:
+        signal = _signal_with(channel, store, regions, chrom_sizes)
+        check_unchanged(files, records, modified)
+        return signal
+
     write_store(
         out,
         genes=store.genes,
         pcres=_pcres_of_store(store),
-        signal_of=lambda regions: _signal_with(channel, store, regions, chrom_sizes),
+        signal_of=_signal_of,
         channels=[*store.channels, channel.name],
         bin_sizes=store.bin_sizes,
         window=store.window,
@@ -121,6 +130,20 @@ def add_channel(
         watch=watch,
     )
     return Store(out)
+
+
+def _check_sizes(store: Store, chrom_sizes: Mapping[str, int]) -> None:
+    "Raise `InputError` if chromosome lengths are not those of the genome of a store."
+    with naming_file(store.path):
+        check_assembly(store.genome, chrom_sizes)
+    cut = store.regions[store.regions["inside_end"] < store.regions["end"]]  # at the end of their chromosome
+    for chrom, end in zip(cut["chrom"], cut["inside_end"]):
+        if chrom_sizes.get(chrom, end) != end:
+            raise InputError(
+                f"{chrom} has {chrom_sizes[chrom]:,} bp, but {end:,} bp in the genome of this store",
+                file=store.path,
+                fix="give the chromosome sizes that the store was built with, and a track of this assembly",
+            )
 
 
 _WHAT = "store with one more channel"  # in its record

@@ -385,7 +385,7 @@ def check_intervals(
         If an interval extends beyond its chromosome, or ends at or before its start; the error names its
         line.
     """
-    length = table.chrom.map(chrom_sizes)
+    length = table.chrom.map(chrom_sizes).astype("float64")  # of an empty table, pandas returns text
     wrong = np.asarray((table[start] < 0) | (table[end] > length) | (table[end] <= table[start]))
     if wrong.any():
         row = int(np.argmax(wrong))

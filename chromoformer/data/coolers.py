@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError, some
-from ..genome import match_chroms
+from ..genome import bare_name, match_chroms
 
 if TYPE_CHECKING:  # cooler takes a second to import
     from cooler import Cooler
@@ -431,7 +431,9 @@ def _kept(
 def check_lengths(
     opened: "Cooler", names: Mapping[str, str], chrom_sizes: Mapping[str, int], path: str | Path
 ) -> None:
-    """Raise an error if a chromosome has another length in the map than in the genome.
+    """Raise an error if a chromosome other than M has another length in the map than in the genome.
+
+    hg19 and GRCh37 differ in chromosome M alone (16,571 and 16,569 bp).
 
     Parameters
     ----------
@@ -451,7 +453,7 @@ def check_lengths(
     """
     lengths = opened.chromsizes.to_dict()
     for name, chrom in names.items():
-        if lengths[name] != chrom_sizes[chrom]:
+        if lengths[name] != chrom_sizes[chrom] and bare_name(name) != "M":
             raise InputError(
                 f"{name} is {lengths[name]:,} bp long in the map and {chrom_sizes[chrom]:,} bp in the genome",
                 file=path,

@@ -18,6 +18,7 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
+from .bigwig import lists_chromosomes
 from .build import write_track
 from .download import PATIENCE, Patience, Stopped, download, offered_size
 from chromoformer.data.manifest import (
@@ -41,7 +42,7 @@ from chromoformer.data.manifest import (
 )
 from ..errors import InputError, counted, some
 from ..genome import read_chrom_sizes
-from ..provenance import Stopwatch, record, write_json
+from ..provenance import Stopwatch, record, refuse_other_record, write_json
 
 # %% ../../nbs/data/fetch.ipynb #f3a1c002
 def _is_outside(path: Path, folder: Path) -> bool:
@@ -180,11 +181,12 @@ class _Errand:
     def obtain_track(self, channel: Channel, source: Raw) -> None:
         "Make sure that the bigWig of a channel is there: check it, or make it from its raw files."
         raw = source_files(f"{channel.name} (raw)", source)
-        if not _is_unfinished(channel, source):
+        if not _is_unfinished(channel, source, self.chrom_sizes):
             self.obtain(track_files(channel)[0])
         else:
             track = source_files(channel.name, channel)[0]
             self.refuse(track, _made_outside(track, self.folder))
+            refuse_other_record(made_record(track.path), track.path)
             watch = Stopwatch()
             complete = all([self.obtain(file) for file in raw])  # ask for all before giving up
             if not complete or not self.chrom_sizes.is_file():
@@ -238,9 +240,10 @@ class _Errand:
         self.count(made=1)
 
 
-def _is_unfinished(channel: Channel, source: Raw) -> bool:
+def _is_unfinished(channel: Channel, source: Raw, chrom_sizes: Path) -> bool:
     "Return whether a track is missing, was left by a killed run, or was not made as the manifest says."
-    if not Path(files_of(channel.path)[0]).is_file():
+    track = files_of(channel.path)[0]
+    if not Path(track).is_file():
         return True
     try:
         made = track_record(channel)
@@ -248,7 +251,12 @@ def _is_unfinished(channel: Channel, source: Raw) -> bool:
         return True
     if made is None:
         return all(Path(file).is_file() for file in files_of(source.path))
-    return not made_as_described(made, channel)
+    if not made_as_described(made, channel):
+        return True
+    try:
+        return chrom_sizes.is_file() and not lists_chromosomes(track, read_chrom_sizes(chrom_sizes))
+    except InputError:  # the track is damaged, which is reported when its checksum is compared
+        return False
 
 # %% ../../nbs/data/fetch.ipynb #5272ceeb
 def fetch(
@@ -265,8 +273,8 @@ def fetch(
     """Bring all files of a manifest to the disk, check them, and make the tracks that it describes.
 
     A track is made again if the manifest names other raw files, another kind or another value than the record
-    of the track, or if its raw files have changed. Warns if a download can be checked neither by a checksum
-    nor by its length.
+    of the track, if its raw files have changed, or if it was made with other chromosome sizes. Warns if a
+    download can be checked neither by a checksum nor by its length.
 
     Parameters
     ----------
@@ -364,13 +372,16 @@ def _warn(errand: _Errand) -> None:
 
 
 def _written_outside(
-    files: list[DataFile], channels: list[tuple[Channel, Raw]], folder: Path, offline: bool = False
+    files: list[DataFile],  # chromosome sizes first
+    channels: list[tuple[Channel, Raw]],
+    folder: Path,
+    offline: bool = False,
 ) -> list[DataFile]:
     "Return the files that would be written outside of the folder."
     wanted = list(files)
     found: list[DataFile] = []
     for channel, source in channels:
-        if _is_unfinished(channel, source):
+        if _is_unfinished(channel, source, files[0].path):
             track = source_files(channel.name, channel)[0]
             wanted += source_files(f"{channel.name} (raw)", source)
             found += [track] if _made_outside(track, folder) else []
@@ -449,7 +460,7 @@ def fetch_plan(manifest: str | Path, data: str | Path | None = None, *, ask: boo
         warnings.warn(str(_outside_error(Path(manifest), folder, outside)), stacklevel=2)
     rows = [_row(file, ask) for file in files]
     for channel, source in channels:
-        rows += _track_rows(channel, source, ask)
+        rows += _track_rows(channel, source, files[0].path, ask)
     return pd.DataFrame(rows).astype({"bytes": "float64"})
 
 
@@ -474,10 +485,10 @@ def _row(file: DataFile, ask: bool) -> dict[str, Any]:
     }
 
 
-def _track_rows(channel: Channel, source: Raw, ask: bool) -> list[dict[str, Any]]:
+def _track_rows(channel: Channel, source: Raw, chrom_sizes: Path, ask: bool) -> list[dict[str, Any]]:
     "Return the rows of the raw files of a channel, and of the track that is made of them."
     track = source_files(channel.name, channel)[0]
-    made = not _is_unfinished(channel, source)
+    made = not _is_unfinished(channel, source, chrom_sizes)
     is_reads = source.kind not in ("bedgraph", "peaks")
     rows = []
     for file in source_files(f"{channel.name} (raw)", source):

@@ -21,7 +21,7 @@ from .contacts import check_intervals
 from .sequence import BASES, UNKNOWN, Piece, read_fasta
 from .tables import numbers, open_text, place_of, read_table
 from .tracks import highest_intervals
-from ..errors import InputError, some
+from ..errors import InputError, naming_file, some
 from ..genome import match_chroms
 
 # %% ../../nbs/data/motifs.ipynb #caa4e14e
@@ -630,7 +630,8 @@ def sites_of(
             file=path["matrix"],
             fix="use a motif with an orientation, such as CTCF's",
         )
-    return find_sites(path["sequence"], one, chrom_sizes, p_value=p_value, chroms=chroms)
+    with naming_file(path["matrix"]):  # whose best word may be too common
+        return find_sites(path["sequence"], one, chrom_sizes, p_value=p_value, chroms=chroms)
 
 
 def site_intervals(

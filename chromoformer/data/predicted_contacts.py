@@ -33,6 +33,7 @@ from .manifest import PREDICTED, Contacts, files_of, is_scan, kinds_of_marks
 from .motifs import sites_of
 from .tables import numbers, read_table
 from .tracks import bin_sums, bins_of
+from ..errors import naming_file, some
 from ..genome import match_chroms
 
 # %% ../../nbs/data/predicted_contacts.ipynb #c07a139a
@@ -447,14 +448,32 @@ def _options(entry: Contacts, names: Iterable[str]) -> dict[str, Any]:
 
 def _insulated(contacts: pd.DataFrame, entry: Contacts, chrom_sizes: Mapping[str, int]) -> pd.DataFrame:
     "Return predicted contacts with the effects of CTCF sites."
+    if contacts.empty:  # there is nothing to insulate
+        return contacts
     files: Any = entry.path
     chroms = contacts["chrom"].unique().tolist()
     source = files if is_scan(files) else files["sites"]
     options = {"motif": entry.motif, "p_value": entry.p_value, "stranded": True}
     sites = sites_of(source, chrom_sizes, chroms, **options)
+    if "sites" in files:
+        _note_chroms_without("sites", files["sites"], sites, chroms)
     if "peaks" in files:
-        sites = bound_sites(sites, read_elements(files["peaks"], chrom_sizes))
+        peaks = read_elements(files["peaks"], chrom_sizes)
+        _note_chroms_without("peaks", files["peaks"], peaks, chroms)
+        with naming_file(files["peaks"]):
+            sites = bound_sites(sites, peaks)
     return with_ctcf(contacts, sites, CtcfLaw(entry.insulation, entry.gain))
+
+
+def _note_chroms_without(what: str, file: str, found: pd.DataFrame, chroms: Sequence[str]) -> None:
+    "Warn if a file of CTCF sites or peaks leaves out whole chromosomes with contacts."
+    lacking = [chrom for chrom in chroms if chrom not in set(found["chrom"])]
+    if lacking:
+        warnings.warn(
+            f"{file}: no {what} on {some(lacking)}, so that CTCF insulates no contact there; if the file "
+            "should cover the whole genome, make or download it again",
+            stacklevel=5,
+        )
 
 # %% ../../nbs/data/predicted_contacts.ipynb #b4d1a3b8
 def averaged(

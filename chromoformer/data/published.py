@@ -7,6 +7,7 @@ __all__ = ['read_metadata', 'region_file', 'read_region_sums', 'import_regions']
 
 # %% ../../nbs/data/published.ipynb #0317544e
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pandas as pd
 from .expression import check_tss, refuse_other_kind
 from .manifest import problem_of_name
 from .store import PUBLISHED_MARKS, record_store, refuse_finished, write_store
-from .tables import open_text, place_of
+from .tables import column_names, open_text, place_of
 from ..errors import InputError, naming_file, some
 from ..genome import Region, parse_region
 from ..provenance import Stopwatch, file_record, sha256
@@ -74,7 +75,7 @@ def read_metadata(path: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _read_table_of_genes(path: Path) -> pd.DataFrame:
-    "Read the CSV; raise `InputError` if columns or rows are missing, or a gene is repeated."
+    "Read the CSV; raise `InputError` if columns or rows are missing, or a column or a gene is repeated."
     if not path.is_file():
         raise InputError("no such file", file=path, fix="give the metadata CSV of the published layout")
     text_columns = ("gene_id", "gene_name", "chrom", "neighbors", "scores")
@@ -91,6 +92,15 @@ def _read_table_of_genes(path: Path) -> pd.DataFrame:
             f"columns {sorted(missing)} are missing; there are {list(meta)}",
             file=path,
             fix="add these columns",
+        )
+    twice = [name for name, times in Counter(column_names(path, [])).items() if times > 1]
+    if twice:  # pandas renames the second one
+        raise InputError(f"columns occur twice: {some(twice)}", file=path, fix="rename or remove one of them")
+    if not isinstance(meta.index, pd.RangeIndex):  # pandas takes the first column as names of the rows
+        raise InputError(
+            "the lines have more fields than the header",
+            file=path,
+            fix="name every column in the header, and end no line with a comma",
         )
     meta.index = pd.RangeIndex(2, len(meta) + 2, name="line")
     meta = meta.replace(r"^\s+$", np.nan, regex=True).dropna(how="all")  # blank lines

@@ -25,7 +25,14 @@ import pandas as pd
 from .expression import PRIOR
 from ..errors import InputError, counted, hdf5_problem, nearest, some, summary_html
 from ..genome import Region, check_inside
-from ..provenance import Stopwatch, atomic_path, record, refuse_existing, sha256
+from chromoformer.provenance import (
+    Stopwatch,
+    atomic_path,
+    record,
+    refuse_existing,
+    refuse_other_record,
+    sha256,
+)
 
 # %% ../../nbs/data/store.ipynb #3073a19f
 FORMAT_VERSION = 1
@@ -1039,8 +1046,8 @@ def refuse_finished(store: str | Path, force: bool = False) -> None:
     Raises
     ------
     InputError
-        If the name does not end in `.h5`, or if `force` is False and the file exists, unless it is a store
-        without a record.
+        If the name does not end in `.h5`, if its record would replace that of another file, or if `force` is
+        False and the file exists, unless it is a store without a record.
     """
     if Path(store).suffix != ".h5":
         raise InputError(
@@ -1048,6 +1055,7 @@ def refuse_finished(store: str | Path, force: bool = False) -> None:
             file=store,
             fix=f"write to {Path(store).name.removesuffix('.')}.h5",
         )
+    refuse_other_record(Path(store).with_suffix(".provenance.json"), store)
     if Path(store).is_dir() or not _has_no_record(store):
         refuse_existing(store, force)
 

@@ -530,6 +530,8 @@ class _Layout(NamedTuple):
     fix: str = "give depth or counts: finite numbers, 0 or more"  # of a value that is not a depth
 
 
+_LARGEST = float(np.finfo(np.float32).max)  # a bigWig holds values in 32 bits
+_LONGER_M = 2  # bp of chromosome M of hg19 (16,571) that GRCh37 (16,569) lacks
 _READS = _Layout()
 _BEDGRAPH = _Layout(value=3, columns=4, clips=True)
 
@@ -552,7 +554,7 @@ def _text_blocks(path: Path, sizes: Mapping[str, int], layout: _Layout, progress
             tabs = b"\t" in first
             columns = max(len(first.split(b"\t") if tabs else first.split()), max(map(int, wanted)) + 1)
         if not tabs:
-            text = re.sub(rb"[ \t]+", b"\t", text)
+            text = re.sub(rb"[ \t]+", b"\t", re.sub(rb"(?m)^[ \t]+|[ \t]+(?=\r?$)", b"", text))
         try:
             table = pyarrow.csv.read_csv(
                 pa.BufferReader(text),
@@ -577,13 +579,14 @@ def _text_blocks(path: Path, sizes: Mapping[str, int], layout: _Layout, progress
 
 # %% ../../nbs/data/tracks.ipynb #24d38ddf
 def _numbered_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    "Yield line number (from 1) and columns of each line that is not a comment."
+    "Yield line number (from 1) and columns, separated as in the first line, of each line but comments."
     opener = gzip.open if is_gzip(path) else open
+    tabs: bool | None = None
     with opener(path, "rt", encoding="utf-8-sig", errors="replace") as file:
         for number, line in enumerate(file, 1):
             if line.strip() and not _COMMENT.match(line.encode()):
-                fields = line.split("\t") if "\t" in line else line.split()
-                yield number, [field.strip() for field in fields]
+                tabs = "\t" in line if tabs is None else tabs
+                yield number, [field.strip() for field in (line.split("\t") if tabs else line.split())]
 
 
 def _line_problem(fields: list[str], layout: _Layout, sizes: Mapping[str, int]) -> tuple[str, str] | None:
@@ -610,9 +613,10 @@ def _line_problem(fields: list[str], layout: _Layout, sizes: Mapping[str, int]) 
             f"end {end} is not after start {start}",
             "give half-open intervals: 36 bases that start at 0 end at 36",
         )
-    if end > size and not (layout.clips and start < size):
+    longest = size + _LONGER_M if bare_name(chrom) == "M" else size
+    if end > longest and not (layout.clips and start < size):
         return f"end {end:,} is past the end of {chrom} ({size:,} bp)", "use files of one assembly"
-    if not 0 <= value < np.inf:
+    if not 0 <= value <= _LARGEST:
         return f"value {fields[layout.value or 0]} is not a depth", layout.fix
     return None
 
@@ -850,9 +854,17 @@ def _records(
             if chrom and count and (first := spelled.setdefault((chrom, other), name)) != name:
                 raise _two_names(path, first, name)
         limits = np.array([sizes[chrom] if chrom else -1 for chrom in chroms])[numbers]
+        is_m = np.array([chrom is not None and bare_name(chrom) == "M" for chrom in chroms])
+        cut = is_m[numbers] & (ends > limits) & (ends <= limits + _LONGER_M) if is_m.any() else is_m[:0]
+        if cut.any():
+            ends = np.where(cut, limits, ends)
+            kept = ~cut | (starts < ends)
+            numbers, starts, ends, limits = (column[kept] for column in (numbers, starts, ends, limits))
+            values = None if values is None else values[kept]
+            counts = np.bincount(numbers, minlength=len(names))
         wrong = (starts < 0) | (ends <= starts) | ((starts >= limits) if layout.clips else (ends > limits))
         if values is not None:
-            wrong |= ~((values >= 0) & (values < np.inf))  # NaN compares as false
+            wrong |= ~((values >= 0) & (values <= _LARGEST))  # NaN compares as false
         wrong &= limits >= 0
         if wrong.any():
             if kind != "bam":
@@ -1225,8 +1237,10 @@ def peak_intervals(
 def _peak_layout(path: Path, value: str | int | None) -> _Layout:
     "Return how the lines of a file of peaks are read; raise `InputError` if it has no such value."
     rows = _sample(path)
+    if not rows:  # reading the file says why
+        return _READS
     rows = rows[1:] if len(rows) > 1 and not _is_whole("".join(rows[0][1:2])) else rows
-    width = len(rows[0]) if rows else 3
+    width = len(rows[0])
     named = _named_peaks(path)
     measured = _measured_peaks(rows)
     has_places = width == 9 and all(len(row) == 9 and _is_thick(row) for row in rows)
