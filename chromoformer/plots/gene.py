@@ -235,13 +235,15 @@ def _strips(explanation: GeneExplanation, column: int) -> list[_Strip]:
     for size, of_promoter in explanation.promoter_attention.items():
         if column == 0:
             weights = of_promoter
+            attended = explanation.bins_attended.get(size)
             bins = explanation.promoter_bins(size)
         else:
             weights = explanation.pcre_attention[size][column - 1][-1]  # of the last layer
+            attended = None
             bins = explanation.pcre_bins(column - 1, size)
         order = np.argsort(bins["start"].to_numpy())
         edges = np.append(bins["start"].to_numpy()[order], bins["end"].max())
-        strips += [(edges, (head * np.count_nonzero(head))[order]) for head in weights]
+        strips += [(edges, (head * (attended or np.count_nonzero(head)))[order]) for head in weights]
     return strips
 
 
