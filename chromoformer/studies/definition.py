@@ -209,7 +209,9 @@ class Study(_Entry):
             for key in ("cell_types", "folds", "tasks"):
                 values = list(getattr(entry, key) or [])
                 if len(set(values)) < len(values):
-                    raise ValueError(f"{place}{key}: a value is given twice in {some(values, 20)}; name each once")
+                    raise ValueError(
+                        f"{place}{key}: a value is given twice in {some(values, 20)}; name each once"
+                    )
         return self
 
     @model_validator(mode="after")

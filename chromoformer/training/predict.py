@@ -32,6 +32,7 @@ from chromoformer.training.models import (
     dataset_for,
     folds_as_trained,
     open_models,
+    warn_of_other_models,
 )
 from .range import numbers_of, outside_training
 from .run_folder import kind_of, read_predictions, read_settings
@@ -203,8 +204,8 @@ def predict(
     Warns
     -----
     UserWarning
-        If channels of a store are on a different scale from a model's training data, or if two models that
-        are averaged are identical.
+        If channels of a store are on a different scale from a model's training data, if two models that are
+        averaged are identical, or if the models are of different networks or training stores.
     """
     from tqdm import tqdm
 
@@ -390,6 +391,11 @@ def evaluate(
     ------
     InputError
         If a run is named twice, or has no predictions, or damaged ones.
+
+    Warns
+    -----
+    UserWarning
+        If the runs that are averaged are of different models or training stores.
     """
     folders = [Path(run) for run in ([runs] if isinstance(runs, str | Path) else runs)]
     refuse_repeated(folders, "run")
@@ -407,6 +413,7 @@ def evaluate(
             together = pd.concat(parts)
             keys = [key for key in ("gene_id", "store") if key in together]
             if not together.duplicated(keys).any():  # the runs hold out different genes
+                warn_of_other_models(folders)
                 rows += _metric_rows("all folds", "all", task, together, draws)
     return pd.DataFrame(rows)
 
