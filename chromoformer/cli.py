@@ -985,7 +985,8 @@ class Ranking(StrEnum):
 
 @app.command(
     epilog="Example: `chromoformer links runs/fold1 runs/fold2 runs/fold3 runs/fold4 cellA.h5 "
-    "--out links.bedpe`, or `chromoformer links cellA.yaml --by share --out links.bedpe`"
+    "--out links.bedpe`, or `chromoformer links data_manifests/encode_K562.yaml --by share "
+    "--out links.bedpe`"
 )
 def links(
     context: typer.Context,
