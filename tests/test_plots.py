@@ -381,6 +381,16 @@ def test_gene_figure_shows_depth_contacts_attention_and_effects(store, model, nu
         assert "arcs" not in [child.get_label() for child in ax.child_axes]
 
 
+@pytest.mark.parametrize("contacts", [[-2.0, -2.5, -4.0], [1.0, 0.0, -1.0], [0.0, 0.0, 0.0]])
+def test_a_stronger_contact_is_wider_also_if_contacts_are_logarithms(store, model, contacts):
+    explanation = explain_gene(model, store, gene_with(store, 3, "-"))
+    changed = replace(explanation, pcres=explanation.pcres.assign(contact=contacts))
+    lines = panel(plots.gene(store, changed), "arcs").lines[:3]
+    widths = np.array([line.get_linewidth() for line in lines])
+    assert (widths >= 0.8).all() and (widths <= 5).all()
+    assert (np.sign(-np.diff(widths)) == np.sign(-np.diff(contacts))).all()
+
+
 def test_figures_of_a_store_in_tpm_name_its_unit(tmp_path):
     path = write_toy_store(tmp_path / "tpm.h5")
     with h5py.File(path, "r+") as file:

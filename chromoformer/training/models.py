@@ -309,8 +309,8 @@ def warn_of_other_models(runs: Sequence[str | Path]) -> None:
         differ = [name for name in own if name in about[0] and own[name] != about[0][name]]
         if differ:
             warnings.warn(
-                f"{run} is another model than {runs[0]} (they differ in {some(differ)}), and their predictions "
-                "are joined. Fix: name runs of one network, trained on the same stores",
+                f"{run} is another model than {runs[0]} (they differ in {some(differ)}), and their "
+                "predictions are joined. Fix: name runs of one network, trained on the same stores",
                 stacklevel=4,
             )
             return
