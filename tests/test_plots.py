@@ -273,12 +273,24 @@ def test_models_of_a_pair_of_cell_types_are_drawn_in_one_row_each():
     assert sorted({float(line.get_xdata()[0]) for line in points}) == [0.94, 0.95, 0.96]
     assert ax.get_xlabel().endswith("genes only")
     assert transfer_rivals(PAIRS.assign(trainings=3)).get_xlabel().endswith("genes and trainings")
+    some_once = PAIRS.assign(trainings=np.where(PAIRS["model"] == "network", 3, 1))
+    assert transfer_rivals(some_once).get_xlabel().endswith("genes, and trainings if several")
 
 
 def test_equal_scores_are_one_step_of_the_roc_curve():
     ax = plots.roc(predictions([1, 0, 1, 0], [0.5, 0.5, 0.5, 0.5]))
     assert ax.lines[1].get_xydata().tolist() == [[0, 0], [1, 1]]
     assert "AUC 0.500" in ax.get_legend().get_texts()[0].get_text()
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_genes_of_one_class_are_drawn_with_a_warning_of_what_is_not_defined(label):
+    for draw in (plots.roc, plots.precision_recall):
+        with pytest.warns(UserWarning, match="not defined") as found:
+            draw(predictions([label] * 4, [0.1, 0.5, 0.5, 0.9]))
+        assert all("not defined" in str(one.message) for one in found)
+    with pytest.raises(InputError, match="no pair of values is complete"):
+        plots.by_quantile([np.nan], [1.0])
 
 
 def test_only_held_out_genes_are_drawn():
