@@ -770,7 +770,8 @@ def predict(
     _write_table(table, out)
     if "low" not in table and _given(context, ("coverage",)):
         warnings.warn(
-            "--coverage has no effect: only calibrated runs of regression (train --calibrate) give low and high",
+            "--coverage has no effect: only calibrated runs (train --calibrate) of regression give low and "
+            "high",
             stacklevel=2,
         )
     if "n_models" in table:
