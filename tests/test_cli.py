@@ -512,6 +512,7 @@ def outputs(toy, toy_store, toy_runs, tiny, published, tmp_path):
         "predict": ("predict", toy_runs[0], toy_store, "--out"),
         "evaluate": ("evaluate", toy_runs[0], "--out"),
         "explain": ("explain", toy_runs[0], toy_store, simple, "--out"),
+        "links": ("links", toy_runs[0], toy_store, "--out"),
         "collect": ("collect", *toy_runs, "--out"),
         "notebooks": ("notebooks",),
     }
@@ -525,6 +526,7 @@ ENDINGS = {
     "predict": ".csv",
     "evaluate": ".csv",
     "explain": ".png",
+    "links": ".bedpe",
     "collect": ".csv",
 }
 WITHOUT = (
