@@ -13,6 +13,7 @@ import os
 import shlex
 import sys
 import warnings
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -36,6 +37,21 @@ def _print(*lines: str) -> None:
     "Print what was done and what to do next."
     for line in lines:
         typer.echo(line)
+
+
+def _given(context: typer.Context, options: Sequence[str]) -> str:
+    "Return those of some options that are on the command line, as text."
+    sources = {name: context.get_parameter_source(name) for name in options}
+    given = [name for name, source in sources.items() if source and source.name == "COMMANDLINE"]
+    return ", ".join(f"--{name.replace('_', '-')}" for name in given)
+
+
+def _refuse_unread(context: typer.Context, options: Sequence[str], why: str) -> None:
+    "Refuse options on the command line that would have no effect."
+    from chromoformer.errors import InputError
+
+    if given := _given(context, options):
+        raise InputError(f"this has no effect, because {why}", place=given, fix="leave it out")
 
 
 def _command(*words: object) -> str:
@@ -680,6 +696,7 @@ def _start(init: Path | None, fold: int, freeze: str, marks: str) -> Any:
     "--out predictions.parquet`"
 )
 def predict(
+    context: typer.Context,
     models_and_store: Annotated[
         list[Path],
         typer.Argument(
@@ -735,6 +752,9 @@ def predict(
         raise InputError("a folder, not a store", file=store, fix="give the models first and the store last")
     _check_ending(out, ".parquet", ".csv")
     refuse_existing(out, force)
+    if all(kind_of(model) == "network" for model in models):
+        unread = ("manifest", "trained_with", "trained_manifest")
+        _refuse_unread(context, unread, "only linear models, trees and GC-MERGE read it")
     table = predict_runs(
         models,
         store,
@@ -748,6 +768,12 @@ def predict(
         in_memory=not low_memory,
     )
     _write_table(table, out)
+    if "low" not in table and _given(context, ("coverage",)):
+        warnings.warn(
+            "--coverage has no effect: only calibrated runs (train --calibrate) of regression give low and "
+            "high",
+            stacklevel=2,
+        )
     if "n_models" in table:
         most = int(table["n_models"].max())
         _print(f"{most} runs of a fold are averaged; the mean of score_sd is {table['score_sd'].mean():.3f}.")
@@ -959,10 +985,12 @@ class Ranking(StrEnum):
 
 
 @app.command(
-    epilog="Examples: `chromoformer links runs/fold1 runs/fold2 runs/fold3 runs/fold4 cellA.h5 "
-    "--out links.bedpe`, or `chromoformer links cellA.yaml --by share --out links.bedpe`"
+    epilog="Example: `chromoformer links runs/fold1 runs/fold2 runs/fold3 runs/fold4 cellA.h5 "
+    "--out links.bedpe`, or `chromoformer links data_manifests/encode_K562.yaml --by share "
+    "--out links.bedpe`"
 )
 def links(
+    context: typer.Context,
     runs_store_genes: Annotated[
         list[str],
         typer.Argument(
@@ -999,9 +1027,11 @@ def links(
     for file in (out, out.with_suffix(".parquet")):
         refuse_existing(file, force)
     if by == Ranking.share:
+        _refuse_unread(context, ("device", "threads", "dtype"), "--by share uses no networks")
         found = _links_by_share(runs_store_genes, data)
         columns = ["name", "chrom1", "start1", "end1", "distance", "activity", "score"]
     else:
+        _refuse_unread(context, ("data",), "networks read the store, not the files of a manifest")
         found = _links_by_effect(runs_store_genes, device, _set_up_torch(threads, dtype, device))
         columns = ["name", "chrom1", "start1", "end1", "distance", "contact", "effect"]
     write_links(out, found)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from .data.expression import rule_of_labels
 from .data.store import Store
@@ -129,7 +128,7 @@ def describe_model(folder: Path) -> str:
     if (folder / "calibration.json").exists():
         lines.append("  calibrated  predictions have a probability, or an interval from low to high")
     if (folder / "history.csv").exists():
-        loss = pd.read_csv(folder / "history.csv")["training_loss"]
+        loss = run_folder.read_history(folder)["training_loss"]
         lines.append(f"  training    {counted(len(loss), 'epoch')}, last training loss {loss.iloc[-1]:.4f}")
     if (folder / "metrics.json").exists():
         lines.append(f"  held-out    {format_metrics(run_folder.read_metrics(folder))}")

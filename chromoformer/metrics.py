@@ -478,7 +478,7 @@ def warn_undefined(metrics: Sequence[str], folds: Sequence[Any], of: int, what: 
     where = ""
     if of > 1 or isinstance(folds[0], str):
         where = " in " + some([fold if isinstance(fold, str) else f"fold {fold}" for fold in folds])
-    rest = f"; the mean is over the other {counted(of - len(folds), 'fold')}" if of > len(folds) else ""
+    rest = f"; the mean is over {counted(of - len(folds), 'other fold')}" if of > len(folds) else ""
     warnings.warn(
         f"not defined{where}, because all {what} are equal: "
         f"{', '.join(METRIC_NAMES.get(metric, metric) for metric in metrics)}{rest}",

@@ -1005,6 +1005,13 @@ def test_an_incomplete_or_damaged_run_is_not_evaluated(toy_runs, tmp_path):
     refused(tmp_path, "evaluate", toy_runs[1], run, says=[run, "complete run"])
 
 
+@pytest.mark.parametrize("content", ["", "\n", "epoch\n1\n", "epoch,training_loss\n"])
+def test_a_run_with_a_damaged_history_is_not_described(toy_runs, tmp_path, content):
+    run = Path(shutil.copytree(toy_runs[0], tmp_path / "run"))
+    (run / "history.csv").write_text(content)
+    refused(tmp_path, "info", run, says=[run / "history.csv"])
+
+
 def test_training_does_not_resume_from_a_damaged_state(toy_store, toy_runs, tiny, tmp_path):
     run = Path(shutil.copytree(toy_runs[0], tmp_path / "run"))
     (run / "metrics.json").unlink()

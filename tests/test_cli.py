@@ -37,6 +37,7 @@ COMMANDS = [
     "stack",
     "evaluate",
     "explain",
+    "links",
     "info",
     "demo",
     "fetch",
@@ -316,6 +317,25 @@ def test_explain_uses_the_run_that_held_the_gene_out(toy_runs, toy_store, tmp_pa
     refused(tmp_path, "explain", *toy_runs, toy_store, gene, "--out", text, says=["other.txt", "*.png"])
 
 
+def test_options_without_effect_are_refused_or_named(toy, toy_runs, toy_store, tmp_path):
+    runs = toy_runs
+    links, table = tmp_path / "links.bedpe", tmp_path / "table.csv"
+    for option in ("--manifest", "--trained-with", "--trained-manifest"):
+        arguments = ("predict", *runs, toy_store, "--out", table, option, tmp_path / "missing")
+        refused(tmp_path, *arguments, says=[option, "no effect"])
+    refused(
+        tmp_path, "links", *runs, toy_store, "--out", links, "--data", tmp_path, says=["--data", "no effect"]
+    )
+    share = ("links", toy / "cellA.yaml", "--by", "share", "--out", links)
+    refused(
+        tmp_path, *share, "--device", "cpu", "--dtype", "float64", says=["--device, --dtype", "no effect"]
+    )
+    given = succeed("predict", *runs, toy_store, "--out", table, "--coverage", "0.5")
+    assert "--coverage has no effect" in given.err
+    table.unlink()
+    assert "no effect" not in succeed("predict", *runs, toy_store, "--out", table).err
+
+
 def test_folds_of_the_store_can_be_held_out(toy, tiny, tmp_path):
     manifest = (toy / "cellA.yaml").read_text().replace("  1: [chr1, chr5]\n", "  7: [chr1, chr5]\n")
     assert "  7: " in manifest
@@ -492,6 +512,7 @@ def outputs(toy, toy_store, toy_runs, tiny, published, tmp_path):
         "predict": ("predict", toy_runs[0], toy_store, "--out"),
         "evaluate": ("evaluate", toy_runs[0], "--out"),
         "explain": ("explain", toy_runs[0], toy_store, simple, "--out"),
+        "links": ("links", toy_runs[0], toy_store, "--out"),
         "collect": ("collect", *toy_runs, "--out"),
         "notebooks": ("notebooks",),
     }
@@ -505,6 +526,7 @@ ENDINGS = {
     "predict": ".csv",
     "evaluate": ".csv",
     "explain": ".png",
+    "links": ".bedpe",
     "collect": ".csv",
 }
 WITHOUT = (

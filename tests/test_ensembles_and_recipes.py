@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -107,6 +108,29 @@ def test_joint_runs_are_evaluated_for_both_tasks_and_stacks_like_networks(whole,
     held_out = pd.read_parquet(tmp_path / "run" / "predictions.regression.parquet").query("held_out")
     r = np.corrcoef(held_out["score"], held_out["target"])[0, 1]
     assert table.set_index("metric").loc["pearson_r", "value"] == pytest.approx(r)
+
+
+def test_runs_of_other_networks_or_stores_that_are_joined_are_warned_of(store, tmp_path):
+    other = Store(write_toy_store(tmp_path / "other.h5", seed=1))
+    fit(store, tmp_path / "one", 1, SMALL, QUICK, progress=False)
+    fit(store, tmp_path / "two", 2, SMALL, QUICK, progress=False)
+    fit(store, tmp_path / "alone", 2, replace(SMALL, max_pcres=0), QUICK, progress=False)
+    fit(other, tmp_path / "elsewhere", 2, SMALL, QUICK, progress=False)
+    gene = store.genes.loc[store.genes["fold"] == 1, "gene_id"].iloc[0]
+    for name, says in (("alone", "max_pcres"), ("elsewhere", "training stores")):
+        runs = [tmp_path / "one", tmp_path / name]
+        with pytest.warns(
+            UserWarning, match=rf"{name} is another model than .*one \(they differ in {says}\)"
+        ):
+            predict(runs, store, progress=False)
+        with pytest.warns(UserWarning, match="is another model"):
+            evaluate(runs, draws=0)
+        with pytest.warns(UserWarning, match="is another model"):
+            explain_gene(runs, store, gene)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        predict([tmp_path / "one", tmp_path / "two"], store, progress=False)
+        evaluate([tmp_path / "one", tmp_path / "two"], draws=0)
 
 
 def test_members_are_named_where_one_network_is_needed(store, tmp_path):

@@ -170,6 +170,15 @@ def test_the_gene_body_is_measured_from_the_tss_to_the_3_prime_end(store, runs, 
     )
 
 
+def test_genes_of_any_length_count_alike_in_the_profile():
+    genes = pd.DataFrame({"strand": "+", "length": [20_000, 1000], "promoter_window": 40_000})
+    weights = np.full((2, 1, 400), 1 / 400)
+    weights[1, 0, 200:210] *= 3  # the body of the short gene: 10 bins, that of the long one has 200
+    attention = TssAttention(genes, {100: weights}, {100: np.ones((2, 400), bool)}, 40_000)
+    body = aligned(attention, ["all", "all"], steps=5).query("0 < place < 1")
+    assert np.allclose(body["enrichment"], (1 + 3) / 2) and (body["genes"] == 2).all()
+
+
 def test_a_tss_beyond_the_end_of_its_record_has_no_body():
     record = {"gene_start": 1000, "gene_end": 2000}
     tss_of = [("+", 5000), ("-", 500), ("+", 400), ("-", 2599)]  # the last two lie upstream of the record

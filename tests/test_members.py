@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -168,6 +169,25 @@ def test_uncalibrated_and_mixed_models_predict_without_calibrated_columns(store,
     assert "probability" not in predict(tmp_path / "one", store, progress=False)
     assert "probability" not in predict([run, tmp_path / "one"], store, progress=False)
     assert "probability" in predict([run / "seed3", run / "seed5"], store, progress=False)  # all its members
+
+
+def test_genes_without_calibration_next_to_calibrated_models_are_warned_of(store, run, tmp_path):
+    for number in (1, 2):
+        fit(store, tmp_path / str(number), number, JOINT, QUICK, progress=False)
+    for runs, says in (
+        ([run, tmp_path / "2"], "2: not calibrated, so the genes of this fold have no probability"),
+        ([run, tmp_path / "1"], "holds for its own networks together, so there is no probability"),
+        (run / "seed3", "holds for its own networks together"),
+    ):
+        with pytest.warns(UserWarning, match=says):
+            predict(runs, store, progress=False)
+    with pytest.warns(UserWarning, match="no low and high"):
+        table = predict([run, tmp_path / "2"], store, task="regression", progress=False)
+    assert (table["low"].notna() == (table["fold"] == 1)).all()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        predict(run, store, progress=False)
+        predict([tmp_path / "1", tmp_path / "2"], store, progress=False)
 
 
 def test_models_of_older_versions_predict_without_flags(store, run, tmp_path):

@@ -72,7 +72,7 @@ def test_a_fold_of_one_class_is_named_and_left_out_of_the_mean():
     label = np.where(fold == 2, 0, VARIED > 0)
     with pytest.warns(UserWarning, match="fold 2, because all targets are equal: AUC, average") as caught:
         found = evaluate_scores(label, VARIED**2, "classification", fold=fold)
-    assert len(caught) == 1 and "the mean is over the other 2 folds" in str(caught[0].message)
+    assert len(caught) == 1 and "the mean is over 2 other folds" in str(caught[0].message)
     others = fold != 2
     expected = evaluate_scores(label[others], VARIED[others] ** 2, "classification", 0, fold=fold[others])
     assert found["auc"]["value"] == expected["auc"]["value"] and found["auc"]["folds"] == 2

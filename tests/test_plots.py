@@ -273,12 +273,24 @@ def test_models_of_a_pair_of_cell_types_are_drawn_in_one_row_each():
     assert sorted({float(line.get_xdata()[0]) for line in points}) == [0.94, 0.95, 0.96]
     assert ax.get_xlabel().endswith("genes only")
     assert transfer_rivals(PAIRS.assign(trainings=3)).get_xlabel().endswith("genes and trainings")
+    some_once = PAIRS.assign(trainings=np.where(PAIRS["model"] == "network", 3, 1))
+    assert transfer_rivals(some_once).get_xlabel().endswith("genes, and trainings if several")
 
 
 def test_equal_scores_are_one_step_of_the_roc_curve():
     ax = plots.roc(predictions([1, 0, 1, 0], [0.5, 0.5, 0.5, 0.5]))
     assert ax.lines[1].get_xydata().tolist() == [[0, 0], [1, 1]]
     assert "AUC 0.500" in ax.get_legend().get_texts()[0].get_text()
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_genes_of_one_class_are_drawn_with_a_warning_of_what_is_not_defined(label):
+    for draw in (plots.roc, plots.precision_recall):
+        with pytest.warns(UserWarning, match="not defined") as found:
+            draw(predictions([label] * 4, [0.1, 0.5, 0.5, 0.9]))
+        assert all("not defined" in str(one.message) for one in found)
+    with pytest.raises(InputError, match="no pair of values is complete"):
+        plots.by_quantile([np.nan], [1.0])
 
 
 def test_only_held_out_genes_are_drawn():
@@ -379,6 +391,16 @@ def test_gene_figure_shows_depth_contacts_attention_and_effects(store, model, nu
         assert np.isclose(sum(shares), 1)
     else:
         assert "arcs" not in [child.get_label() for child in ax.child_axes]
+
+
+@pytest.mark.parametrize("contacts", [[-2.0, -2.5, -4.0], [1.0, 0.0, -1.0], [0.0, 0.0, 0.0]])
+def test_a_stronger_contact_is_wider_also_if_contacts_are_logarithms(store, model, contacts):
+    explanation = explain_gene(model, store, gene_with(store, 3, "-"))
+    changed = replace(explanation, pcres=explanation.pcres.assign(contact=contacts))
+    lines = panel(plots.gene(store, changed), "arcs").lines[:3]
+    widths = np.array([line.get_linewidth() for line in lines])
+    assert (widths >= 0.8).all() and (widths <= 5).all()
+    assert (np.sign(-np.diff(widths)) == np.sign(-np.diff(contacts))).all()
 
 
 def test_figures_of_a_store_in_tpm_name_its_unit(tmp_path):

@@ -269,6 +269,16 @@ def test_second_run_of_a_study_at_the_same_time_is_refused(tmp_path, monkeypatch
     assert result.status == 2 and "being run already" in result.err
 
 
+def test_a_run_that_two_paths_lead_to_is_collected_once(toy_runs, monkeypatch):
+    from chromoformer.studies.collect import collect
+
+    run = toy_runs[0]
+    monkeypatch.chdir(run.parent)
+    table = collect([run.name, run, run.parent])
+    assert table.loc[table["run"] == run.name, "metric"].is_unique
+    assert table["run"].nunique() == len(list(run.parent.glob("*/provenance.json")))
+
+
 def test_records_inside_a_job_belong_to_the_job(tmp_path):
     from chromoformer.studies.collect import outermost, records_in
     from chromoformer.studies.execution import is_result

@@ -183,6 +183,11 @@ def test_stores_that_are_ready_have_no_manifest_for_an_analysis(folder, monkeypa
     [
         ({"analises": {}}, ["analises", "spelling"]),
         ({"folds": ["one"]}, ["folds.0", "integer"]),
+        ({"folds": [0, 1]}, ["folds.0", "1"]),
+        ({"folds": [1, 1]}, ["folds: a value is given twice in 1, 1"]),
+        ({"tasks": ["regression", "regression"]}, ["tasks: a value is given twice"]),
+        ({"analyses": {"train": {"folds": [1, 1]}}}, ["analyses.train.folds: a value is given twice"]),
+        ({"analyses": {"train": {"cell_types": ["cellA", "cellA"]}}}, ["analyses.train.cell_types: a value"]),
         ({"tasks": ["guess"]}, ["tasks.0", "guess"]),
         ({"analyses": {"train": {"cell_types": ["cellC"]}}}, ["analyses.train.cell_types", "cellC", "cellA"]),
         ({"analyses": {"train": {"parameter": {}}}}, ["analyses.train.parameter"]),

@@ -503,7 +503,7 @@ def test_a_run_with_genes_of_one_class_is_named_and_left_out_of_the_mean(runs, t
     moved = [shutil.copytree(run, tmp_path / run.name) for run in runs]
     table = pd.read_parquet(moved[2] / "predictions.parquet")
     table.assign(target=1.0).to_parquet(moved[2] / "predictions.parquet", index=False)
-    with pytest.warns(UserWarning, match=r"fold3, .*equal: AUC; the mean is over the other 3 folds"):
+    with pytest.warns(UserWarning, match=r"fold3, .*equal: AUC; the mean is over 3 other folds"):
         found = evaluate(moved).set_index(["run", "metric"])
     assert np.isnan(found.loc[("fold3", "auc"), "value"])
     others = [found.loc[(f"fold{fold}", "auc"), "value"] for fold in (1, 2, 4)]

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
+from chromoformer import plots
 from chromoformer.data.batches import GeneDataset
 from chromoformer.data.build import build_store
 from chromoformer.data.store import Store, write_store
@@ -27,6 +28,7 @@ from chromoformer.genome import Region
 from chromoformer.interpret.attention import tss_attention
 from chromoformer.interpret.gene import explain_gene
 from chromoformer.interpret.perturbation import perturb
+from chromoformer.interpret.switches import GeneExplainer
 from chromoformer.interpret.whole_gene import attention_along_genes
 from chromoformer.model.config import ChromoformerConfig
 from chromoformer.model.network import Chromoformer, random_batch
@@ -302,6 +304,24 @@ def test_whole_genes_train_resume_predict_and_explain(stores, tmp_path, monkeypa
     )
     with pytest.raises(InputError, match="attends over whole genes"):
         tss_attention(tmp_path / "run", store)
+
+
+def test_attention_in_the_figure_is_a_multiple_of_equal_attention_over_the_whole_gene(stores):
+    store = Store(stores / "whole.h5")
+    length = store.genes["gene_end"] - store.genes["gene_start"]
+    gene = store.genes["gene_id"].iloc[int(length.to_numpy().argmax())]
+    model = Chromoformer(WHOLE).eval()
+    explanation = explain_gene(model, store, gene)
+    whole = GeneExplainer(model, store)
+    whole.explain(gene)
+    strips = next(
+        panel for panel in plots.gene(store, explanation).child_axes if panel.get_label() == "attention 0"
+    ).collections
+    for number, (size, weights) in enumerate(whole.change().promoter_attention.items()):
+        near = explanation.promoter_attention[size]
+        assert weights.shape[1] > near.shape[1]
+        drawn = np.ravel(strips[number * len(near)].get_array())
+        assert np.allclose(np.sort(drawn), np.sort(near[0] * np.count_nonzero(weights[0])))
 
 
 def test_silencing_beyond_the_promoter_window_changes_a_gene_that_reads_it(stores, tmp_path):

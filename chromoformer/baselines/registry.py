@@ -49,6 +49,7 @@ from chromoformer.training.models import (
     chromosome_folds,
     compare_with_training,
     folds_as_trained,
+    warn_of_other_models,
 )
 from ..training.predict import predictions_of
 
@@ -418,6 +419,7 @@ def predict(
     stores = open_stores(stores)
     configs = [_read_config(folder) for folder in folders]
     check_one_task(folders, configs)
+    warn_of_other_models(folders)
     held_out = [(folder, config["held_out"]) for folder, config in zip(folders, configs)]
     parts = []
     ready: dict[str, Prepared] = {}

@@ -334,9 +334,11 @@ def aligned(
                 "gene": np.broadcast_to(gene, used.shape)[used],
             }
         )
+        where = ["group", "bin_size", "place"]
+        of_gene = table.groupby([*where, "gene"], as_index=False)["enrichment"].mean()  # over its bins
         tables.append(
-            table.groupby(["group", "bin_size", "place"], as_index=False).agg(
-                enrichment=("enrichment", "mean"), genes=("gene", "nunique")
+            of_gene.groupby(where, as_index=False).agg(
+                enrichment=("enrichment", "mean"), genes=("gene", "size")
             )
         )
     return pd.concat(tables, ignore_index=True)

@@ -8,7 +8,7 @@ __all__ = ['PCRE_COLUMNS', 'CHANGE_COLUMNS', 'withhold', 'withhold_all', 'logit'
 
 # %% ../../nbs/interpret/gene.ipynb #0e88d047
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -308,7 +308,8 @@ def bin_offsets(
 class GeneExplanation:
     """The prediction of a gene, the effects of its pCREs, and the attention weights.
 
-    Attention weights sum to 1 over the bins (or pCREs) of each head.
+    Attention weights sum to 1 over the bins (or pCREs) of each head, and those of a network that reads whole
+    genes over all bins of the gene.
 
     Attributes
     ----------
@@ -346,6 +347,9 @@ class GeneExplanation:
         For each bin size: attention of the promoter over itself and its pCREs.
     promoter_window : int
         Width around the TSS that the model reads, in bp.
+    bins_attended : dict of int to int
+        For each bin size: how many bins of the promoter window, or of the whole gene, can receive attention.
+        If it is empty, those of `promoter_attention` that received some.
     unit : str
         Unit of the store's expression, for figures.
     """
@@ -366,6 +370,7 @@ class GeneExplanation:
     pcre_attention: dict[int, list[np.ndarray]]
     regulation_attention: dict[int, np.ndarray]
     promoter_window: int
+    bins_attended: dict[int, int] = field(default_factory=dict)
     unit: str = "RPKM"
 
     def _repr_html_(self) -> str:
@@ -527,6 +532,10 @@ def explain_batch(
         embedding_without=without.embedding[0].cpu().numpy(),
         pcres=pcres.assign(held_out=held_out, attention=share[1:]),
         promoter_window=config.promoter_window or config.window,
+        bins_attended={
+            size: int((weights[0] > 0).any(0).sum())
+            for size, weights in zip(config.bin_sizes, explanation.promoter)
+        },
         unit=store.unit,
         **attention,
     )

@@ -58,7 +58,8 @@ function drawArcs(svg, view, columns, off, top, toggle) {
   const bottom = top + SHAPE.arcs;
   const tss = columns.find((column) => column.rank === 0).middle;
   const reach = Math.max(...columns.map((column) => Math.abs(column.middle - tss)));
-  const strongest = Math.max(...view.pcres.map((pcre) => pcre.contact));
+  const least = Math.min(0, ...view.pcres.map((pcre) => pcre.contact)); // logarithms of contacts are negative
+  const range = Math.max(...view.pcres.map((pcre) => pcre.contact - least)) || 1;
   for (const pcre of view.pcres) {
     const middle = columns.find((column) => column.rank === pcre.rank).middle;
     const height = SHAPE.arcs * (0.25 + (0.7 * Math.abs(middle - tss)) / reach);
@@ -66,7 +67,7 @@ function drawArcs(svg, view, columns, off, top, toggle) {
       d: `M${tss},${bottom} A${Math.abs(middle - tss) / 2},${height} 0 0 ${middle > tss ? 1 : 0} ${middle},${bottom}`,
       fill: "none",
       stroke: colourOf(pcre.effect, view.least_effect),
-      "stroke-width": 1 + (4 * pcre.contact) / strongest,
+      "stroke-width": 1 + (4 * (pcre.contact - least)) / range,
       "stroke-linecap": "round",
       "stroke-dasharray": off.pcres.includes(pcre.rank) ? "2 7" : "none",
       opacity: off.pcres.includes(pcre.rank) ? 0.45 : 0.9,

@@ -161,8 +161,9 @@ def transfer_rivals(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     for place in np.flatnonzero(pairs["tested"].to_numpy()[1:] != pairs["tested"].to_numpy()[:-1]):
         ax.axhline(place + 0.5, color="black", lw=0.6)
     name_rows(ax, places.to_numpy(), names)
-    repeated = "trainings" in table and (table["trainings"] > 1).any()
-    covered = "genes and trainings" if repeated else "genes only"
+    repeated = table["trainings"] > 1 if "trainings" in table else pd.Series([False])
+    several = "genes and trainings" if repeated.all() else "genes, and trainings if several"
+    covered = several if repeated.any() else "genes only"
     metric = METRIC_NAMES[table["metric"].iloc[0]]
     ax.set(xlabel=f"{metric}\nbar: 95%, {covered}", ylabel="trained → tested")
     ax.legend(ncol=len(models), loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.3)
@@ -339,10 +340,17 @@ def by_quantile(
     -------
     Axes
         The axis.
+
+    Raises
+    ------
+    InputError
+        If no pair of values is complete.
     """
     ax = new_axis(ax, 4.8, 3.4)
     block = np.arange(len(x)) if blocks is None else blocks
     table = pd.DataFrame({"x": np.asarray(x), "y": np.asarray(y), "block": block}).dropna()
+    if table.empty:
+        raise InputError("no pair of values is complete", place="values", fix="give genes with both values")
     found = quantile_means(table["x"], table["y"], groups, table["block"].to_numpy())
     ax.errorbar(found["x"], found["y"], found["error"], marker="o", color=BLUE, lw=1.4)
     ax.set(xlabel=xlabel, ylabel=ylabel)

@@ -75,6 +75,8 @@ def _draw_arcs(ax: Axes, columns: _Columns, explanation: GeneExplanation) -> Non
     "Draw the contacts, and the key to their colours."
     effects = explanation.pcres["effect"].to_numpy(float)
     contacts = explanation.pcres["contact"].to_numpy(float)
+    strength = contacts - min(contacts.min(), 0)  # logarithms of contacts are negative
+    strength = strength / (strength.max() or 1)
     angle = np.linspace(0, np.pi, 100)
     tss = columns.middle(0)
     reach = max(abs(columns.middle(column) - tss) for column in columns.order) or 1
@@ -82,7 +84,7 @@ def _draw_arcs(ax: Axes, columns: _Columns, explanation: GeneExplanation) -> Non
         centre = (tss + columns.middle(pcre + 1)) / 2
         radius = abs(columns.middle(pcre + 1) - tss) / 2
         height = 0.25 + 0.7 * 2 * radius / reach
-        width = 0.8 + 4.2 * contacts[pcre] / contacts.max()
+        width = 0.8 + 4.2 * strength[pcre]
         colour = _colour_of(effects[pcre])
         line = {"lw": width, "color": colour, "alpha": 0.85, "solid_capstyle": "round"}
         ax.plot(centre + radius * np.cos(angle), height * np.sin(angle), **line)
@@ -235,13 +237,15 @@ def _strips(explanation: GeneExplanation, column: int) -> list[_Strip]:
     for size, of_promoter in explanation.promoter_attention.items():
         if column == 0:
             weights = of_promoter
+            attended = explanation.bins_attended.get(size)
             bins = explanation.promoter_bins(size)
         else:
             weights = explanation.pcre_attention[size][column - 1][-1]  # of the last layer
+            attended = None
             bins = explanation.pcre_bins(column - 1, size)
         order = np.argsort(bins["start"].to_numpy())
         edges = np.append(bins["start"].to_numpy()[order], bins["end"].max())
-        strips += [(edges, (head * np.count_nonzero(head))[order]) for head in weights]
+        strips += [(edges, (head * (attended or np.count_nonzero(head)))[order]) for head in weights]
     return strips
 
 

@@ -149,7 +149,7 @@ def roc(predictions: Predictions, ax: Axes | None = None) -> Axes:
         for number, part in enumerate(folds):
             true, false = _counts(part)
             label = None if number else _legend_name(name, "auc", table)
-            ax.plot(false / false[-1], true / true[-1], label=label, **line)
+            ax.plot(false / max(false[-1], 1), true / max(true[-1], 1), label=label, **line)
     ax.set(xlabel="False positive rate (1 − specificity)", ylabel="True positive rate (sensitivity)")
     ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
     ax.legend(loc="lower right", handlelength=2.2, labelspacing=0.7)
@@ -193,8 +193,9 @@ def precision_recall(predictions: Predictions, ax: Axes | None = None) -> Axes:
             called = true > 0  # from the first true positive
             precision = true[called] / (true[called] + false[called])
             recall = true[called] / true[-1]
+            first = precision[:1]  # there is none without a positive gene
             label = None if number else _legend_name(name, "average_precision", table)
-            ax.plot(np.append(0, recall), np.append(precision[0], precision), label=label, **line)
+            ax.plot(np.append(0 * first, recall), np.append(first, precision), label=label, **line)
     ax.set(xlabel="Recall (sensitivity)", ylabel="Precision")
     ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
     ax.legend(loc="lower left", handlelength=2.2, labelspacing=0.7)

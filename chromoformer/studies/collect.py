@@ -29,7 +29,7 @@ def records_in(folders: Sequence[str | Path]) -> list[Path]:
     Returns
     -------
     list of Path
-        The records, each once; hidden folders are left out.
+        The records, each once, whatever path leads to it; hidden folders are left out.
 
     Raises
     ------
@@ -46,7 +46,10 @@ def records_in(folders: Sequence[str | Path]) -> list[Path]:
                 fix="name folders of complete runs, or the folder of a study",
             )
         found += records
-    return list(dict.fromkeys(found))
+    once: dict[Path, Path] = {}
+    for file in found:
+        once.setdefault(file.resolve(), file)
+    return list(once.values())
 
 
 def _below(folder: Path) -> Iterator[Path]:

@@ -128,11 +128,12 @@ def _rerun_training(content: Mapping[str, Any], run: Path, target: Path) -> tupl
     import torch
 
     from chromoformer.training.fit import fit_again
+    from chromoformer.training.run_folder import read_history
 
     threads = torch.get_num_threads()
     torch.set_num_threads(content["machine"].get("threads", threads))
     try:
-        measure = "held_out_loss" in pd.read_csv(run / "history.csv")
+        measure = "held_out_loss" in read_history(run)
         fit_again(run, target, measure=measure, progress=False)
     finally:
         torch.set_num_threads(threads)

@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['Models', 'assign_genes', 'chromosome_folds', 'check_training_stores', 'folds_as_trained', 'OpenModel', 'open_models',
-           'genes_by_model', 'held_out_genes', 'check_channels', 'as_model_reads', 'compare_scales',
-           'compare_with_training', 'dataset_for']
+           'warn_of_other_models', 'genes_by_model', 'held_out_genes', 'check_channels', 'as_model_reads',
+           'compare_scales', 'compare_with_training', 'dataset_for']
 
 # %% ../../nbs/training/models.ipynb #2dd2c6f1
+import contextlib
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,7 +26,9 @@ from ..genome import bare_name, same_species
 from ..model import checkpoint
 from ..model.config import ChromoformerConfig
 from ..model.network import Chromoformer, PriorExpression
+from ..provenance import read_record
 from .common_scale import on_common_scale
+from .run_folder import read_settings, recorded_stores
 from .scale import warn_of_other_scale
 
 # %% ../../nbs/training/models.ipynb #4efad9c3
@@ -265,6 +268,11 @@ def open_models(models: Models, dtype: torch.dtype, task: str | None = None) -> 
     ------
     InputError
         If a model predicts another task only.
+
+    Warns
+    -----
+    UserWarning
+        See `warn_of_other_models`.
     """
     if isinstance(models, Chromoformer):
         opened = [OpenModel(None, models, ())]
@@ -275,11 +283,47 @@ def open_models(models: Models, dtype: torch.dtype, task: str | None = None) -> 
             for run in folders
             for folder in checkpoint.members_of(run)
         ]
+        warn_of_other_models([model.name for model in opened])
     if task is not None:
         for model in opened:
             with naming_file(model.name):
                 model.network.config = _with_task(model.network.config, task)
     return opened
+
+
+def warn_of_other_models(runs: Sequence[str | Path]) -> None:
+    """Warn if runs whose predictions are joined differ in their model, or in the stores of its training.
+
+    Parameters
+    ----------
+    runs : sequence of path
+        Model or run folders, of networks or baselines.
+
+    Warns
+    -----
+    UserWarning
+        If the runs differ; the warning names the first that does, and in what.
+    """
+    about = [_about_model(run) for run in runs]
+    for run, own in zip(runs[1:], about[1:]):
+        differ = [name for name in own if name in about[0] and own[name] != about[0][name]]
+        if differ:
+            warnings.warn(
+                f"{run} is another model than {runs[0]} (they differ in {some(differ)}), and their "
+                "predictions are joined. Fix: name runs of one network, trained on the same stores",
+                stacklevel=4,
+            )
+            return
+
+
+def _about_model(run: str | Path) -> dict[str, Any]:
+    "Return what runs of one model have in common: settings of the network, or the baseline, and the stores."
+    settings = read_settings(run)
+    about = {"baseline": settings.get("model"), "settings": settings.get("settings")}
+    about |= {"channels": settings.get("channels")} | (settings.get("network") or {})
+    with contextlib.suppress(InputError, KeyError):  # there is no record of imported weights
+        about["training stores"] = [entry["sha256"] for entry in recorded_stores(read_record(run))]
+    return {name: value for name, value in about.items() if name != "task"}
 
 
 def _with_task(config: ChromoformerConfig, task: str) -> ChromoformerConfig:

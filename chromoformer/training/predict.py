@@ -32,6 +32,7 @@ from chromoformer.training.models import (
     dataset_for,
     folds_as_trained,
     open_models,
+    warn_of_other_models,
 )
 from .range import numbers_of, outside_training
 from .run_folder import kind_of, read_predictions, read_settings
@@ -203,8 +204,9 @@ def predict(
     Warns
     -----
     UserWarning
-        If channels of a store are on a different scale from a model's training data, or if two models that
-        are averaged are identical.
+        If channels of a store are on a different scale from a model's training data, if two models that are
+        averaged are identical, if the models are of different networks or training stores, or if some of them
+        are calibrated and their calibration does not hold for all genes.
     """
     from tqdm import tqdm
 
@@ -220,11 +222,13 @@ def predict(
     folds = [folds_as_trained(folders, store.genes, store.genome, store.path) for store in stores]
     fold = np.concatenate(folds)
     groups = _models_by_folds(opened)
+    calibrations = [calibration_of([one.folder for one in group]) for group in groups]
+    _warn_without_calibration(groups, calibrations)
     assigned = assign_genes([(group[0].name, group[0].held_out) for group in groups], fold)
     parts = []
     datasets: dict[Any, GeneDataset] = {}
     compared: set[frozenset[str]] = set()
-    for group, rows in zip(groups, assigned):
+    for group, rows, found in zip(groups, assigned, calibrations):
         outputs = []
         for one in group:
             with naming_file(one.name):
@@ -236,7 +240,6 @@ def predict(
         _warn_of_copies([one.name for one in group], outputs)
         held_out = np.isin(fold, group[0].held_out)
         part = _mean_table(data, rows, outputs, held_out, spread=len(groups) < len(opened))
-        found = calibration_of([one.folder for one in group])
         part = part if found is None else found.apply(part, group[0].network.config.task, coverage)
         if all(model.training_range for _, model, _ in opened):
             part["outside_training"] = _outside_range([model for _, model, _ in group], data, rows)
@@ -316,6 +319,37 @@ def calibration_of(folders: Sequence[str | Path | None]) -> Calibration | None:
     return None
 
 
+def _warn_without_calibration(
+    groups: Sequence[Sequence[OpenModel]], calibrations: Sequence[Calibration | None]
+) -> None:
+    "Warn of models whose genes get no probability or interval, although some of the models are calibrated."
+    for group, found in zip(groups, calibrations):
+        names = some([one.name for one in group])
+        runs = [str(run) for one in group if one.folder for run in _calibrated_runs(one.folder)]
+        what = "probability" if group[0].network.config.task == "classification" else "low and high"
+        if found is None and runs:
+            warnings.warn(
+                f"{names}: the calibration of {some(list(dict.fromkeys(runs)))} holds for its own networks "
+                f"together, so there is no {what}. Fix: name one calibrated run for each fold, as a whole",
+                stacklevel=3,
+            )
+        elif found is None and any(calibrations):
+            warnings.warn(
+                f"{names}: not calibrated, so the genes of this fold have no {what}. Fix: train it with "
+                "--calibrate, as the others",
+                stacklevel=3,
+            )
+
+
+def _calibrated_runs(folder: Path) -> list[Path]:
+    "Return the folder, or the run of which it is a member, if it is calibrated."
+    return [
+        run
+        for run in (folder, folder.parent)
+        if folder in checkpoint.members_of(run) and read_calibration(run) is not None
+    ]
+
+
 def _outside_range(models: Sequence[Chromoformer], data: GeneDataset, rows: np.ndarray) -> np.ndarray:
     "Return which genes lie outside the training range of any of some models."
     numbers = numbers_of(data, rows)
@@ -390,6 +424,11 @@ def evaluate(
     ------
     InputError
         If a run is named twice, or has no predictions, or damaged ones.
+
+    Warns
+    -----
+    UserWarning
+        If the runs that are averaged are of different models or training stores.
     """
     folders = [Path(run) for run in ([runs] if isinstance(runs, str | Path) else runs)]
     refuse_repeated(folders, "run")
@@ -407,6 +446,7 @@ def evaluate(
             together = pd.concat(parts)
             keys = [key for key in ("gene_id", "store") if key in together]
             if not together.duplicated(keys).any():  # the runs hold out different genes
+                warn_of_other_models(folders)
                 rows += _metric_rows("all folds", "all", task, together, draws)
     return pd.DataFrame(rows)
 

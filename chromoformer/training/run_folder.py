@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['TABLES', 'RUN_FILES', 'STORE_CONTENTS', 'is_complete', 'is_interrupted', 'refuse_occupied', 'clear', 'alone',
            'save_state', 'load_state', 'refuse_other', 'changed_settings', 'recorded_stores', 'settings_of',
-           'read_settings', 'kind_of', 'write_history', 'write_results', 'seed_of', 'read_metrics', 'read_predictions']
+           'read_settings', 'kind_of', 'write_history', 'read_history', 'write_results', 'seed_of', 'read_metrics',
+           'read_predictions']
 
 # %% ../../nbs/training/run_folder.ipynb #ada97711
 import contextlib
@@ -420,6 +421,33 @@ def write_history(out: str | Path, history: Sequence[Mapping[str, Any]]) -> None
     """
     with atomic_path(Path(out) / "history.csv") as temporary:
         pd.DataFrame(history).to_csv(temporary, index=False)
+
+
+def read_history(run: str | Path) -> pd.DataFrame:
+    """Read `history.csv` of a run.
+
+    Parameters
+    ----------
+    run : path
+        Run folder.
+
+    Returns
+    -------
+    DataFrame
+        One row per epoch: `epoch`, `training_loss`, and what else was measured.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or damaged.
+    """
+    file = Path(run) / "history.csv"
+    history = pd.DataFrame()
+    with contextlib.suppress(OSError, ValueError):
+        history = pd.read_csv(file)
+    if history.empty or "training_loss" not in history:
+        raise InputError("this history cannot be read", file=file, fix="train the run again")
+    return history
 
 
 def write_results(
