@@ -109,7 +109,8 @@ def own_kernel() -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="chromoformer_kernel_") as folder:
         kernel = get_kernel_dict()
         kernel["argv"][0] = sys.executable
-        kernel["argv"].append("--IPKernelApp.log_level=ERROR")  # it warns of connections inside this machine
+        # It warns of connections inside this machine, and of the interrupt that ends a busy kernel.
+        kernel["argv"].append("--IPKernelApp.log_level=CRITICAL")
         write_json(Path(folder) / "kernels" / "python3" / "kernel.json", kernel)
         others = os.environ.get("JUPYTER_PATH")
         with _changed_environment({"JUPYTER_PATH": f"{folder}{os.pathsep}{others}" if others else folder}):
