@@ -105,7 +105,13 @@ def main() -> None:
             kinds[name] = rate(json.loads(file.read_text()), path, known, genes, epochs)
     stores = json.loads((RESULTS / "cells.study.json").read_text()).get("stores")
     if stores:
-        kinds["stores"] = stores | {"genes": genes, "overhead": 0.0, "source": kinds["train"]["source"]}
+        memory = stores.get("memory") or kinds.get("stores", {}).get("memory", 0)
+        kinds["stores"] = stores | {
+            "memory": memory,
+            "genes": genes,
+            "overhead": 0.0,
+            "source": kinds["train"]["source"],
+        }
     for kind, memory in memory_of(options.memory).items() if options.memory else ():
         kinds[kind] = kinds.get(kind, {}) | {"memory": memory}
     kinds = {kind: found for kind, found in kinds.items() if "seconds" in found}
