@@ -205,14 +205,15 @@ def test_every_notebook_runs_and_the_report_collects_their_results(epigenome, st
     assert bare["claims"] == []
 
 
-def test_changes_of_expression_are_compared_over_several_trainings(stores, tmp_path):
+def test_changes_of_expression_are_compared_over_several_trainings(epigenome, stores, tmp_path):
     two = {name: stores[name] for name in ("cellA", "cellB")}
     runs = {
         name: trained(store, tmp_path / name, folds=(1, 2), epochs=1, task="regression", bin_sizes=[2000])
         for name, store in two.items()
     }
     common = {"stores": two, "all_runs": runs, "baseline_recipe": "fast", "processes": 1, "draws": 50}
-    metrics = run_notebook("differential", tmp_path / "out", **common, seeds=2, shallow=["ridge regression"])
+    shallow = ["ridge regression", "whole-gene trees"]  # without manifests, trees are left out
+    metrics = run_notebook("differential", tmp_path / "out", **common, seeds=2, shallow=shallow)
     rows = {row["model"]: row for row in metrics["differences"]}
     assert set(rows) == {"ridge regression", "Chromoformer"}
     assert {(row["trainings"], row["reference_trainings"]) for row in rows.values()} == {(2, 2)}
@@ -236,8 +237,11 @@ def test_changes_of_expression_are_compared_over_several_trainings(stores, tmp_p
     first = json.loads((Path(runs["cellA"][0]) / "provenance.json").read_text())["parameters"]
     assert second["seed"] == 1 and second | {"seed": first["seed"]} == first
 
-    once = run_notebook("differential", tmp_path / "once", **common, seeds=1, shallow=["ridge regression"])
+    manifests = {name: str(epigenome / f"{name}.yaml") for name in two}
+    once = run_notebook("differential", tmp_path / "once", **common, seeds=1, manifests=manifests)
     assert {row["verdict"] for row in once["differences"]} == {"not tested"}
+    simple = {"ridge regression", "gradient-boosted trees", "whole-gene trees"}
+    assert {row["model"] for row in once["differences"]} == simple | {"Chromoformer"}
 
 
 def test_wider_windows_are_built_from_files_in_another_folder(epigenome, stores, tmp_path):
