@@ -61,6 +61,7 @@ from chromoformer.interpret.regulation import (
     gene_map,
     gene_set_enrichment,
     genes_at_peaks,
+    housekeeping_genes,
     read_gmt,
     regulatory_embeddings,
     shared_pcres,
@@ -472,6 +473,24 @@ def test_specific_genes_are_read_from_any_table_and_match_the_ids_of_stores(tmp_
     table.astype({"B": "str"}).replace({"B": {str(table["B"][3]): "?"}}).to_csv(tmp_path / "wrong.csv")
     with pytest.raises(InputError, match=r"line 5, id ENSG00000000003.3: B '\?' is not a finite number"):
         specific_genes(tmp_path / "wrong.csv", "A", 10, "id")
+
+
+def test_housekeeping_genes_are_expressed_evenly_in_many_cell_types(tmp_path):
+    random = np.random.default_rng(0)
+    table = pd.DataFrame({"gene_id": [f"ENSG{i:011d}.{i % 5}" for i in range(30)], "name": "x"})
+    table = table.assign(**{f"E{cell:03d}": random.uniform(8, 12, 30) for cell in range(10)})
+    table.loc[[3, 4, 5], "E002"] = 0, 0.9, 200  # silent, low, and high in one cell type
+    table.loc[[6], [f"E{cell:03d}" for cell in range(5)]] = 1.5  # nowhere fourfold from the mean, but spread
+    table.loc[[6], [f"E{cell:03d}" for cell in range(5, 10)]] = 12
+    table.loc[7, [f"E{cell:03d}" for cell in range(10)]] = 100
+    table.to_csv(tmp_path / "matrix.tsv", sep="\t", index=False)
+    found = housekeeping_genes(tmp_path / "matrix.tsv")
+    assert found == [f"ENSG{i:011d}" for i in range(30) if i not in (3, 4, 5, 6)]
+    table.drop(columns="E009").to_csv(tmp_path / "nine.tsv", sep="\t", index=False)
+    with pytest.raises(InputError, match="need 10 cell types, and there are 9"):
+        housekeeping_genes(tmp_path / "nine.tsv")
+    with pytest.raises(InputError, match="no column 'id'"):
+        housekeeping_genes(tmp_path / "matrix.tsv", "id")
 
 
 def test_a_map_of_genes_keeps_groups_together():

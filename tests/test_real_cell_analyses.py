@@ -18,7 +18,7 @@ from chromoformer.data.build import build_store
 from chromoformer.data.manifest import read_manifest
 from chromoformer.data.store import Store
 from chromoformer.genome import read_chrom_sizes
-from chromoformer.interpret.regulation import read_gmt, specific_genes
+from chromoformer.interpret.regulation import housekeeping_genes, read_gmt, specific_genes
 from chromoformer.simulate.epigenome import simulate
 from chromoformer.training.fit import fit
 from chromoformer.training.recipe import network_and_recipe
@@ -264,3 +264,10 @@ def test_sets_of_symbols_and_specific_genes_fit_the_genes_of_real_cells(real_dat
     above = (logs["E123"] - others.mean(axis=1)) / (others.std(axis=1) + 0.5)
     found = specific_genes(real_data / "57epigenomes.RPKM.pc.gz", "E123", 100)
     assert found == above.sort_values(ascending=False, kind="stable").index[:100].tolist()
+    even = (
+        (matrix.min(axis=1) >= 1)
+        & (logs.std(axis=1) < 1)
+        & (logs.sub(logs.mean(axis=1), axis=0).abs() < 2).all(axis=1)
+    )
+    found = housekeeping_genes(real_data / "57epigenomes.RPKM.pc.gz")
+    assert found == matrix.index[even].tolist() and 1000 < len(found) < 10_000
