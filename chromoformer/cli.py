@@ -859,6 +859,7 @@ def _write_table(table: Any, out: Path) -> None:
 # %% ../nbs/cli.ipynb #91513293
 @app.command(epilog="Example: `chromoformer stack runs/network runs/trees --out runs/both`")
 def stack(
+    context: typer.Context,
     runs: Annotated[list[Path], typer.Argument(help="Run folders of networks and baselines, of one fold.")],
     out: Annotated[Path, typer.Option(help="Run folder to write.")],
     task: Annotated[
@@ -877,6 +878,8 @@ def stack(
     from chromoformer.training.run_folder import read_settings
 
     metrics = combine(list(runs), out, task=task and task.value, method=calibrate.value, force=force)
+    if metrics["task"] == "regression" and _given(context, ("calibrate",)):
+        warnings.warn("--calibrate has no effect on regression, which has intervals instead", stacklevel=2)
     weights = [f"{entry['value']:.2f}" for name, entry in metrics.items() if name.startswith("weight ")]
     chroms = ", ".join(read_settings(out)["validation"])
     genes = metrics["genes of the weights"]["value"]
@@ -1263,7 +1266,7 @@ def verify(
     ] = False,
 ):
     """Verify every output, and every input that still exists, by its recorded checksum."""
-    from chromoformer.errors import counted
+    from chromoformer.errors import InputError, counted
     from chromoformer.studies.collect import outermost, records_in
     from chromoformer.studies.verify import check
     from chromoformer.studies.verify import rerun as run_again
@@ -1271,7 +1274,12 @@ def verify(
     problems, records, files = check(list(runs))
     if rerun and not problems:
         for record in outermost(records_in(list(runs))):
-            differences = run_again(record)
+            try:
+                differences = run_again(record)
+            except InputError as error:  # the others may still be run again
+                typer.echo(f"{record}: not run again")
+                problems.append(str(error))
+                continue
             result = "the numbers differ" if differences else "the same to the last bit"
             typer.echo(f"{record}: run again, {result}")
             problems += differences

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['ASSEMBLIES', 'HUMAN_FOLDS', 'Region', 'parse_region', 'read_chrom_sizes', 'check_inside', 'bare_name', 'match_chroms',
-           'chrom_finder', 'assembly_of', 'species_of', 'check_assembly', 'same_species', 'chromosome_fold']
+           'refuse_two_names', 'chrom_finder', 'assembly_of', 'species_of', 'check_assembly', 'same_species',
+           'chromosome_fold']
 
 # %% ../nbs/genome.ipynb #4235304b
 import functools
@@ -245,6 +246,32 @@ def match_chroms(
             stacklevel=2,
         )
     return matched
+
+
+def refuse_two_names(matched: Mapping[str, str], file: str | Path) -> None:
+    """Raise an error if two names in a file mean one chromosome, whose values would be joined.
+
+    Parameters
+    ----------
+    matched : mapping of str to str
+        Name in the genome by name in the file, from `match_chroms`.
+    file : str or Path
+        The file, for the error message.
+
+    Raises
+    ------
+    InputError
+        If a chromosome has two names, such as 1 and chr1; the error gives both.
+    """
+    names: dict[str, str] = {}
+    for name, chrom in matched.items():
+        if (first := names.setdefault(chrom, name)) != name:
+            raise InputError(
+                f"this file has two names for one chromosome: {first} and {name}",
+                file=file,
+                fix="if one of them belongs to another genome, such as that of a spike-in, leave it out; "
+                "otherwise write one name for each chromosome",
+            )
 
 
 def chrom_finder(genome: Iterable[str]) -> Callable[[str], str | None]:

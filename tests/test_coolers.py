@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
 
 import cooler
@@ -21,6 +22,7 @@ import yaml
 from chromoformer.baselines.gcmerge import node_contacts, nodes_of
 from chromoformer.data import coolers
 from chromoformer.data.build import build_store
+from chromoformer.data.compartments import compartments
 from chromoformer.data.coolers import bin_weights, expected_counts, open_cooler, read_cool, weights_divide
 from chromoformer.data.manifest import read_manifest, source_files
 from chromoformer.data.store import Store
@@ -194,6 +196,17 @@ def test_a_map_of_another_assembly_is_refused(toy):
         read_cool(toy, SIZES | {"chr2": 8_500})
     with pytest.raises(InputError, match="no chromosome matches the genome"):
         read_cool(toy, {"scaffold": 1000})
+
+
+def test_a_map_with_two_names_for_one_chromosome_is_refused(tmp_path):
+    bins = cooler.binnify(pd.Series({"1": 12_500, "chr1": 12_500, "2": 8_000}), 1000)
+    pixels = pd.DataFrame({"bin1_id": [0, 13], "bin2_id": [5, 18], "count": [3, 4]})
+    path = tmp_path / "map.cool"
+    cooler.create_cooler(str(path), bins, pixels)
+    genes = pd.DataFrame({"chrom": ["chr1", "chr2"], "tss": [2_000, 3_000]})
+    for read in (partial(read_cool, balance=False), partial(compartments, phasing=genes, balance=False)):
+        with pytest.raises(InputError, match="two names for one chromosome: 1 and chr1"):
+            read(path, SIZES)
 
 
 @pytest.mark.parametrize("name", ["MT", "chrM"])

@@ -440,6 +440,17 @@ def test_rerun_agrees_to_the_last_bit_and_names_a_changed_result(trained, tmp_pa
 
 
 @pytest.mark.slow
+def test_rerun_goes_on_after_a_record_that_cannot_be_run_again(trained, toy_store, tmp_path):
+    from chromoformer import baselines
+
+    baselines.fit("logistic regression", toy_store, tmp_path / "a", 1, progress=False)
+    run = trained / "train" / "classification" / "cellA" / "fold1"
+    found = chromoformer("verify", tmp_path / "a", run, "--rerun")
+    assert found.status == 1 and "cannot be run again" in found.err and str(tmp_path / "a") in found.err
+    assert "the same to the last bit" in found.out
+
+
+@pytest.mark.slow
 def test_collect_gathers_the_metrics_of_a_study_in_one_table(trained, tmp_path):
     import pandas as pd
 

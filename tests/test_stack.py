@@ -339,3 +339,13 @@ def test_evaluate_suggests_predictions_that_can_be_made(runs, store, tmp_path):
         succeed(*found[1].split(), store, "--out", tmp_path / "p.csv", "--force")
     out = succeed("predict", runs[0], tmp_path / "seed1", store, "--out", tmp_path / "p.csv", "--force").out
     assert f"explain {runs[0]} {store} GENE" in out  # `explain` refuses two runs of a fold
+
+
+def test_the_curve_of_probabilities_has_no_effect_on_regression(store, tmp_path):
+    models = ("ridge regression", "gradient-boosted trees")
+    runs = [tmp_path / model.split()[0] for model in models]
+    for model, run in zip(models, runs):
+        baselines.fit(model, store, run, 1, task="regression", leave_out=["7"], progress=False)
+    succeed("stack", *runs, "--out", tmp_path / "both")
+    found = succeed("stack", *runs, "--out", tmp_path / "isotonic", "--calibrate", "isotonic")
+    assert "--calibrate has no effect on regression" in found.err

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError, some
-from ..genome import bare_name, match_chroms
+from ..genome import bare_name, match_chroms, refuse_two_names
 
 if TYPE_CHECKING:  # cooler takes a second to import
     from cooler import Cooler
@@ -431,9 +431,9 @@ def _kept(
 def check_lengths(
     opened: "Cooler", names: Mapping[str, str], chrom_sizes: Mapping[str, int], path: str | Path
 ) -> None:
-    """Raise an error if a chromosome other than M has another length in the map than in the genome.
+    """Raise an error if a chromosome has two names in a map, or another length than in the genome.
 
-    hg19 and GRCh37 differ in chromosome M alone (16,571 and 16,569 bp).
+    Any length of chromosome M is accepted: hg19 and GRCh37 differ there alone (16,571 and 16,569 bp).
 
     Parameters
     ----------
@@ -449,8 +449,9 @@ def check_lengths(
     Raises
     ------
     InputError
-        If a length differs; the error names the chromosome.
+        If two names mean one chromosome, or a length differs; the error gives the names.
     """
+    refuse_two_names(names, path)
     lengths = opened.chromsizes.to_dict()
     for name, chrom in names.items():
         if lengths[name] != chrom_sizes[chrom] and bare_name(name) != "M":

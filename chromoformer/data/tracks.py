@@ -28,7 +28,14 @@ from tqdm import tqdm
 from .bigwig import Intervals, existing, known_format, open_bigwig, write_bigwig
 from ..errors import InputError, naming_file, refuse_repeated, some
 from .tables import is_gzip, is_number
-from ..genome import Region, bare_name, chrom_finder, match_chroms, read_chrom_sizes
+from chromoformer.genome import (
+    Region,
+    bare_name,
+    chrom_finder,
+    match_chroms,
+    read_chrom_sizes,
+    refuse_two_names,
+)
 
 # %% ../../nbs/data/tracks.ipynb #2d919a11
 def read_edges(starts: np.ndarray, ends: np.ndarray, dtype: type) -> np.ndarray:
@@ -312,10 +319,7 @@ def _check_lengths(
 ) -> dict[str, str]:
     "Pair the chromosomes of a file with those of the genome; raise `InputError` for two names or a length."
     matched = match_chroms(found, sizes, file=path, warn=warn)
-    names: dict[str, str] = {}
-    for name, chrom in matched.items():
-        if names.setdefault(chrom, name) != name:
-            raise _two_names(path, names[chrom], name)
+    refuse_two_names(matched, path)
     for name, chrom in matched.items():
         # hg19 and GRCh37 differ only in chromosome M (16,571 and 16,569 bp), which has no gene used here
         if found[name] != sizes[chrom] and bare_name(name) != "M":
@@ -326,16 +330,6 @@ def _check_lengths(
                 fix="use files of one genome assembly",
             )
     return matched
-
-
-def _two_names(path: str | Path, first: str, second: str) -> InputError:
-    "Return the error for a track in which two names mean one chromosome, whose depths would be joined."
-    return InputError(
-        f"this file has two names for one chromosome: {first} and {second}",
-        file=path,
-        fix="if one of them belongs to another genome, such as that of a spike-in, leave it out; otherwise "
-        "write one name for each chromosome",
-    )
 
 
 def check_chromosomes(file: str | Path, held: Iterable[str], required: Iterable[str]) -> None:
@@ -852,7 +846,7 @@ def _records(
         seen.update(dict(zip(names, counts.tolist())))
         for name, chrom, other, count in zip(names, chroms, renamed, counts.tolist()):
             if chrom and count and (first := spelled.setdefault((chrom, other), name)) != name:
-                raise _two_names(path, first, name)
+                refuse_two_names({first: chrom, name: chrom}, path)
         limits = np.array([sizes[chrom] if chrom else -1 for chrom in chroms])[numbers]
         is_m = np.array([chrom is not None and bare_name(chrom) == "M" for chrom in chroms])
         cut = is_m[numbers] & (ends > limits) & (ends <= limits + _LONGER_M) if is_m.any() else is_m[:0]
