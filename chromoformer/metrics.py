@@ -260,7 +260,8 @@ def resampled(
     Raises
     ------
     InputError
-        If there are no genes, if a target or a prediction is not finite, or if the task is unknown.
+        If there are no genes, if a target or a prediction is not finite, if a target of a classifier is
+        neither 0 nor 1, or if the task is unknown.
     """
     check_task(task)
     target = np.asarray(target, np.float64)
@@ -271,6 +272,11 @@ def resampled(
     if not (np.isfinite(target).all() and np.isfinite(score).all()):
         raise InputError(
             "some targets or predictions are not finite", fix="evaluate only genes with known expression"
+        )
+    if task == "classification" and not np.isin(target, (0, 1)).all():
+        raise InputError(
+            f"the target {target[~np.isin(target, (0, 1))][0]:g} is neither 0 nor 1",
+            fix="give labels, or choose the task regression",
         )
     measure = (
         _classification_measure(target, score)

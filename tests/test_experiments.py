@@ -1,6 +1,7 @@
 """Attention, regulation, perturbation, prediction across cell types, and retraining, on toy stores."""
 
 import bioframe
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -262,6 +263,19 @@ def test_tss_states_separate_the_planted_genes_and_are_numbered_by_expression(st
     )
     with pytest.raises(InputError, match="too similar for 500 states"):
         tss_states(store, 500)
+
+
+def test_marks_around_the_tss_are_those_of_the_window_if_it_is_narrower(store):
+    assert store.window == 4000
+    assert np.array_equal(tss_marks(store, 3000), tss_marks(store, 2000))  # not those of one side
+
+
+def test_tss_states_are_all_there_if_no_gene_is_expressed(store):
+    silent = store.replace(genes=store.genes.assign(expression=0.0))
+    states = tss_states(silent, 2, reach=200)
+    assert set(states["state"]) == {1, 2} and states["activity"].notna().all()
+    marks = states.groupby("state")[list(MARKS)].mean().mean(axis=1)
+    assert marks[1] < marks[2]
 
 
 # Regulation
@@ -624,6 +638,16 @@ def test_rankings_are_compared_on_the_same_blocks_of_genes_within_folds():
     assert np.isclose(difference["high"] - difference["low"], 2 * half[1], rtol=0.2)
     with pytest.raises(InputError, match="no ranking 'far'"):
         compare_rankings(rankings, positive, "far")
+
+
+def test_chance_is_that_of_the_folds_that_average_precision_is_over():
+    random = np.random.default_rng(0)
+    fold = np.repeat([1, 2], [400, 1600])
+    positive = np.arange(2000) < 200  # the second fold has no real link
+    judged = judge_rankings({"random": random.random(2000)}, positive, 50, fold=fold).iloc[0]
+    assert judged["chance"] == 0.5
+    assert judged["low"] < judged["chance"] < judged["high"]
+    assert judge_rankings({"random": random.random(2000)}, positive, 50).iloc[0]["chance"] == 0.1
 
 
 def test_average_precision_is_known_if_the_highest_predictions_are_not_drawn():
@@ -1210,6 +1234,23 @@ def test_trees_predict_each_gene_of_a_cell_type_without_having_seen_its_fold(tmp
     pd.testing.assert_frame_equal(
         two.sort_values(keys, ignore_index=True), same.sort_values(keys, ignore_index=True)
     )
+
+
+def test_transfer_of_trees_is_paired_if_the_stores_name_one_genome_differently(tmp_path):
+    stores, features = cells_with_features(tmp_path)
+    for name, genome in zip(stores, ("hg19", "GRCh37", "hg19")):
+        with h5py.File(stores[name].path, "r+") as file:
+            file.attrs["genome"] = genome
+        stores[name] = Store(stores[name].path)
+    assert {store.genome for store in stores.values()} == {"hg19", "GRCh37"}
+    predictions = transfer_trees(features, stores, "regression", rounds=7)
+    assert predictions.groupby("tested")["genome"].nunique().eq(1).all()
+    alike = predictions.assign(genome="hg19")
+    columns = ["relative_low", "relative_high"]
+    keys = ["trained", "tested"]
+    paired = transfer_matrix(alike, 50).set_index(keys)[columns]
+    found = transfer_matrix(predictions, 50).set_index(keys)[columns]
+    pd.testing.assert_frame_equal(found.loc[paired.index], paired)
 
 
 def test_features_that_do_not_fit_the_genes_are_refused(tmp_path):

@@ -182,6 +182,18 @@ def test_the_recommended_features_do_not_follow_the_expression_of_the_pairs_own_
     assert np.expm1(beside["expressed TSSs around"]).tolist() == pytest.approx([1, 1])
 
 
+def test_loops_are_the_same_with_either_anchor_first():
+    names = ["start_a", "end_a", "start_b", "end_b"]
+    loops = pd.DataFrame([(100_000, 105_000, 500_000, 505_000)], columns=names)
+    turned = loops.set_axis(names[2:] + names[:2], axis=1)
+    pairs = (np.array([300_000, 300_000, 103_000]), np.array([200_000, 600_000, 502_000]))
+    found, other = (insulation(*pairs, None, table) for table in (loops, turned))
+    assert np.expm1(found["loops around both"]) == pytest.approx([1, 0, 1])
+    assert np.expm1(found["loops around one"]) == pytest.approx([0, 1, 0])
+    for name in found:
+        assert found[name].tolist() == other[name].tolist(), name
+
+
 def test_loops_and_domains_join_or_separate():
     loops = pd.DataFrame(
         {

@@ -67,6 +67,14 @@ def test_an_unknown_task_is_refused_everywhere(tmp_path, task):
             calibration(table, task=task)
 
 
+@pytest.mark.parametrize("targets", [[-1, 0, 1, 0, 1], [3.2, 0, 1, 0, 1], [1, 2, 1, 2, 2]])
+def test_targets_of_a_classifier_that_are_no_labels_are_refused(targets):
+    scores = [0.9, 0.1, 0.8, 0.2, 0.7]
+    with pytest.raises(InputError, match="is neither 0 nor 1"):
+        evaluate_scores(np.array(targets), np.array(scores), "classification")
+    assert evaluate_scores(np.array(targets), np.array(scores), "regression")["genes"]["value"] == 5
+
+
 def test_a_fold_of_one_class_is_named_and_left_out_of_the_mean():
     fold = np.repeat([1, 2, 3], 100)
     label = np.where(fold == 2, 0, VARIED > 0)

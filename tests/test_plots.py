@@ -335,6 +335,31 @@ def test_training_curves_draw_each_run_and_their_mean():
         plots.training_curves(runs)
 
 
+def test_the_mean_training_curve_ends_with_the_shortest_run():
+    runs = {
+        name: pd.DataFrame({"epoch": range(1, epochs + 1), "training_loss": level})
+        for name, epochs, level in (("a", 3, 1.0), ("b", 2, 9.0))
+    }
+    mean = plots.training_curves(runs).lines[-1]
+    assert mean.get_xdata().tolist() == [1, 2] and mean.get_ydata().tolist() == [5, 5]
+
+
+def test_a_map_of_transfer_shows_values_without_a_model_of_the_tested_cell_type():
+    matrix = pd.DataFrame(
+        {"trained": "A", "tested": ["A", "B"], "metric": "auc", "value": [0.9, 0.8], "relative": [1, np.nan]}
+    )
+    ax = plots.transfer_map(matrix)
+    assert {text.get_text(): text.get_position() for text in ax.texts} == {
+        "0.900": (0.5, 0.5),
+        "0.800": (1.5, 0.5),
+    }
+
+
+def test_a_forest_plot_names_the_reference_of_its_table():
+    assert "minus that of Chromoformer\n" in forest(compared(reference="Chromoformer")).get_xlabel()
+    assert "minus that of full (0.9)\n" in forest(compared(reference="full"), "full (0.9)").get_xlabel()
+
+
 def test_gain_is_the_difference_of_the_two_models_in_each_fold():
     a, b = noisy(0, 3), noisy(1, 1)
     ax = plots.with_and_without(a, b)

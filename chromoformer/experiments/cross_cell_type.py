@@ -567,6 +567,7 @@ def transfer_trees(
         )
     values = {name: table[columns].to_numpy(np.float64) for name, table in features.items()}
     target = {name: _targets(store, task) for name, store in opened.items()}
+    genome = next(iter(opened.values())).genome  # one name of the species, as in `transfer`
     parts = []
     for trained, store in opened.items():
         own = store.genes["fold"].to_numpy()
@@ -586,7 +587,7 @@ def transfer_trees(
             first = 0
             for tested, chosen in rows.items():
                 genes = opened[tested].genes.iloc[chosen][["gene_id", "chrom", "tss"]]
-                about = {"trained": trained, "tested": tested, "task": task, "genome": store.genome}
+                about = {"trained": trained, "tested": tested, "task": task, "genome": genome}
                 for seed, score in zip(seeds, scores[:, first : first + len(chosen)]):
                     known_here = {"fold": int(fold), "held_out": True, "target": target[tested][chosen]}
                     parts.append(genes.assign(**about, seed=seed, **known_here, score=score))

@@ -376,7 +376,7 @@ def _loops_around(middle: np.ndarray, tss: np.ndarray, loops: pd.DataFrame) -> d
         first = (position > a - ANCHOR) & (position < b + ANCHOR)
         second = (position > c - ANCHOR) & (position < d + ANCHOR)
         at.append((first, second))
-        within.append((position > a) & (position < d))
+        within.append((position > np.minimum(a, c)) & (position < np.maximum(b, d)))
     (element_first, element_second), (tss_first, tss_second) = at
     joined = (element_first & tss_second) | (element_second & tss_first)
     return {

@@ -226,17 +226,27 @@ def judge_rankings(
     -------
     DataFrame
         One row per ranking: `ranking`, `average_precision`, `low` and `high` (95% interval over blocks of
-        genes), and `chance`, the share of real links.
+        genes), and `chance`, the share of real links, averaged over the same folds.
     """
     precisions, number, folds = _precisions(rankings, positive, draws, blocks, fold)
+    real = np.asarray(positive, bool)
+    chance = np.mean([np.mean(real[part]) for part in _folds_with_links(real, fold)])
     rows = []
     for name, values in precisions.items():
         found = value_with_interval(values, number, folds)
         low, high = np.clip([found["low"], found["high"]], 0, 1)
-        rows.append((name, found["value"], low, high, np.mean(positive)))
+        rows.append((name, found["value"], low, high, chance))
     return pd.DataFrame(rows, columns=["ranking", "average_precision", "low", "high", "chance"])
 
 # %% ../../nbs/experiments/links.ipynb #af1e1b52
+def _folds_with_links(positive: np.ndarray, fold: np.ndarray | None) -> list[np.ndarray]:
+    "Return the rows of each fold that has real links, as masks; all rows if no fold has one."
+    positive = np.asarray(positive, bool)
+    fold = np.zeros(len(positive), int) if fold is None else np.asarray(fold)
+    parts = [fold == value for value in np.unique(fold) if positive[fold == value].any()]
+    return parts or [np.ones(len(positive), bool)]
+
+
 def _precisions(
     rankings: Mapping[str, np.ndarray],
     positive: np.ndarray,
@@ -247,9 +257,7 @@ def _precisions(
     "Return average precisions (1 + draws,) averaged over folds, and the numbers of blocks and folds."
     positive = np.asarray(positive, bool)
     blocks = np.arange(len(positive)) if blocks is None else np.asarray(blocks)
-    fold = np.zeros(len(positive), int) if fold is None else np.asarray(fold)
-    parts = [fold == value for value in np.unique(fold) if positive[fold == value].any()]
-    parts = parts or [np.ones(len(positive), bool)]
+    parts = _folds_with_links(positive, fold)
     block_of = [np.unique(blocks[part], return_inverse=True)[1] for part in parts]
     found = {
         name: np.mean(

@@ -37,7 +37,8 @@ def tss_marks(
     store : Store
         Store of the genes.
     reach : int, default 2000
-        Distance on either side of the TSS in bp; at least one bin is read on each side.
+        Distance on either side of the TSS in bp; at least one bin is read on each side, and at most the
+        promoter window.
 
     Returns
     -------
@@ -46,7 +47,7 @@ def tss_marks(
     """
     bins = max(1, reach // store.bin_size)
     middle = store.window // store.bin_size // 2
-    near = slice(middle - bins, middle + bins)
+    near = slice(max(0, middle - bins), middle + bins)
     found = []
     for batch in loader(GeneDataset(store), batch_size=256):
         values, padding = batch.promoter_features(store.bin_size)
@@ -78,7 +79,7 @@ def tss_states(
     -------
     DataFrame
         One row per gene: `gene_id`, `state` (1 has the lowest mean expression; if some expression is
-        unknown, the lowest mean of the marks), `activity`, and one column per mark.
+        unknown, or all is equal, the lowest mean of the marks), `activity`, and one column per mark.
 
     Raises
     ------
@@ -95,8 +96,9 @@ def tss_states(
     cluster = KMeans(states, n_init=10, random_state=seed).fit_predict(marks)
     activity = PCA(1, random_state=seed).fit_transform(marks)[:, 0]
     expression = np.log2(store.genes["expression"].to_numpy(np.float64) + 1)
-    level = expression if np.isfinite(expression).all() else marks.mean(1)
-    state_of_cluster = pd.Series(level).groupby(cluster).mean().rank().astype(int)
+    known = np.isfinite(expression).all() and np.ptp(expression) > 0
+    level = expression if known else marks.mean(1)
+    state_of_cluster = pd.Series(level).groupby(cluster).mean().rank(method="first").astype(int)
     table = pd.DataFrame(
         {
             "gene_id": store.genes["gene_id"],

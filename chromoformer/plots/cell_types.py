@@ -37,7 +37,7 @@ def transfer_map(matrix: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Draw the performance of each model in each cell type.
 
     The number is the metric, a mean over folds; the colour is its ratio to that of the model trained in the
-    tested cell type. The table has the intervals.
+    tested cell type, and grey if there is no such model. The table has the intervals.
 
     Parameters
     ----------
@@ -62,6 +62,9 @@ def transfer_map(matrix: pd.DataFrame, ax: Axes | None = None) -> Axes:
     label = f"{metric}, relative to the model\nof the tested cell type"
     scale = {"cmap": "mako", "vmax": 1.0, "vmin": min(0.9, float(matrix["relative"].min()))}
     sns.heatmap(relative, annot=value, fmt=".3f", ax=ax, linewidths=0.5, cbar_kws={"label": label}, **scale)
+    ax.set_facecolor("#dddddd")
+    for row, column in np.argwhere(relative.isna() & value.notna()):  # seaborn leaves these numbers out
+        ax.text(column + 0.5, row + 0.5, f"{value.iloc[row, column]:.3f}", ha="center", va="center")
     ax.set(xlabel="tested in", ylabel="trained in")
     ax.tick_params(length=0)
     return ax

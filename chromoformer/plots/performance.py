@@ -256,8 +256,8 @@ def training_curves(
 ) -> Axes:
     """Draw the loss or a metric after each epoch.
 
-    Thin lines are single runs, thick lines their mean over runs; training, validation and held-out genes
-    have one colour each.
+    Thin lines are single runs, thick lines their mean over runs, up to the last epoch of the shortest run;
+    training, validation and held-out genes have one colour each.
 
     Parameters
     ----------
@@ -289,7 +289,7 @@ def training_curves(
         if len(lines) > 1:
             for line in lines:
                 ax.plot(line.index, line, color=colour, ls=dash, lw=0.7, alpha=0.45)
-        mean = pd.concat(lines, axis=1).mean(axis=1)
+        mean = pd.concat(lines, axis=1, join="inner").mean(axis=1)
         label = f"{group.replace('held_out', 'held-out')} genes"
         ax.plot(mean.index, mean, color=colour, ls=dash, lw=2, label=label)
     if not ax.get_legend_handles_labels()[0]:
@@ -433,7 +433,7 @@ _VERDICTS = {  # verdict -> colour and marker
 
 
 @styled
-def forest(table: pd.DataFrame, reference: str = "full", ax: Axes | None = None) -> Axes:
+def forest(table: pd.DataFrame, reference: str = "", ax: Axes | None = None) -> Axes:
     """Draw differences from a reference model, one row each.
 
     Bars are intervals over genes and trainings at the level at which Holm's procedure tests the difference:
@@ -445,8 +445,8 @@ def forest(table: pd.DataFrame, reference: str = "full", ax: Axes | None = None)
     table : DataFrame
         Differences, from `experiments.comparison.differences`: model, metric, value, low, high and verdict.
         With a column `group` the groups are set apart. Without `verdict`, no difference was tested.
-    reference : str, default "full"
-        Name of the reference, for the label of the axis.
+    reference : str, optional
+        Name of the reference, for the label of the axis; default that of the table.
     ax : Axes, optional
         The axis to draw on; default a new figure.
 
@@ -456,6 +456,9 @@ def forest(table: pd.DataFrame, reference: str = "full", ax: Axes | None = None)
         The axis, one row per model.
     """
     table = table.reset_index(drop=True)
+    if not reference:
+        named = table["reference"].unique() if "reference" in table else ()
+        reference = named[0] if len(named) == 1 and named[0] else "the reference"
     if "verdict" not in table:
         table = table.assign(low=np.nan, high=np.nan, verdict=NOT_TESTED)
     groups = table["group"] if "group" in table else pd.Series("", index=table.index)
