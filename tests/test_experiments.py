@@ -640,6 +640,13 @@ def test_rankings_are_compared_on_the_same_blocks_of_genes_within_folds():
         compare_rankings(rankings, positive, "far")
 
 
+def test_logarithms_of_contacts_are_not_multiplied_by_activity(store, runs):
+    effects = withhold_each(runs, store, store.genes["gene_id"][:20])
+    assert np.isfinite(activity_by_contact(effects, store)).all()
+    effects.loc[0, "contact"] = -1.5
+    assert np.isnan(activity_by_contact(effects, store)).all()
+
+
 def test_chance_is_that_of_the_folds_that_average_precision_is_over():
     random = np.random.default_rng(0)
     fold = np.repeat([1, 2], [400, 1600])

@@ -3,6 +3,7 @@
 from dataclasses import fields, replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from helpers import CHROMS, MARKS, SMALL, toy_tables, write_toy_store
@@ -294,3 +295,14 @@ def test_a_gene_that_is_named_twice_counts_once(store, runs, gene):
 def test_a_mark_that_is_named_twice_is_scanned_once(store, runs, gene):
     twice = scan(runs, store, gene, marks=[MARKS[0], MARKS[0]])
     assert twice.equals(scan(runs, store, gene, marks=[MARKS[0]]))
+
+
+def test_an_interval_is_silenced_on_a_chromosome_with_or_without_chr(store):
+    gene = store.genes.iloc[3]
+    around = (int(gene["tss"]) - 500, int(gene["tss"]) + 500)
+    found, bare = (
+        perturb(network(), store, Region(chrom, *around), dtype=torch.float64)
+        for chrom in (gene["chrom"], gene["chrom"].removeprefix("chr"))
+    )
+    assert gene["gene_id"] in set(found["gene_id"]) and found["effect"].abs().max() > 0
+    pd.testing.assert_frame_equal(found, bare)

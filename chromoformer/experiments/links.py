@@ -971,10 +971,10 @@ def activity_by_contact(
     -------
     ndarray, shape (links,)
         Geometric mean depth of the marks in the pCRE times the contact score; NaN if the store has none of
-        the marks.
+        the marks, or if a contact score is negative, as logarithms are.
     """
     used = [store.channels.index(mark) for mark in marks if mark in store.channels]
-    if not used:
+    if not used or (effects["contact"] < 0).any():
         return np.full(len(effects), np.nan)
     place = ["chrom", "start", "end"]
     length = (store.regions["inside_end"] - store.regions["inside_start"]).to_numpy()[:, None]

@@ -17,7 +17,7 @@ from torch import Tensor
 from ..data.batches import Batch
 from ..data.store import Store, open_store
 from ..errors import InputError, some
-from ..genome import Region
+from ..genome import Region, chrom_finder
 from .gene import logit, models_of_genes
 from ..model.config import ChromoformerConfig
 from ..model.network import Chromoformer, predicted_values
@@ -211,7 +211,8 @@ def silence(
     if interval.end <= interval.start:
         raise InputError(f"the interval {interval} is empty", fix="give the smaller coordinate first")
     depth = {mark: level[mark] if isinstance(level, Mapping) else level for mark in marks}
-    return SilencedStore(store, interval, depth)
+    chrom = chrom_finder(store.genes["chrom"].unique())(interval.chrom) or interval.chrom  # 1 is chr1
+    return SilencedStore(store, Region(chrom, interval.start, interval.end), depth)
 
 # %% ../../nbs/interpret/perturbation.ipynb #b38b622d
 def background(
