@@ -752,9 +752,12 @@ def predict(
         raise InputError("a folder, not a store", file=store, fix="give the models first and the store last")
     _check_ending(out, ".parquet", ".csv")
     refuse_existing(out, force)
-    if all(kind_of(model) == "network" for model in models):
+    kinds = {kind_of(model) for model in models}
+    if kinds == {"network"}:
         unread = ("manifest", "trained_with", "trained_manifest")
         _refuse_unread(context, unread, "only linear models, trees and GC-MERGE read it")
+    if kinds == {"baseline"}:
+        _refuse_unread(context, ("device", "dtype", "low_memory"), "baselines do not read it")
     table = predict_runs(
         models,
         store,

@@ -365,6 +365,43 @@ def test_shallow_models_are_fitted_again_to_predict_another_store(store, tmp_pat
     )
 
 
+@pytest.mark.parametrize("trained_with_contacts", [True, False])
+def test_a_shallow_model_names_stores_of_which_only_one_has_contacts(store, tmp_path, trained_with_contacts):
+    genes, pcres = toy_tables()
+    without = write_toy_store(tmp_path / "without.h5", genes=genes, pcres=pcres.iloc[:0])
+    trained, other = (store, without) if trained_with_contacts else (without, store)
+    fit("gradient-boosted trees", trained, tmp_path / "run", settings={"parts": 4})
+    with pytest.raises(InputError, match="only one of it .* has contacts") as error:
+        baselines.predict(tmp_path / "run", other)
+    assert str(other) in str(error.value) and str(trained) in str(error.value)
+
+
+def test_damaged_weights_of_a_baseline_are_named(store, tmp_path):
+    fit("DeepChrome", store, tmp_path / "run", recipe={"epochs": 1})
+    weights = tmp_path / "run" / "model.safetensors"
+    for content in (weights.read_bytes()[:-9], b"", None):
+        weights.unlink() if content is None else weights.write_bytes(content)
+        with pytest.raises(InputError, match="weights cannot be read") as error:
+            baselines.predict(tmp_path / "run", store)
+        assert str(weights) in str(error.value)
+
+
+def test_no_held_out_fold_is_refused(store, tmp_path):
+    with pytest.raises(InputError, match="no gene is in fold"):
+        baselines.fit("DeepChrome", store, tmp_path / "run", [], settings=settings_of("DeepChrome", store))
+
+
+def test_validation_genes_without_expression_cannot_choose_an_epoch(tmp_path):
+    genes, pcres = toy_tables()
+    genes.loc[genes["chrom"] == "chr7", ["expression", "label"]] = np.nan, -1
+    store = write_toy_store(tmp_path / "toy.h5", genes=genes, pcres=pcres, learnable=False)
+    recipe = Recipe(epochs=1, batch_size=16, patience=2)
+    with pytest.raises(InputError, match="chr7 has a known target"):
+        fit_network(store, tmp_path / "network", 1, SMALL, recipe, validation=["chr7"], progress=False)
+    with pytest.raises(InputError, match="chr7 has a known target"):
+        fit("DeepChrome", store, tmp_path / "run", validation=["chr7"], recipe={"epochs": 1})
+
+
 def test_promoter_bins_equal_those_of_chromoformer(store):
     data = GeneDataset(Store(store))
     rows = np.flatnonzero(

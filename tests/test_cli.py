@@ -24,6 +24,7 @@ from helpers import toy_tables, write_toy_store
 
 from chromoformer.data.store import Store
 from chromoformer.provenance import verify
+from chromoformer.training.predict import evaluate
 
 COMMANDS = [
     "simulate",
@@ -290,6 +291,23 @@ def test_regressor_trains_in_float64_on_two_stores(toy, toy_store, tiny, tmp_pat
     assert table["output_0"].dtype == np.float64 and len(table) == 120
     assert set(table["store"]) == {"cellA", "second"}
     assert "validation_pearson_r" in pd.read_csv(tmp_path / "run" / "history.csv")
+
+
+def test_evaluate_names_runs_of_equal_folders_by_their_paths(toy_runs, tmp_path):
+    shutil.copytree(toy_runs[0], tmp_path / "fold1")
+    table = evaluate([toy_runs[0], tmp_path / "fold1"], draws=0)
+    assert list(dict.fromkeys(table["run"])) == [str(toy_runs[0]), str(tmp_path / "fold1")]
+    assert set(evaluate(toy_runs[:1], draws=0)["run"]) == {"fold1"}
+
+
+def test_predict_refuses_options_that_baselines_do_not_read(toy_store, tmp_path):
+    from chromoformer import baselines
+
+    baselines.fit("logistic regression", toy_store, tmp_path / "run", 1, progress=False)
+    words = ("predict", tmp_path / "run", toy_store, "--out", tmp_path / "a.csv")
+    for option in (("--device", "cpu"), ("--dtype", "float64"), ("--low-memory",)):
+        refused(tmp_path, *words, *option, says=[option[0], "baselines do not read it"])
+    succeed(*words)
 
 
 def test_evaluate_reports_each_fold_and_all_folds(toy_runs, tmp_path):

@@ -20,7 +20,7 @@ from chromoformer.provenance import sha256, verify
 from chromoformer.studies.verify import rerun
 from chromoformer.training.fit import fit
 from chromoformer.training.recipe import Recipe
-from chromoformer.training.start import Start, copy_weights
+from chromoformer.training.start import Start, copy_weights, recipe_of
 
 QUICK = Recipe(epochs=2, batch_size=16, learning_rate=2e-3)
 STILL = Recipe(epochs=1, batch_size=16, learning_rate=1e-30, weight_decay=0.0)
@@ -316,3 +316,12 @@ def test_calibrated_and_fine_tuned_runs_are_run_again_after_a_move(store, tmp_pa
     (after / "toy.h5").rename(tmp_path / "elsewhere.h5")
     with pytest.raises(InputError, match="toy is missing"):
         rerun(after / "run")
+
+
+def test_the_recipe_of_a_start_is_read_from_its_record_if_its_state_is_gone(store, first, tmp_path):
+    run = tmp_path / "first"
+    shutil.copytree(first, run)
+    (run / "state.pt").unlink()
+    assert recipe_of(run) == recipe_of(first) == QUICK
+    checkpoint.save(checkpoint.load(first), tmp_path / "model")
+    assert recipe_of(tmp_path / "model") == Recipe()  # weights without a record

@@ -279,6 +279,54 @@ def test_a_run_that_two_paths_lead_to_is_collected_once(toy_runs, monkeypatch):
     assert table["run"].nunique() == len(list(run.parent.glob("*/provenance.json")))
 
 
+@pytest.mark.parametrize(
+    ("parameters", "inputs", "cell_type"),
+    [
+        ({"stores": ["K562.v2"]}, ["K562.v2"], "K562.v2"),
+        (
+            {"stores": ["day0/cellA", "day7/cellA"]},
+            ["day0/cellA", "day7/cellA", "start"],
+            "day0/cellA, day7/cellA",
+        ),
+        ({"stores": ["/data/K562.v2.h5"]}, ["K562.v2"], "K562.v2"),
+    ],
+)
+def test_collect_names_the_stores_of_a_run_in_full(tmp_path, parameters, inputs, cell_type):
+    from chromoformer.studies.collect import collect
+
+    (tmp_path / "metrics.json").write_text('{"task": "regression", "r2": {"value": 0.5}}')
+    write_record(tmp_path, what="training run", parameters=parameters, inputs=dict.fromkeys(inputs, {}))
+    assert collect([tmp_path])["cell_type"].tolist() == [cell_type]
+
+
+def test_collect_warns_of_results_that_are_no_longer_those_of_the_study(tmp_path):
+    from dataclasses import asdict
+
+    from chromoformer.studies.collect import collect
+    from chromoformer.studies.jobs import Job
+
+    def job(fold, seed=0, needs=()):
+        return Job(f"a/fold{fold}", "a", {"seed": seed}, needs=needs, fold=fold)
+
+    done = [job(1), job(2), job(3, needs=("a/fold1",)), job(4, needs=("a/fold9",))]
+    for one in done:
+        (tmp_path / one.key).mkdir(parents=True)
+        (tmp_path / one.key / "metrics.json").write_text('{"auc": {"value": 0.5}}')
+        write_record(tmp_path / one.key, what="job", parameters={}, job=asdict(one))
+    (tmp_path / ".study").mkdir()
+    listed = {one.key: asdict(one) for one in (job(9), *done)}
+    (tmp_path / ".study" / "jobs.json").write_text(json.dumps(listed))
+    with pytest.warns(UserWarning, match="a/fold4: 1 old result, because a job that it needs is not done"):
+        assert collect([tmp_path])["fold"].tolist() == [1, 2, 3, 4]
+    now = [job(1), job(2, seed=1), job(3)]
+    (tmp_path / ".study" / "jobs.json").write_text(json.dumps({one.key: asdict(one) for one in now}))
+    with pytest.warns(UserWarning) as warned:
+        collect([tmp_path])
+    texts = [str(warning.message) for warning in warned]
+    assert len(texts) == 2 and "fold2: 1 old result, because the settings" in texts[0]
+    assert "fold4: 1 old result, because the study has no such job" in texts[1]
+
+
 def test_records_inside_a_job_belong_to_the_job(tmp_path):
     from chromoformer.studies.collect import outermost, records_in
     from chromoformer.studies.execution import is_result

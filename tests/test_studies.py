@@ -11,6 +11,8 @@ from chromoformer.errors import InputError
 from chromoformer.studies.definition import Study, check_settings, parameters_of, read_study
 from chromoformer.studies.execution import run_notebook
 from chromoformer.studies.jobs import jobs_of
+from chromoformer.studies.planning import Line, Plan, format_duration, format_plan, plan
+from chromoformer.studies.workflow import find_study
 from chromoformer.training.recipe import RECIPES, network_and_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -267,6 +269,55 @@ def test_missing_files_that_the_study_names_are_listed_before_anything_starts(fo
 def test_study_keys_without_effect_are_refused(folder, changes, says):
     with pytest.raises(InputError, match=says):
         jobs(folder, **changes)
+
+
+@pytest.mark.parametrize("place", ["study", "analysis"])
+def test_a_task_of_the_network_that_is_not_that_of_the_jobs_is_refused(folder, place):
+    setting = {"network": {"task": "regression"}}
+    changes = setting if place == "study" else {"analyses": {"train": setting}}
+    changes = {"analyses": {"train": {}}} | changes
+    with pytest.raises(InputError, match="task of the network is regression, but that of a job is class"):
+        jobs(folder, tasks=["classification"], **changes)
+    jobs(folder, tasks=["regression"], **changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"cell_types": {"cellA": "toy/cellA.yaml"}},
+        {"simulate": {"cell_types": ["cellA"]}},  # and not cellB
+        {"simulate": {"hic": False}, "cell_types": {"cellA": "cellA.cool.yaml"}},
+        {"cell_types": {"cellA": "cellA.sequence.yaml"}},
+    ],
+)
+def test_manifests_that_the_simulation_does_not_write_are_refused(folder, changes):
+    with pytest.raises(InputError, match="the simulation does not write"):
+        jobs(folder, **changes)
+    jobs(folder, cell_types={"cellA": "cellA.cool.yaml", "cellB": "cellB.ctcf.yaml"})
+    jobs(folder, simulate={"sequence": True}, cell_types={"cellA": "cellA.predicted.yaml"})
+
+
+def test_a_study_is_found_by_name_next_to_a_folder_of_the_same_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "toy").mkdir()  # as `chromoformer simulate toy` writes it
+    assert find_study("toy") == STUDIES / "toy.yaml"
+    assert find_study(tmp_path / "toy") == tmp_path / "toy"
+
+
+def test_a_plan_on_many_cores_is_no_shorter_than_its_longest_chain_of_jobs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = plan(find_study("toy"), out=tmp_path / "new")
+    total = sum(line.seconds for line in found.lines)
+    assert 0 < found.chain < total
+    assert f"On 9999 cores: about {format_duration(found.chain)}" in format_plan(found, 9999)
+    assert f"On 2 cores: about {format_duration(total / 2)}" in format_plan(found, 2)
+
+
+def test_a_plan_reserves_memory_for_the_jobs_that_run_at_the_same_time(tmp_path):
+    line = Line("train", jobs=3, done=1, seconds=7200.0, memory=2e9)
+    found = Plan(Study(**STUDY), tmp_path, {}, {}, [line], [], [], chain=3600.0, threads=4)
+    assert "On 8 cores: about 1.0 h, up to 4.0 GB of memory." in format_plan(found, 8)
+    assert "On 4 cores: about 2.0 h, up to 2.0 GB of memory." in format_plan(found, 4)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from .attentivechrome import AttentiveChrome
@@ -41,7 +42,7 @@ from chromoformer.provenance import (
 from ..model import checkpoint
 from ..training import run_folder
 from ..training.calibration import validation_chroms
-from ..training.fit import split_genes
+from ..training.fit import no_known_validation, split_genes
 from chromoformer.training.models import (
     assign_genes,
     check_channels,
@@ -316,7 +317,10 @@ def _split(
             file=store.path,
             fix="give expression when the store is built, or hold out fewer folds",
         )
-    return training, validation[known[validation]], out
+    validation = validation[known[validation]]
+    if chroms and not len(validation):
+        raise no_known_validation(chroms, store.path)
+    return training, validation, out
 
 # %% ../../nbs/baselines/registry.ipynb #004e7e83
 def _train(baseline, prepared, genes, recipe, config, out, progress) -> tuple[torch.Tensor, int | None]:
@@ -500,7 +504,7 @@ def _outputs(folder, config, baseline, prepared, stores, trained_with, trained_m
     task = config["task"]
     if isinstance(baseline, NetworkBaseline):
         network = baseline.network(prepared, task)
-        network.load_state_dict(load_file(folder / "model.safetensors"))
+        _load_weights(network, folder / "model.safetensors")
         return _network_outputs(network, prepared, config["recipe"]["batch_size"])
     training_stores = _training_stores(folder, config, trained_with)
     both = [[(store.path.resolve(), store.contents) for store in part] for part in (training_stores, stores)]
@@ -517,7 +521,26 @@ def _outputs(folder, config, baseline, prepared, stores, trained_with, trained_m
     left_out = config.get("leave_out", ())
     rows, *_ = _split(training, config["held_out"], (), training_stores[0], left_out)
     fitted = baseline.fitted(training, rows, task, config["seed"])
+    features, own = training.inputs.shape[1], prepared.inputs.shape[1]
+    if features != own:
+        raise InputError(
+            f"{config['model']} reads {features} numbers per gene, and this store gives {own}, because only "
+            f"one of it and {some([str(store.path.resolve()) for store in training_stores])} has contacts",
+            file=stores[0].path,
+            fix="give both stores contacts, or train the model without them: settings={'pcres': False}",
+        )
     return _shallow_outputs(fitted, prepared.inputs)
+
+
+def _load_weights(network: torch.nn.Module, file: Path) -> None:
+    "Read the weights of a network; refuse a file that is missing or damaged, or of another network."
+    try:
+        network.load_state_dict(load_file(file))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"the weights cannot be read ({reason})", file=file, fix="train the run again with force=True"
+        ) from error
 
 
 def _training_stores(folder: Path, config: Mapping[str, Any], trained_with: Any) -> list[Store]:

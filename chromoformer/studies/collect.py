@@ -8,14 +8,17 @@ __all__ = ['COLUMNS', 'records_in', 'outermost', 'collect']
 # %% ../../nbs/studies/collect.ipynb #6a0299a2
 import json
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from ..errors import InputError
+from ..errors import InputError, counted, some
 from ..provenance import read_record, sha256
+from .execution import STUDY_FOLDER
+from .jobs import job_from
 
 # %% ../../nbs/studies/collect.ipynb #f0c1c3f0
 def records_in(folders: Sequence[str | Path]) -> list[Path]:
@@ -106,8 +109,14 @@ def collect(folders: Sequence[str | Path]) -> pd.DataFrame:
     ------
     InputError
         If a folder contains no record, or if metrics have been changed since they were recorded.
+
+    Warns
+    -----
+    UserWarning
+        If jobs are no longer those of their study: it has other settings now, or has not been run to its end.
     """
     rows: list[dict[str, Any]] = []
+    old: dict[str, list[str]] = {}
     for file in records_in(folders):
         content = read_record(file)
         metrics = file.parent / "metrics.json"
@@ -121,7 +130,34 @@ def collect(folders: Sequence[str | Path]) -> pd.DataFrame:
         values = json.loads(metrics.read_text())
         found = _rows(values, _columns_of_run(file.parent, content, values))
         rows += [row for row in found if row["metric"] != "seed"]
+        if reason := _out_of_date(file, content):
+            old.setdefault(reason, []).append(str(file.parent))
+    for reason, jobs in old.items():
+        warnings.warn(
+            f"{some(jobs)}: {counted(len(jobs), 'old result')}, {reason}. Fix: run the study to its end, or "
+            "delete what does not belong to it",
+            stacklevel=2,
+        )
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _out_of_date(file: Path, content: Mapping[str, Any]) -> str:
+    "Return why a record is not that of a job of the study as it was last run; empty if it is, or of no job."
+    if "needs" not in content.get("job", {}):
+        return ""
+    job = job_from(content["job"])
+    root = Path(os.path.abspath(file)).parents[job.record.count("/")]
+    listed = root / STUDY_FOLDER / "jobs.json"
+    if not listed.is_file():
+        return ""
+    jobs = {key: job_from(fields) for key, fields in json.loads(listed.read_text()).items()}
+    if job.key not in jobs:
+        return "because the study has no such job any more"
+    if jobs[job.key].settings != job.settings:
+        return "because the settings of the study have changed since"
+    if any(not (root / jobs[key].record).is_file() for key in job.needs if key in jobs):
+        return "because a job that it needs is not done"
+    return ""
 
 
 def _columns_of_run(folder: Path, content: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, Any]:
@@ -131,14 +167,21 @@ def _columns_of_run(folder: Path, content: Mapping[str, Any], metrics: Mapping[s
         levels = {name: job[name] for name in _LEVELS}
         return {"run": str(folder), "analysis": job["kind"], **levels}
     held_out = content["parameters"].get("held_out") or []
-    stores = content["parameters"].get("stores") or []
     return {
         "run": str(folder),
         "analysis": content["what"],
-        "cell_type": ", ".join(Path(store).stem for store in stores) or None,
+        "cell_type": ", ".join(_stores_of(content)) or None,
         "task": metrics.get("task"),
         "fold": held_out[0] if len(held_out) == 1 else None,
     }
+
+
+def _stores_of(content: Mapping[str, Any]) -> list[str]:
+    "Return the names of the stores that a run was trained on, no two alike."
+    stores = content["parameters"].get("stores") or []
+    if content["what"].startswith("training"):  # its inputs begin with the stores, by their names
+        return list(content["inputs"])[: len(stores)]
+    return [Path(store).name.removesuffix(".h5") for store in stores]
 
 
 def _rows(

@@ -202,6 +202,27 @@ class Study(_Entry):
         return self
 
     @model_validator(mode="after")
+    def _check_simulated(self):
+        "Refuse manifests that the simulation does not write."
+        if self.simulate is None:
+            return self
+        from chromoformer.simulate.epigenome import CELL_TYPES
+
+        endings = {"": True, ".ctcf": not self.simulate.sequence, ".cool": self.simulate.hic}
+        endings |= dict.fromkeys((".sequence", ".predicted"), self.simulate.sequence)
+        simulated = self.simulate.cell_types or CELL_TYPES
+        written = [f"{cell}{end}.yaml" for cell in simulated for end, there in endings.items() if there]
+        wrong = [
+            path for path in self.cell_types.values() if path not in written and not path.endswith(".h5")
+        ]
+        if wrong:
+            raise ValueError(
+                f"cell_types: the simulation does not write {some(wrong)}, but {some(written, 20)}; name one "
+                "of these, or change `simulate` (cell_types, hic, sequence)"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _refuse_repeated(self):
         "Refuse a cell type, a fold or a task that is named twice."
         entries = {"": self} | {f"analyses.{name}.": entry for name, entry in self.analyses.items()}

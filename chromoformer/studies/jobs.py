@@ -326,13 +326,22 @@ class _Filling(_Levels):
         from chromoformer.training.recipe import merged
 
         study, entry = self.study, self.entry
+        network = merged(study.network, entry.network)
+        if task and "network" in self.asked and network.get("task", task) != task:
+            raise self.error(
+                f"the task of the network is {network['task']}, but that of a job is {task}: the study's "
+                "tasks decide, so this has no effect",
+                "network",
+                "task",
+                fix=f"leave task out of network, and write `tasks: [{network['task']}]`",
+            )
         filled = _Filled(
             {
                 "cell_type": cell_type,
                 "task": task,
                 "fold": fold,
                 "study": ".",
-                "network": merged(study.network, entry.network),
+                "network": network,
                 "recipe": merged(study.recipe, entry.recipe),
                 "seed": study.seed if entry.seed is None else entry.seed,
                 "truth": "toy/truth" if study.simulate else "",

@@ -100,6 +100,11 @@ class Plan:
         A line per cell type whose files are downloaded.
     missing : list of str
         Files that are read but do not exist, and that no job makes or downloads.
+    chain : float
+        Time of the longest chain of jobs that are not done, each of which waits for the one before it, in
+        seconds.
+    threads : int
+        Largest number of threads of a job that is not done.
     """
 
     study: Study
@@ -109,6 +114,8 @@ class Plan:
     lines: list[Line]
     fetch: list[str]
     missing: list[str]
+    chain: float = 0.0
+    threads: int = 1
 
 # %% ../../nbs/studies/planning.ipynb #51d130a2
 def plan(file: str | Path, *, out: str | Path | None = None, notebooks: str | Path | None = None) -> Plan:
@@ -142,7 +149,8 @@ def plan(file: str | Path, *, out: str | Path | None = None, notebooks: str | Pa
     reference = _reference_rates()
     lines: dict[str, Line] = {}
     downloads = []
-    for key, job in jobs.items():
+    ends: dict[str, float] = {}  # when a job ends at the earliest
+    for key, job in jobs.items():  # each comes after those that it needs
         line = lines.setdefault(job.kind, Line(job.kind))
         line.jobs += 1
         line.done += key not in states
@@ -157,8 +165,12 @@ def plan(file: str | Path, *, out: str | Path | None = None, notebooks: str | Pa
         line.disk += disk
         line.memory = max(line.memory, memory)
         line.unknown += seconds is None
-        line.seconds += seconds or 0 if key in states else 0
-    return Plan(study, root, jobs, states, list(lines.values()), downloads, missing)
+        to_do = (seconds or 0.0) if key in states else 0.0
+        line.seconds += to_do
+        ends[key] = to_do + max((ends[need] for need in job.needs), default=0.0)
+    threads = max((jobs[key].threads for key in states), default=1)
+    chain = max(ends.values())
+    return Plan(study, root, jobs, states, list(lines.values()), downloads, missing, chain, threads)
 
 
 def _dry_run(
@@ -350,8 +362,10 @@ def format_plan(found: Plan, cores: int = 1) -> str:
     )
     text.append(_table_line(total, width).rstrip())
     if cores > 1 and total.seconds:
-        held = f", up to {format_size(cores * total.memory)} of memory" if total.memory else ""
-        text.append(f"On {cores} cores: about {format_duration(total.seconds / cores)}{held}.")
+        at_once = min(max(cores // found.threads, 1), total.jobs - total.done)
+        held = f", up to {format_size(at_once * total.memory)} of memory" if total.memory else ""
+        seconds = max(total.seconds / at_once, found.chain)
+        text.append(f"On {cores} cores: about {format_duration(seconds)}{held}.")
     text += _section("To fetch:", found.fetch, len(found.fetch))
     text += _section("Runs again:", _reasons(found.states))
     text += _section("Missing files:", found.missing)

@@ -78,7 +78,7 @@ def find_study(name: str | Path) -> Path:
     Path
         The file; `name` itself if no study has this name.
     """
-    if not Path(name).exists() and re.fullmatch(r"\w+", str(name)):
+    if not Path(name).is_file() and re.fullmatch(r"\w+", str(name)):
         with contextlib.suppress(InputError):
             return beside_the_library(f"workflow/studies/{name}.yaml")
     return Path(name)

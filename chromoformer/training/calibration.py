@@ -49,7 +49,7 @@ def validation_chroms(genes: pd.DataFrame, held_out: Sequence[int], share: float
     training = [fold for fold in folds if fold not in held_out]
     if not training:
         return []
-    next_fold = next((fold for fold in training if fold > max(held_out)), training[0])
+    next_fold = next((fold for fold in training if fold > max(held_out, default=0)), training[0])
     of_next_fold = genes.loc[genes["fold"] == next_fold, "chrom"]
     number = genes[genes["fold"].isin(training)].groupby("chrom").size()
     candidates = number[number.index.isin(of_next_fold)].sort_values(kind="stable")

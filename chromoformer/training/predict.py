@@ -414,9 +414,10 @@ def evaluate(
     Returns
     -------
     DataFrame
-        One row per run and metric: run, fold, task, genes, metric, value, low, high (95% interval over
-        genes, not over trainings). If several runs of one task hold out different genes, the last rows,
-        with the run "all folds", are the means over the runs. A metric that is not defined in a run, such as
+        One row per run and metric: run (the name of its folder, or its path if two have one name), fold,
+        task, genes, metric, value, low, high (95% interval over genes, not over trainings). If several runs
+        of one task hold out different genes, the last rows, with the run "all folds", are the means over the
+        runs. A metric that is not defined in a run, such as
         the AUC of genes of one class, is NaN there. The mean is then that over the other runs: `fold` gives
         their number, as "3 of 4", and a warning names the run.
 
@@ -432,6 +433,7 @@ def evaluate(
     """
     folders = [Path(run) for run in ([runs] if isinstance(runs, str | Path) else runs)]
     refuse_repeated(folders, "run")
+    alike = len({folder.name for folder in folders}) < len(folders)
     rows = []
     tables: dict[str, list[pd.DataFrame]] = {}  # by task
     for folder in folders:
@@ -440,7 +442,9 @@ def evaluate(
             table = read_predictions(folder, task)
             table = table[table["target"].notna() & (table["held_out"] | everything)].assign(run=str(folder))
             tables.setdefault(task, []).append(table)
-            rows += _metric_rows(folder.name, ",".join(map(str, held_out)), task, table, draws)
+            rows += _metric_rows(
+                str(folder) if alike else folder.name, ",".join(map(str, held_out)), task, table, draws
+            )
     for task, parts in tables.items():
         if len(parts) == len(folders) > 1:
             together = pd.concat(parts)

@@ -23,7 +23,7 @@ from ..model.config import ChromoformerConfig
 from ..model.network import Chromoformer
 from ..provenance import sha256
 from .recipe import Recipe, as_recipe, network_for
-from .run_folder import settings_of
+from .run_folder import kind_of, settings_of
 
 # %% ../../nbs/training/start.ipynb #80ad3868
 @dataclass(frozen=True)
@@ -234,7 +234,8 @@ def recipe_of(model: str | Path) -> Recipe:
     Recipe
         The recipe of the run; the published one for weights without a record of their training.
     """
-    if not (Path(model) / "state.pt").is_file():
+    recorded = any((Path(model) / name).is_file() for name in ("state.pt", "provenance.json"))
+    if not recorded or kind_of(model) != "network":  # what is no network cannot be a start, which `fit` says
         return as_recipe("published")
     return Recipe(**settings_of(model)["recipe"])
 
