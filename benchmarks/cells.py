@@ -24,6 +24,7 @@ from chromoformer.experiments.comparison import held_out_predictions, mean_score
 from chromoformer.provenance import read_record, write_json
 
 ALL = "all cell types"  # of an analysis that reads several
+TIMES = ("seconds", "cpu_seconds")
 
 
 def jobs_in(study: Path) -> list[dict]:
@@ -82,6 +83,15 @@ def scores_of(jobs: list[dict]) -> dict:
     }
 
 
+def times_of_job(job: dict) -> dict[str, float]:
+    "Return the seconds of a job; a resumed one also took those of the runs that it found complete."
+    record, before = job["record"], []
+    if record["job"]["resumed"]:
+        runs = [read_record(file) for file in job["folder"].glob("*/**/provenance.json")]
+        before = [run for run in runs if run["ended"] <= record["started"]]
+    return {name: record[name] + sum(run[name] for run in before) for name in TIMES}
+
+
 def kept_result(name: str, jobs: list[dict], title: str) -> dict:
     "Return what is kept of one analysis."
     found: dict = {}
@@ -102,7 +112,7 @@ def kept_result(name: str, jobs: list[dict], title: str) -> dict:
                 "inputs": {key: entry["sha256"] for key, entry in record["inputs"].items()},
                 "code": record["code"],
                 "jobs": len(own),
-                **{name: sum(job["record"][name] for job in own) for name in ("seconds", "cpu_seconds")},
+                **{name: sum(times[name] for times in map(times_of_job, own)) for name in TIMES},
                 "bytes": sum(out["size"] for job in own for out in job["record"]["outputs"].values()),
                 "trains": any(
                     out["path"].endswith("state.pt")

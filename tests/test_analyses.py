@@ -7,19 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("agg")
-
-import matplotlib.pyplot as plt
-import numpy as np
-import pandas as pd
 import pytest
-import seaborn as sns
 
-from chromoformer import plots
-from chromoformer.experiments.comparison import mean_scores
-from chromoformer.metrics import METRIC_NAMES
 from chromoformer.studies.definition import parameters_of
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -71,23 +60,3 @@ def test_settings_of_gm12878_are_chosen_on_the_next_fold(real_data, tmp_path):
     (chosen,) = found["chosen"]
     assert (chosen["held_out"], chosen["validation_fold"]) == (4, 1)
     assert chosen["score"] == max(row["score"] for row in found["tried"]) > 0.88
-
-
-def test_a_fifth_of_genes_that_cannot_be_measured_does_not_move_the_others(tmp_path):
-    "Genes of the shortest fifth have one class, so that their AUC is not defined."
-    cells = json.loads((ROOT / "nbs" / "analyses" / "whole_gene.ipynb").read_text())["cells"]
-    code = next(code for cell in cells if "by_length = " in (code := "".join(cell["source"])))
-    lengths = np.repeat([1000, 2000, 4000, 8000, 16_000], 100)
-    ids = [f"gene{number}" for number in range(500)]
-    single = pd.DataFrame({"model": "whole genes", "seed": 0, "fold": 1, "gene_id": ids, "chrom": "chr1"})
-    single = single.assign(tss=np.arange(500), target=np.arange(500) % 2, score=np.arange(500) % 3)
-    single.loc[:99, "target"] = 1
-    around = {"WHOLE": "whole genes", "WINDOW": "", "WHOLE_TREES": "", "WINDOW_TREES": ""}
-    around |= {"np": np, "pd": pd, "plt": plt, "sns": sns, "plots": plots, "mean_scores": mean_scores}
-    around |= {"METRIC_NAMES": METRIC_NAMES, "main": "auc", "task": "classification", "draws": 50}
-    around |= {"lengths": lengths, "genes": single[["gene_id"]], "single": single, "out": tmp_path}
-    (tmp_path / "figures").mkdir()
-    exec(code, around)
-    drawn = around["axis"].containers[0].lines[0].get_xdata()
-    assert drawn == pytest.approx(np.array([2, 4, 8, 16]) * (1 - 0.04 * 1.5))
-    plt.close("all")
