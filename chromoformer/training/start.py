@@ -235,7 +235,7 @@ def recipe_of(model: str | Path) -> Recipe:
         The recipe of the run; the published one for weights without a record of their training.
     """
     recorded = any((Path(model) / name).is_file() for name in ("state.pt", "provenance.json"))
-    if not recorded or kind_of(model) != "network":  # what is no network cannot be a start, which `fit` says
+    if not recorded or kind_of(model) != "network":  # `fit` refuses other kinds of runs
         return as_recipe("published")
     return Recipe(**settings_of(model)["recipe"])
 
